@@ -1,0 +1,132 @@
+//! Generates the bindings from the headers of this very build, and a C file
+//! that checks the layout of the structs that we fill.
+
+use super::config::Config;
+use super::library::Library;
+use super::{glue, Result};
+use std::fs;
+
+/// Structs whose fields Rust writes or reads; C asserts where they lie.
+const CHECKED: &[(&str, &[&str])] = &[
+    (
+        "lws_context_creation_info",
+        &[
+            "iface",
+            "protocols",
+            "port",
+            "options",
+            "user",
+            "vhost_name",
+            "pt_serv_buf_size",
+            "fd_limit_per_thread",
+            "timeout_secs",
+            "retry_and_idle_policy",
+        ],
+    ),
+    (
+        "lws_client_connect_info",
+        &[
+            "context",
+            "address",
+            "port",
+            "ssl_connection",
+            "path",
+            "host",
+            "origin",
+            "protocol",
+            "vhost",
+            "pwsi",
+            "local_protocol_name",
+            "alpn",
+            "opaque_user_data",
+            "retry_and_idle_policy",
+        ],
+    ),
+    ("lws_protocols", &["name", "callback", "rx_buffer_size", "id"]),
+    ("lws_retry_bo", &["secs_since_valid_ping", "secs_since_valid_hangup"]),
+    ("lws_sorted_usec_list", &["cb"]),
+    ("lws_extension", &["name", "callback", "client_offer"]),
+];
+
+/// Writes `bindings.rs` and `layout.c` to OUT_DIR.
+pub fn generate(config: &Config, library: &Library) -> Result<()> {
+    let mut builder = bindgen::Builder::default()
+        .header(glue::header(config).display().to_string())
+        // gnu C, as the library itself: `_unused` members depend on it.
+        .clang_arg("-std=gnu11")
+        .allowlist_function("lws_.*")
+        .allowlist_function("lwsrs_.*")
+        .allowlist_type("lws_.*")
+        .allowlist_type("lwsrs_.*")
+        .allowlist_var("(LWS|LLL|LCCSCF|CONTEXT_PORT|WSI_TOKEN|HTTP_STATUS|LWSRS)_.*")
+        // va_list differs between targets; nothing here takes one.
+        .blocklist_function(".*_va_list|.*_valist|_?lws_log.*|_?lws_vhost_.*log.*|lws_v.*printf.*")
+        .opaque_type("SSL|SSL_CTX|ssl_st|ssl_ctx_st|stat|timeval|timespec|sockaddr.*|addrinfo")
+        .default_enum_style(bindgen::EnumVariation::NewType {
+            is_bitfield: false,
+            is_global: false,
+        })
+        .prepend_enum_name(false)
+        .derive_default(true)
+        .derive_debug(true)
+        .layout_tests(true)
+        .generate_comments(false)
+        .merge_extern_blocks(true)
+        .formatter(bindgen::Formatter::None);
+    for dir in &library.includes {
+        builder = builder.clang_arg(format!("-I{}", dir.display()));
+        println!("cargo:rerun-if-changed={}", dir.join("lws_config.h").display());
+    }
+    if config.tls {
+        builder = builder.clang_arg("-DLWSRS_TLS=1");
+    }
+    if config.keylog_env.is_some() {
+        builder = builder.clang_arg("-DLWSRS_KEYLOG=1");
+    }
+    let bindings = builder.generate().map_err(|e| {
+        format!(
+            "bindgen cannot read the headers of {}: {e}\n\
+             It needs libclang: `cargo xtask setup` installs it in a checkout of this crate.",
+            library.origin
+        )
+    })?;
+    let text = bindings.to_string();
+    fs::write(config.out_dir.join("layout.c"), layout_checks(&text)?)
+        .map_err(|e| format!("cannot write the layout checks: {e}"))?;
+    fs::write(config.out_dir.join("bindings.rs"), text)
+        .map_err(|e| format!("cannot write the bindings: {e}"))
+}
+
+/// Turns the offsets that bindgen found with clang into assertions for the C
+/// compiler that builds the library.
+fn layout_checks(bindings: &str) -> Result<String> {
+    // White space is dropped, so that the generator's formatting doesn't matter.
+    let compact: String = bindings.chars().filter(|c| !c.is_whitespace()).collect();
+    let mut c = String::from(
+        "/* Generated: what clang told bindgen, asserted by the C compiler. */\n\
+         #include <stddef.h>\n#include \"glue.h\"\n",
+    );
+    for (name, fields) in CHECKED {
+        let size = fact(&compact, &format!("size_of::<{name}>()")).ok_or_else(|| {
+            format!("bindgen reported no size of struct {name}: its name or layout changed")
+        })?;
+        c += &format!("_Static_assert(sizeof(struct {name}) == {size}, \"size of {name}\");\n");
+        for field in *fields {
+            let offset =
+                fact(&compact, &format!("offset_of!({name},{field})")).ok_or_else(|| {
+                    format!("struct {name} of this libwebsockets has no field {field}")
+                })?;
+            c += &format!(
+                "_Static_assert(offsetof(struct {name}, {field}) == {offset}, \"{name}.{field}\");\n"
+            );
+        }
+    }
+    Ok(c)
+}
+
+/// The number in bindgen's assertion `EXPRESSION - NUMBERusize`.
+fn fact(compact: &str, expression: &str) -> Option<usize> {
+    let at = compact.find(&format!("{expression}-"))? + expression.len() + 1;
+    let digits: String = compact[at..].chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().ok()
+}

@@ -1,0 +1,38 @@
+//! Compiles our C glue: what is a macro or inline in the headers, what the TLS
+//! library needs, the key-log hook, and the layout checks.
+
+use super::config::Config;
+use super::library::Library;
+use super::Result;
+use std::path::PathBuf;
+
+/// Compiles `csrc/` into a static library and links it.
+pub fn compile(config: &Config, library: &Library) -> Result<()> {
+    let dir = config.manifest_dir.join("csrc");
+    println!("cargo:rerun-if-changed={}", dir.display());
+    let mut cc = cc::Build::new();
+    cc.file(dir.join("glue.c"))
+        .file(config.out_dir.join("layout.c"))
+        .includes(&library.includes)
+        .include(&dir)
+        .std("gnu11")
+        .warnings(true);
+    if config.tls {
+        cc.file(dir.join("tls.c"));
+    }
+    if let Some(name) = &config.keylog_env {
+        cc.file(dir.join("keylog.c"));
+        cc.define("LWS_KEYLOG_ENV_NAME", format!("\"{name}\"").as_str());
+    }
+    if let Some(kind) = &config.sanitize {
+        cc.flag(format!("-fsanitize={kind}"));
+        cc.flag("-fno-omit-frame-pointer");
+    }
+    cc.try_compile("lws_rs_glue")
+        .map_err(|e| format!("cannot compile the C glue against {}: {e}", library.origin))
+}
+
+/// The header that bindgen reads.
+pub fn header(config: &Config) -> PathBuf {
+    config.manifest_dir.join("csrc/glue.h")
+}

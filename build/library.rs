@@ -1,0 +1,139 @@
+//! A C library that is ready to be bound: where its headers are, what they
+//! were configured with, and how to link it.
+
+use super::config::Config;
+use super::Result;
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The versions that the wrapper is written for: from the first up to, but not
+/// including, the second.
+const SUPPORTED: (Version, Version) = (Version(4, 3, 0), Version(5, 1, 0));
+
+/// A release of libwebsockets.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version(pub u32, pub u32, pub u32);
+
+impl std::fmt::Display for Version {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}.{}", self.0, self.1, self.2)
+    }
+}
+
+/// A prepared library.
+pub struct Library {
+    /// Folders for `#include`, the one with `lws_config.h` first.
+    pub includes: Vec<PathBuf>,
+    /// Lines for cargo that link it.
+    pub link_lines: Vec<String>,
+    /// For messages: "the vendored tree", "LWS_DIR=…".
+    pub origin: String,
+    pub version: Version,
+    defines: HashMap<String, String>,
+}
+
+impl Library {
+    /// Reads the configuration that the library was built with.
+    pub fn new(includes: Vec<PathBuf>, link_lines: Vec<String>, origin: String) -> Result<Self> {
+        let header = includes
+            .iter()
+            .map(|dir| dir.join("lws_config.h"))
+            .find(|path| path.is_file())
+            .ok_or_else(|| {
+                format!("{origin} has no lws_config.h in its include folders {includes:?}")
+            })?;
+        let defines = parse_defines(&header)?;
+        let number = |name: &str| {
+            defines
+                .get(name)
+                .and_then(|value| value.parse().ok())
+                .ok_or_else(|| format!("{} does not define {name}", header.display()))
+        };
+        let version = Version(
+            number("LWS_LIBRARY_VERSION_MAJOR")?,
+            number("LWS_LIBRARY_VERSION_MINOR")?,
+            number("LWS_LIBRARY_VERSION_PATCH")?,
+        );
+        Ok(Library {
+            includes,
+            link_lines,
+            origin,
+            version,
+            defines,
+        })
+    }
+
+    /// Whether `lws_config.h` defines this switch.
+    pub fn defines(&self, name: &str) -> bool {
+        self.defines.contains_key(name)
+    }
+
+    /// More than one context at a time is sound only with lws' locks compiled in.
+    pub fn is_multi_context(&self) -> bool {
+        self.defines
+            .get("LWS_MAX_SMP")
+            .and_then(|n| n.parse::<u32>().ok())
+            .is_some_and(|n| n > 1)
+    }
+
+    /// Refuses a library of another version, or one that lacks what a feature needs.
+    pub fn check(&self, config: &Config) -> Result<()> {
+        let (from, below) = SUPPORTED;
+        if self.version < from || self.version >= below {
+            return Err(format!(
+                "{} is libwebsockets {}, and this crate binds {from} up to (not including) \
+                 {below}. Point it at another one, or use the vendored library.",
+                self.origin, self.version
+            ));
+        }
+        let needs = [
+            (config.tls, "tls", "LWS_WITH_TLS", true),
+            (config.ipv6, "ipv6", "LWS_WITH_IPV6", true),
+            (
+                config.unix_sockets,
+                "unix-sockets",
+                "LWS_WITH_UNIX_SOCK",
+                true,
+            ),
+            (config.deflate, "deflate", "LWS_WITHOUT_EXTENSIONS", false),
+            (true, "(always)", "LWS_ROLE_WS", true),
+            (true, "(always)", "LWS_WITH_CLIENT", true),
+            (true, "(always)", "LWS_WITH_SERVER", true),
+        ];
+        for (wanted, feature, define, present) in needs {
+            if wanted && self.defines(define) != present {
+                return Err(format!(
+                    "feature {feature} needs a libwebsockets built {} {define}, and {} is not. \
+                     Rebuild that library, turn the feature off, or use the vendored library.",
+                    if present { "with" } else { "without" },
+                    self.origin
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells cargo how to link the library.
+    pub fn link(&self) {
+        for line in &self.link_lines {
+            println!("{line}");
+        }
+    }
+}
+
+/// `#define NAME VALUE` lines of a header, without preprocessing it:
+/// `lws_config.h` is generated and holds nothing else.
+fn parse_defines(header: &Path) -> Result<HashMap<String, String>> {
+    let text = fs::read_to_string(header)
+        .map_err(|e| format!("cannot read {}: {e}", header.display()))?;
+    Ok(text
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("#define "))
+        .filter_map(|rest| {
+            let mut words = rest.split_whitespace();
+            let name = words.next()?;
+            Some((name.to_owned(), words.collect::<Vec<_>>().join(" ")))
+        })
+        .collect())
+}

@@ -1,0 +1,14 @@
+//! The steps of the build script.
+
+pub mod bindings;
+pub mod config;
+pub mod glue;
+pub mod library;
+pub mod metadata;
+pub mod source;
+pub mod system;
+pub mod vars;
+pub mod vendored;
+
+/// Errors are messages for whoever runs `cargo build`.
+pub type Result<T> = std::result::Result<T, String>;

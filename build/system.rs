@@ -1,0 +1,78 @@
+//! Finds an installed libwebsockets: below a prefix, or by pkg-config.
+
+use super::config::Config;
+use super::library::Library;
+use super::Result;
+use std::path::Path;
+
+/// `LWS_DIR`: a prefix with `include/` and `lib/` (or `lib64/`).
+pub fn from_prefix(config: &Config, prefix: &Path) -> Result<Library> {
+    let origin = format!("LWS_DIR={}", prefix.display());
+    let include = prefix.join("include");
+    if !include.join("libwebsockets.h").is_file() {
+        return Err(format!(
+            "{origin} has no include/libwebsockets.h; it must name the prefix that \
+             libwebsockets was installed to"
+        ));
+    }
+    println!("cargo:rerun-if-changed={}", include.display());
+    let (dir, kind, name) = ["lib", "lib64"]
+        .into_iter()
+        .map(|name| prefix.join(name))
+        .find_map(|dir| {
+            let has = |file: &str| dir.join(file).is_file();
+            // A shared library, where there is one, as every linker prefers it.
+            if has("libwebsockets.so") || has("libwebsockets.dylib") || has("libwebsockets.dll.a") {
+                Some((dir, "dylib", "websockets"))
+            } else if has("libwebsockets.a") {
+                Some((dir, "static", "websockets"))
+            } else if has("websockets_static.lib") {
+                Some((dir, "static", "websockets_static"))
+            } else {
+                None
+            }
+        })
+        .ok_or_else(|| format!("{origin} has no libwebsockets library in lib/ or lib64/"))?;
+    let link = vec![
+        format!("cargo:rustc-link-search=native={}", dir.display()),
+        format!("cargo:rustc-link-lib={kind}={name}"),
+    ];
+    let mut includes = vec![include];
+    includes.extend(config.dependency_includes.iter().cloned());
+    Library::new(includes, link, origin)
+}
+
+/// The library that pkg-config knows.
+pub fn from_pkg_config() -> Result<Library> {
+    let found = pkg_config::Config::new()
+        .cargo_metadata(false)
+        .probe("libwebsockets")
+        .map_err(|e| {
+            format!(
+                "feature `system` (or LWS_USE_PKG_CONFIG) asks for an installed libwebsockets, \
+                 and pkg-config finds none: {e}\n\
+                 Install its development package, set LWS_DIR to its prefix, or turn the \
+                 feature off to build the vendored one."
+            )
+        })?;
+    let mut link: Vec<String> = found
+        .link_paths
+        .iter()
+        .map(|dir| format!("cargo:rustc-link-search=native={}", dir.display()))
+        .collect();
+    link.extend(
+        found
+            .libs
+            .iter()
+            .map(|lib| format!("cargo:rustc-link-lib={lib}")),
+    );
+    let mut includes = found.include_paths;
+    if includes.is_empty() {
+        includes.push("/usr/include".into());
+    }
+    Library::new(
+        includes,
+        link,
+        format!("the installed libwebsockets {}", found.version),
+    )
+}

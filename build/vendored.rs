@@ -1,0 +1,163 @@
+//! Compiles a libwebsockets source tree with cmake.
+
+use super::config::Config;
+use super::library::Library;
+use super::{vars, Result};
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// Compiles `tree` into OUT_DIR.
+pub fn build(config: &Config, tree: &Path, origin: String) -> Result<Library> {
+    println!("cargo:rerun-if-changed={}", tree.display());
+    require_cmake()?;
+    let mut cmake = cmake::Config::new(tree);
+    cmake
+        .out_dir(config.out_dir.join("lws"))
+        .profile("Release")
+        .build_target(if config.docs_only {
+            "GENHDR"
+        } else {
+            "websockets"
+        });
+    if !config.target.is_msvc() && vars::var("CMAKE_GENERATOR").is_none() && has("ninja") {
+        cmake.generator("Ninja");
+    }
+    for (name, value) in options(config) {
+        cmake.define(name, value);
+    }
+    for flag in c_flags(config) {
+        cmake.cflag(flag);
+    }
+    let build = cmake.build().join("build");
+    if config.target.is_windows() {
+        fs::create_dir_all(build.join("lib")).ok();
+    }
+    let library = if config.target.is_msvc() {
+        "websockets_static"
+    } else {
+        "websockets"
+    };
+    let mut link = vec![
+        format!("cargo:rustc-link-search=native={}", build.join("lib").display()),
+        format!("cargo:rustc-link-lib=static={library}"),
+    ];
+    if config.target.is_windows() {
+        for system in ["ws2_32", "crypt32", "user32", "advapi32", "userenv", "psapi"] {
+            link.push(format!("cargo:rustc-link-lib=dylib={system}"));
+        }
+    }
+    let mut includes = vec![build.join("include")];
+    includes.extend(config.dependency_includes.iter().cloned());
+    Library::new(includes, link, origin)
+}
+
+/// The switches of the C build, each with its reason where the name doesn't say it.
+fn options(config: &Config) -> Vec<(&'static str, String)> {
+    let on = |yes: bool| if yes { "ON" } else { "OFF" }.to_string();
+    let mut options = vec![
+        ("LWS_WITH_STATIC", on(true)),
+        ("LWS_WITH_SHARED", on(false)),
+        ("LWS_STATIC_PIC", on(true)),
+        ("LWS_WITHOUT_TESTAPPS", on(true)),
+        ("LWS_WITH_MINIMAL_EXAMPLES", on(false)),
+        ("LWS_WITH_EXPORT_LWSTARGETS", on(false)),
+        // Compilers newer than the release warn of new things.
+        ("DISABLE_WERROR", on(true)),
+        // cmake 4 refuses the minimum that lws 4.3 declares.
+        ("CMAKE_POLICY_VERSION_MINIMUM", "3.5".into()),
+        // With one, two contexts on two threads race on lws' globals.
+        ("LWS_MAX_SMP", "2".into()),
+        // Its allocation counter is one of these globals.
+        ("LWS_HAVE_MALLOC_USABLE_SIZE", "0".into()),
+        ("LWS_WITH_SSL", on(config.tls)),
+        ("LWS_WITHOUT_EXTENSIONS", on(!config.deflate)),
+        ("LWS_WITH_ZLIB", on(config.deflate)),
+        ("LWS_WITH_BUNDLED_ZLIB", on(false)),
+        ("LWS_IPV6", on(config.ipv6)),
+        ("LWS_UNIX_SOCK", on(config.unix_sockets)),
+        // HTTP is bound later; its code is compiled, patched and tested now.
+        ("LWS_WITH_HTTP2", on(true)),
+        ("LWS_WITH_CACHE_NSCOOKIEJAR", on(true)),
+        // Event libraries come in through event_lib_custom, never as plugins.
+        ("LWS_WITH_EVLIB_PLUGINS", on(false)),
+        ("LWS_WITH_NETLINK", on(false)),
+        // The http_proxy variable must not redirect an application's connections.
+        ("LWS_CLIENT_HTTP_PROXYING", on(false)),
+        // Its parser has a stack overflow (CVE-2025-11678).
+        ("LWS_WITH_SYS_ASYNC_DNS", on(false)),
+        // lws >= 4.4 has a key log of its own, keyed on SSLKEYLOGFILE.
+        ("LWS_HAVE_SSL_CTX_set_keylog_callback", on(false)),
+        // lws 5.0: its default HTTP/3 build forces another TLS library.
+        ("LWS_WITH_HTTP3", on(false)),
+        ("LWS_ROLE_H3", on(false)),
+        ("LWS_WITH_SECURE_STREAMS", on(false)),
+    ];
+    if config.tls {
+        if let Some(include) = vars::cargo("DEP_OPENSSL_INCLUDE") {
+            options.push(("OPENSSL_INCLUDE_DIR", include));
+        }
+        // A built OpenSSL isn't where cmake would look for one.
+        if let Some(root) = vars::cargo("DEP_OPENSSL_ROOT") {
+            let name = |lib: &str| {
+                let file = if config.target.is_msvc() {
+                    format!("lib{lib}.lib")
+                } else {
+                    format!("lib{lib}.a")
+                };
+                format!("{root}/lib/{file}")
+            };
+            options.push(("LWS_OPENSSL_INCLUDE_DIRS", format!("{root}/include")));
+            options.push((
+                "LWS_OPENSSL_LIBRARIES",
+                format!("{};{}", name("ssl"), name("crypto")),
+            ));
+        }
+    }
+    if config.deflate {
+        if let Some(include) = vars::cargo("DEP_Z_INCLUDE") {
+            options.push(("ZLIB_INCLUDE_DIR", include));
+        }
+    }
+    options
+}
+
+fn c_flags(config: &Config) -> Vec<String> {
+    let mut flags = Vec::new();
+    if let Some(name) = &config.keylog_env {
+        flags.push(keylog_define(name));
+    }
+    if let Some(kind) = &config.sanitize {
+        flags.push(format!("-fsanitize={kind}"));
+        flags.push("-fno-omit-frame-pointer".into());
+        flags.push("-g".into());
+    }
+    flags
+}
+
+/// The define for the C library's own compile. The quotes are escaped for the
+/// command line that cmake writes; the name itself has only word characters.
+fn keylog_define(name: &str) -> String {
+    format!("-DLWS_KEYLOG_ENV_NAME=\\\"{name}\\\"")
+}
+
+fn require_cmake() -> Result<()> {
+    let cmake = vars::var("CMAKE").unwrap_or_else(|| "cmake".into());
+    if has(&cmake) {
+        return Ok(());
+    }
+    Err(format!(
+        "cannot run {cmake}, which compiles the C library.\n\
+         In a checkout of this crate, `cargo xtask setup` installs what the build needs; \
+         elsewhere install cmake (and, if you like speed, ninja)."
+    ))
+}
+
+fn has(program: &str) -> bool {
+    Command::new(program)
+        .arg("--version")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}

@@ -1,0 +1,76 @@
+/*
+ * What Rust calls: the library's headers, and our own functions around what
+ * is a macro, an inline function or the TLS library's in them.
+ */
+#ifndef LWSRS_GLUE_H
+#define LWSRS_GLUE_H
+
+#include <libwebsockets.h>
+
+/* Macros that bindgen can't evaluate. */
+size_t lwsrs_pre(void);
+
+/* Ends a connection from outside its callbacks, at the next service. */
+void lwsrs_kill_async(struct lws *wsi);
+
+/* permessage-deflate's offer for vhosts; NULL where it isn't compiled in. */
+const struct lws_extension *lwsrs_extensions(void);
+
+#if defined(LWSRS_TLS) || defined(LWS_WITH_TLS)
+
+#define LWSRS_TLS_1_2 12
+#define LWSRS_TLS_1_3 13
+
+#define LWSRS_CLIENT_CERT_NONE 0
+#define LWSRS_CLIENT_CERT_OPTIONAL 1
+#define LWSRS_CLIENT_CERT_REQUIRED 2
+
+/* All return 0, or -1 with a message left for lwsrs_tls_error(). */
+SSL_CTX *lwsrs_tls_client_new(void);
+void lwsrs_tls_ctx_free(SSL_CTX *ctx);
+void lwsrs_tls_harden(SSL_CTX *ctx);
+int lwsrs_tls_versions(SSL_CTX *ctx, int min, int max);
+int lwsrs_tls_ciphers(SSL_CTX *ctx, const char *tls12, const char *tls13);
+int lwsrs_tls_chain(SSL_CTX *ctx, const void *data, size_t len);
+int lwsrs_tls_key(SSL_CTX *ctx, const void *data, size_t len,
+		  const char *password);
+int lwsrs_tls_roots(SSL_CTX *ctx, const void *data, size_t len, int is_server);
+int lwsrs_tls_system_roots(SSL_CTX *ctx);
+int lwsrs_tls_client_auth(SSL_CTX *ctx, int mode, const void *id,
+			  size_t id_len);
+
+/* Takes the oldest error off this thread's queue, clears the rest. */
+void lwsrs_tls_error(char *buf, size_t len);
+
+/* Facts of one connection; NULL or 0 where there is none. */
+SSL_CTX *lwsrs_ssl_ctx(const SSL *ssl);
+const char *lwsrs_ssl_version(const SSL *ssl);
+const char *lwsrs_ssl_cipher(const SSL *ssl);
+const char *lwsrs_ssl_server_name(const SSL *ssl);
+size_t lwsrs_ssl_alpn(const SSL *ssl, const unsigned char **out);
+/* Writes the peer's certificate as DER where it fits; returns its length. */
+size_t lwsrs_ssl_peer_certificate(const SSL *ssl, unsigned char *buf,
+				  size_t len);
+#endif
+
+#if defined(LWSRS_KEYLOG) || defined(LWS_KEYLOG_ENV_NAME)
+
+/* The variable's name that this build was given; empty: it reads none. */
+const char *lwsrs_keylog_env_name(void);
+
+#define LWSRS_KEYLOG_ENV_UNSET 0
+#define LWSRS_KEYLOG_ENV_SET 1
+#define LWSRS_KEYLOG_ENV_IGNORED 2
+
+/* Reads that variable; _IGNORED: the process runs with raised privileges. */
+int lwsrs_keylog_env_read(const char **value);
+
+typedef void (*lwsrs_keylog_fn)(void *log, const char *line, size_t len);
+
+/* Once a process, before the first install. */
+int lwsrs_keylog_init(lwsrs_keylog_fn fn);
+/* Sends the secrets of `ctx` to `log`; again for the same ctx is harmless. */
+int lwsrs_keylog_install(SSL_CTX *ctx, void *log);
+#endif
+
+#endif

@@ -1,0 +1,347 @@
+/* What the wrapper asks of the OpenSSL API. */
+
+#include "glue.h"
+
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
+#include <limits.h>
+#include <string.h>
+
+/* Set where a failure isn't the TLS library's own and has no queued error. */
+static _Thread_local const char *own_error;
+
+static int
+fail(const char *why)
+{
+	own_error = why;
+	return -1;
+}
+
+static void
+begin(void)
+{
+	own_error = NULL;
+	ERR_clear_error();
+}
+
+void
+lwsrs_tls_error(char *buf, size_t len)
+{
+	unsigned long e = ERR_get_error();
+	const char *reason = e ? ERR_reason_error_string(e) : NULL;
+
+	if (!len)
+		return;
+	buf[0] = '\0';
+	if (own_error)
+		lws_snprintf(buf, len, "%s%s%s", own_error,
+			     reason ? ": " : "", reason ? reason : "");
+	else if (reason)
+		lws_snprintf(buf, len, "%s", reason);
+	else if (e)
+		ERR_error_string_n(e, buf, len);
+	begin();
+}
+
+void
+lwsrs_tls_harden(SSL_CTX *ctx)
+{
+	SSL_CTX_set_options(ctx, SSL_OP_NO_COMPRESSION);
+#if defined(SSL_OP_NO_RENEGOTIATION)
+	SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION);
+#endif
+	SSL_CTX_set_mode(ctx, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
+}
+
+SSL_CTX *
+lwsrs_tls_client_new(void)
+{
+	SSL_CTX *ctx;
+
+	begin();
+	ctx = SSL_CTX_new(TLS_client_method());
+	if (ctx)
+		lwsrs_tls_harden(ctx);
+	return ctx;
+}
+
+void
+lwsrs_tls_ctx_free(SSL_CTX *ctx)
+{
+	SSL_CTX_free(ctx);
+}
+
+static int
+protocol(int version)
+{
+	return version == LWSRS_TLS_1_3 ? TLS1_3_VERSION : TLS1_2_VERSION;
+}
+
+int
+lwsrs_tls_versions(SSL_CTX *ctx, int min, int max)
+{
+	begin();
+	if (SSL_CTX_set_min_proto_version(ctx, protocol(min)) != 1 ||
+	    SSL_CTX_set_max_proto_version(ctx, protocol(max)) != 1)
+		return -1;
+	return 0;
+}
+
+int
+lwsrs_tls_ciphers(SSL_CTX *ctx, const char *tls12, const char *tls13)
+{
+	begin();
+	if (tls12 && SSL_CTX_set_cipher_list(ctx, tls12) != 1)
+		return -1;
+#if !defined(OPENSSL_IS_BORINGSSL)
+	if (tls13 && SSL_CTX_set_ciphersuites(ctx, tls13) != 1)
+		return -1;
+#else
+	if (tls13)
+		return fail("this TLS library has a fixed list for TLS 1.3");
+#endif
+	return 0;
+}
+
+/* A certificate or key may come as PEM text or as DER. */
+static int
+is_pem(const void *data, size_t len)
+{
+	static const char mark[] = "-----BEGIN ";
+	const char *p = data;
+
+	for (; len >= sizeof(mark) - 1; p++, len--)
+		if (!memcmp(p, mark, sizeof(mark) - 1))
+			return 1;
+	return 0;
+}
+
+/* No terminal prompt, ever: without a password there is none to give. */
+static int
+password_cb(char *buf, int size, int rwflag, void *user)
+{
+	const char *password = user;
+	size_t n = password ? strlen(password) : 0;
+
+	(void)rwflag;
+	if (!password || n > (size_t)size)
+		return -1;
+	memcpy(buf, password, n);
+	return (int)n;
+}
+
+static X509 *
+next_certificate(BIO *bio)
+{
+	return PEM_read_bio_X509(bio, NULL, password_cb, NULL);
+}
+
+/* Reading PEM ends in "no start line" when there is no more of it. */
+static int
+ended_cleanly(void)
+{
+	unsigned long e = ERR_peek_last_error();
+	int clean = ERR_GET_LIB(e) == ERR_LIB_PEM &&
+		    ERR_GET_REASON(e) == PEM_R_NO_START_LINE;
+
+	if (clean)
+		ERR_clear_error();
+	return clean;
+}
+
+int
+lwsrs_tls_chain(SSL_CTX *ctx, const void *data, size_t len)
+{
+	X509 *cert;
+	BIO *bio;
+	int ok;
+
+	begin();
+	if (len > INT_MAX)
+		return fail("too long");
+	if (!is_pem(data, len)) {
+		const unsigned char *p = data;
+
+		cert = d2i_X509(NULL, &p, (long)len);
+		if (!cert)
+			return fail("neither PEM nor a DER certificate");
+		ok = SSL_CTX_use_certificate(ctx, cert) == 1;
+		X509_free(cert);
+		return ok ? 0 : -1;
+	}
+
+	bio = BIO_new_mem_buf(data, (int)len);
+	if (!bio)
+		return -1;
+	cert = next_certificate(bio);
+	ok = cert && SSL_CTX_use_certificate(ctx, cert) == 1;
+	X509_free(cert);
+	if (ok)
+		SSL_CTX_clear_chain_certs(ctx);
+	while (ok && (cert = next_certificate(bio)))
+		if (SSL_CTX_add0_chain_cert(ctx, cert) != 1) {
+			X509_free(cert);
+			ok = 0;
+		}
+	if (ok)
+		ok = ended_cleanly();
+	BIO_free(bio);
+	return ok ? 0 : -1;
+}
+
+int
+lwsrs_tls_key(SSL_CTX *ctx, const void *data, size_t len, const char *password)
+{
+	EVP_PKEY *key = NULL;
+	int ok;
+
+	begin();
+	if (len > INT_MAX)
+		return fail("too long");
+	if (is_pem(data, len)) {
+		BIO *bio = BIO_new_mem_buf(data, (int)len);
+
+		if (!bio)
+			return -1;
+		key = PEM_read_bio_PrivateKey(bio, NULL, password_cb,
+					      (void *)password);
+		BIO_free(bio);
+	} else {
+		const unsigned char *p = data;
+
+		key = d2i_AutoPrivateKey(NULL, &p, (long)len);
+	}
+	if (!key)
+		return fail(password ? "not a private key that this password opens"
+				     : "not a private key (or one with a password)");
+	ok = SSL_CTX_use_PrivateKey(ctx, key) == 1;
+	EVP_PKEY_free(key);
+	if (ok && SSL_CTX_check_private_key(ctx) != 1)
+		return fail("the key does not belong to the certificate");
+	return ok ? 0 : -1;
+}
+
+static int
+add_root(SSL_CTX *ctx, X509 *cert, int is_server)
+{
+	if (X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), cert) != 1)
+		return 0;
+	return !is_server || SSL_CTX_add_client_CA(ctx, cert) == 1;
+}
+
+int
+lwsrs_tls_roots(SSL_CTX *ctx, const void *data, size_t len, int is_server)
+{
+	X509 *cert;
+	BIO *bio;
+	int ok = 1, count = 0;
+
+	begin();
+	if (len > INT_MAX)
+		return fail("too long");
+	if (!is_pem(data, len)) {
+		const unsigned char *p = data;
+
+		cert = d2i_X509(NULL, &p, (long)len);
+		if (!cert)
+			return fail("neither PEM nor a DER certificate");
+		ok = add_root(ctx, cert, is_server);
+		X509_free(cert);
+		return ok ? 0 : -1;
+	}
+
+	bio = BIO_new_mem_buf(data, (int)len);
+	if (!bio)
+		return -1;
+	while (ok && (cert = next_certificate(bio))) {
+		ok = add_root(ctx, cert, is_server);
+		X509_free(cert);
+		count++;
+	}
+	if (ok)
+		ok = ended_cleanly();
+	BIO_free(bio);
+	if (ok && !count)
+		return fail("holds no certificate");
+	return ok ? 0 : -1;
+}
+
+int
+lwsrs_tls_system_roots(SSL_CTX *ctx)
+{
+	begin();
+	return SSL_CTX_set_default_verify_paths(ctx) == 1 ? 0 : -1;
+}
+
+int
+lwsrs_tls_client_auth(SSL_CTX *ctx, int mode, const void *id, size_t id_len)
+{
+	int flags = SSL_VERIFY_NONE;
+
+	begin();
+	if (mode != LWSRS_CLIENT_CERT_NONE)
+		flags = SSL_VERIFY_PEER;
+	if (mode == LWSRS_CLIENT_CERT_REQUIRED)
+		flags |= SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
+	SSL_CTX_set_verify(ctx, flags, NULL);
+	/* A session is resumed only where the same rules hold. */
+	if (SSL_CTX_set_session_id_context(ctx, id, (unsigned int)id_len) != 1)
+		return -1;
+	return 0;
+}
+
+SSL_CTX *
+lwsrs_ssl_ctx(const SSL *ssl)
+{
+	return SSL_get_SSL_CTX(ssl);
+}
+
+const char *
+lwsrs_ssl_version(const SSL *ssl)
+{
+	return SSL_get_version(ssl);
+}
+
+const char *
+lwsrs_ssl_cipher(const SSL *ssl)
+{
+	const SSL_CIPHER *cipher = SSL_get_current_cipher(ssl);
+
+	return cipher ? SSL_CIPHER_standard_name(cipher) : NULL;
+}
+
+const char *
+lwsrs_ssl_server_name(const SSL *ssl)
+{
+	return SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+}
+
+size_t
+lwsrs_ssl_alpn(const SSL *ssl, const unsigned char **out)
+{
+	unsigned int len = 0;
+
+	SSL_get0_alpn_selected(ssl, out, &len);
+	return *out ? len : 0;
+}
+
+size_t
+lwsrs_ssl_peer_certificate(const SSL *ssl, unsigned char *buf, size_t len)
+{
+	X509 *cert = SSL_get_peer_certificate(ssl);
+	int need;
+
+	if (!cert)
+		return 0;
+	need = i2d_X509(cert, NULL);
+	if (need > 0 && (size_t)need <= len) {
+		unsigned char *p = buf;
+
+		need = i2d_X509(cert, &p);
+	}
+	X509_free(cert);
+	return need > 0 ? (size_t)need : 0;
+}

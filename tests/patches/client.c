@@ -1,0 +1,113 @@
+/*
+ * A small HTTP client for the tests of the patches to the vendored C library.
+ *
+ * Usage: client PORT [h2 | cookies FILE]
+ *
+ * It fetches http://127.0.0.1:PORT/, prints one line for each event of interest and ends after the connection did. With
+ * "h2" it speaks HTTP/2 in clear text, with "cookies" it keeps the cookies that it is told to set in FILE.
+ */
+
+#include <libwebsockets.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int finished;
+
+static int
+callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len)
+{
+	switch (reason) {
+	case LWS_CALLBACK_CLIENT_CONNECTION_ERROR:
+		printf("error %s\n", in ? (const char *)in : "");
+		finished = 1;
+		break;
+
+	case LWS_CALLBACK_ESTABLISHED_CLIENT_HTTP:
+		printf("status %u\n", lws_http_client_http_response(wsi));
+		break;
+
+	case LWS_CALLBACK_RECEIVE_CLIENT_HTTP: {
+		char buffer[LWS_PRE + 1024], *p = buffer + LWS_PRE;
+		int n = (int)sizeof(buffer) - LWS_PRE;
+
+		if (lws_http_client_read(wsi, &p, &n) < 0)
+			return -1;
+		return 0;
+	}
+
+	case LWS_CALLBACK_RECEIVE_CLIENT_HTTP_READ:
+		printf("read %llu\n", (unsigned long long)len);
+		return 0;
+
+	case LWS_CALLBACK_COMPLETED_CLIENT_HTTP:
+		printf("completed\n");
+		break;
+
+	case LWS_CALLBACK_CLOSED_CLIENT_HTTP:
+		printf("closed\n");
+		finished = 1;
+		break;
+
+	default:
+		break;
+	}
+
+	return lws_callback_http_dummy(wsi, reason, user, in, len);
+}
+
+static const struct lws_protocols protocols[] = {
+	{ "test", callback, 0, 0, 0, NULL, 0 },
+	LWS_PROTOCOL_LIST_TERM
+};
+
+int
+main(int argc, const char **argv)
+{
+	struct lws_context_creation_info info;
+	struct lws_client_connect_info i;
+	struct lws_context *context;
+	int rounds = 0;
+
+	if (argc < 2)
+		return 2;
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	lws_set_log_level(LLL_ERR | LLL_WARN, NULL);
+
+	memset(&info, 0, sizeof(info));
+	info.port = CONTEXT_PORT_NO_LISTEN;
+	info.protocols = protocols;
+	info.fd_limit_per_thread = 64;
+
+	memset(&i, 0, sizeof(i));
+	i.port = atoi(argv[1]);
+	i.address = "127.0.0.1";
+	i.host = i.address;
+	i.origin = i.address;
+	i.path = "/";
+	i.method = "GET";
+	i.protocol = protocols[0].name;
+
+	if (argc > 3 && !strcmp(argv[2], "cookies")) {
+		info.http_nsc_filepath = argv[3];
+		i.ssl_connection = LCCSCF_CACHE_COOKIES;
+	}
+	if (argc > 2 && !strcmp(argv[2], "h2")) {
+		i.alpn = "h2";
+		i.ssl_connection = LCCSCF_H2_PRIOR_KNOWLEDGE;
+	}
+
+	context = lws_create_context(&info);
+	if (!context)
+		return 2;
+	i.context = context;
+	if (!lws_client_connect_via_info(&i))
+		finished = 1;
+	while (!finished && rounds++ < 1000 && lws_service(context, 0) >= 0)
+		;
+	lws_context_destroy(context);
+	printf("bye\n");
+
+	return 0;
+}

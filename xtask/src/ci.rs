@@ -1,0 +1,92 @@
+//! `cargo xtask ci`: every check apart from the tests themselves.
+
+use std::process::Command;
+use std::time::Instant;
+
+use crate::error::{Error, Result};
+use crate::sanitize::{self, Outcome};
+use crate::{package, process, setup, vendor};
+
+/// A check: its name and what it runs.
+type Step = (&'static str, fn() -> Result<Outcome>);
+
+const STEPS: &[Step] = &[
+    ("format", || cargo(&["fmt", "--all", "--", "--check"])),
+    ("clippy", || {
+        cargo(&[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ])
+    }),
+    ("clippy, only the feature tls", || {
+        let features = ["--no-default-features", "--features", "tls"];
+        let args = ["clippy", "-p", "libwebsockets", "--all-targets"];
+        cargo(&[&args[..], &features, &["--", "-D", "warnings"]].concat())
+    }),
+    ("documentation", || {
+        let mut command = process::cargo();
+        command.args(["doc", "--workspace", "--no-deps"]);
+        passed(command.env("RUSTDOCFLAGS", "-D warnings"))
+    }),
+    ("package", || package::check().map(|()| Outcome::Passed)),
+    ("address sanitizer", || sanitize::address(&[])),
+];
+
+/// Runs all checks, also after one has failed, and sums up.
+pub fn run() -> Result<()> {
+    setup::run()?;
+    vendor::run(&vendor::Options::default())?;
+    let mut summary = Vec::new();
+    let mut failed = Vec::new();
+    for (name, step) in STEPS {
+        println!("== {name}");
+        let start = Instant::now();
+        let verdict = match step() {
+            Ok(Outcome::Passed) => "passed".to_string(),
+            Ok(Outcome::Skipped(why)) => format!("skipped: {why}"),
+            Err(why) => {
+                failed.push(*name);
+                format!("FAILED: {why}")
+            }
+        };
+        let seconds = start.elapsed().as_secs_f64();
+        println!("== {name}: {verdict} ({seconds:.1} s)\n");
+        summary.push(line(name, seconds, &verdict));
+    }
+    println!("Summary:\n{}", summary.join("\n"));
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        Err(Error::new(format!("failed: {}", failed.join("; "))))
+    }
+}
+
+fn cargo(args: &[&str]) -> Result<Outcome> {
+    passed(process::cargo().args(args))
+}
+
+fn passed(command: &mut Command) -> Result<Outcome> {
+    process::run(command).map(|()| Outcome::Passed)
+}
+
+/// One line of the summary.
+fn line(name: &str, seconds: f64, verdict: &str) -> String {
+    let first = verdict.lines().next().unwrap_or_default();
+    format!("  {name:<30} {seconds:>7.1} s  {first}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn summary_shows_one_line_per_step() {
+        let text = line("package", 12.34, "FAILED: too big\nmore");
+        assert!(text.contains("package") && text.contains("12.3 s"));
+        assert!(text.ends_with("FAILED: too big"));
+    }
+}

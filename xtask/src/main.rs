@@ -1,0 +1,102 @@
+//! Development tasks, run as `cargo xtask VERB`.
+
+mod ci;
+mod demo;
+mod error;
+mod package;
+mod paths;
+mod process;
+mod sanitize;
+mod setup;
+mod test;
+mod vendor;
+
+use std::process::ExitCode;
+
+use error::{Error, Result};
+
+const HELP: &str = "\
+Usage: cargo xtask VERB [ARGS]
+
+Verbs:
+  setup                           install the system packages the build needs
+  vendor [--archive FILE] [--force]
+                                  fetch, verify, unpack and patch the C library
+                                    --archive FILE  use this archive, do not fetch
+                                    --force         redo it even if up to date
+  demo [-- ARGS]                  setup, vendor, then run the `keylog` example
+  test [ARGS]                     setup, vendor, then `cargo test --workspace ARGS`
+  ci                              format, lint, documentation, package, sanitizer
+  sanitize address [-- ARGS]      run the tests under AddressSanitizer
+  help                            show this text
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match dispatch(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Error::Exit(code)) => ExitCode::from(code),
+        Err(Error::Message(text)) => {
+            eprintln!("error: {text}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs the verb named by the first argument.
+fn dispatch(args: &[String]) -> Result<()> {
+    let Some((verb, rest)) = args.split_first() else {
+        eprint!("{HELP}");
+        return Err(Error::Exit(2));
+    };
+    if rest.first().is_some_and(|a| a == "--help" || a == "-h") {
+        print!("{HELP}");
+        return Ok(());
+    }
+    match verb.as_str() {
+        "setup" => no_args(verb, rest).and_then(|()| setup::run()),
+        "vendor" => vendor::Options::parse(rest).and_then(|o| vendor::run(&o)),
+        "demo" => demo::run(rest),
+        "test" => test::run(rest),
+        "ci" => no_args(verb, rest).and_then(|()| ci::run()),
+        "sanitize" => sanitize::run(rest),
+        "help" | "--help" | "-h" => {
+            print!("{HELP}");
+            Ok(())
+        }
+        other => Err(Error::new(format!(
+            "no verb `{other}`; `cargo xtask help` lists them"
+        ))),
+    }
+}
+
+/// Refuses arguments for a verb that takes none.
+fn no_args(verb: &str, rest: &[String]) -> Result<()> {
+    match rest.first() {
+        None => Ok(()),
+        Some(arg) => Err(Error::new(format!(
+            "`{verb}` takes no arguments, but got `{arg}`"
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(list: &[&str]) -> Vec<String> {
+        list.iter().map(|s| s.to_string()).collect()
+    }
+
+    #[test]
+    fn unknown_verb_is_refused() {
+        let err = dispatch(&args(&["frobnicate"])).unwrap_err();
+        assert!(err.to_string().contains("no verb `frobnicate`"));
+    }
+
+    #[test]
+    fn verb_without_arguments_refuses_them() {
+        assert!(no_args("setup", &args(&[])).is_ok());
+        assert!(no_args("setup", &args(&["now"])).is_err());
+    }
+}

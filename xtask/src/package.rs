@@ -1,0 +1,97 @@
+//! The package as it would be published: made, then looked into.
+
+use std::fs::{self, File};
+use std::path::Path;
+
+use flate2::read::GzDecoder;
+
+use crate::error::{Error, IoContext, Result};
+use crate::{paths, process};
+
+/// Name of the published package.
+const NAME: &str = "libwebsockets";
+
+/// The registry accepts packages below this many bytes.
+const MAX_SIZE: u64 = 10_000_000;
+
+/// Files without which the package would not build.
+const REQUIRED: &[&str] = &["Cargo.toml", "vendor/libwebsockets/CMakeLists.txt"];
+
+/// Runs `cargo package`, which also builds the package, and checks the result.
+pub fn check() -> Result<()> {
+    process::run(process::cargo().args(["package", "--offline", "--allow-dirty", "-p", NAME]))?;
+    let manifest = paths::root().join("Cargo.toml");
+    let text = fs::read_to_string(&manifest).doing("read", &manifest)?;
+    let version = version(&text)
+        .ok_or_else(|| Error::new(format!("{} has no package.version", manifest.display())))?;
+    let stem = format!("{NAME}-{version}");
+    let file = paths::target_dir().join(format!("package/{stem}.crate"));
+    let size = file.metadata().doing("open", &file)?.len();
+    let names = members(&file).doing("read", &file)?;
+    judge(&stem, size, &names).map_err(Error::new)?;
+    println!("{stem}.crate: {} files, {size} bytes", names.len());
+    Ok(())
+}
+
+/// The version in the root manifest.
+fn version(manifest: &str) -> Option<String> {
+    let table: toml::Table = toml::from_str(manifest).ok()?;
+    let own = table.get("package")?.get("version")?;
+    let inherited = || {
+        table
+            .get("workspace")?
+            .get("package")?
+            .get("version")?
+            .as_str()
+    };
+    own.as_str().or_else(inherited).map(str::to_string)
+}
+
+/// The names in a `.crate` file.
+fn members(file: &Path) -> std::io::Result<Vec<String>> {
+    let mut tar = tar::Archive::new(GzDecoder::new(File::open(file)?));
+    let names = tar
+        .entries()?
+        .map(|entry| Ok(entry?.path()?.to_string_lossy().into_owned()));
+    names.collect()
+}
+
+/// Whether size and content are right.
+fn judge(stem: &str, size: u64, names: &[String]) -> std::result::Result<(), String> {
+    if size >= MAX_SIZE {
+        return Err(format!(
+            "{stem}.crate has {size} bytes; it must stay below {MAX_SIZE}"
+        ));
+    }
+    let inside = |file: &str| names.contains(&format!("{stem}/{file}"));
+    match REQUIRED.iter().find(|file| !inside(file)) {
+        None => Ok(()),
+        Some(file) => Err(format!(
+            "{stem}.crate lacks {file}; correct `include` in Cargo.toml"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn version_of_the_package() {
+        let own = "[package]\nname = 'x'\nversion = '1.2.3'\n";
+        assert_eq!(version(own).as_deref(), Some("1.2.3"));
+        let inherited =
+            "[workspace.package]\nversion = '2.0.0'\n[package]\nversion.workspace = true\n";
+        assert_eq!(version(inherited).as_deref(), Some("2.0.0"));
+        assert_eq!(version("[package]\nname = 'x'\n"), None);
+    }
+
+    #[test]
+    fn size_and_content_are_judged() {
+        let mut names = vec!["p-1/Cargo.toml".to_string()];
+        assert!(judge("p-1", 5, &names).unwrap_err().contains("CMakeLists"));
+        names.push("p-1/vendor/libwebsockets/CMakeLists.txt".into());
+        judge("p-1", 5, &names).unwrap();
+        assert!(judge("p-1", MAX_SIZE, &names).is_err());
+    }
+}

@@ -1,0 +1,116 @@
+//! Starting other programs.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+
+use crate::error::{Error, Result};
+use crate::paths;
+
+/// A Cargo command, run in the root of the repository.
+pub fn cargo() -> Command {
+    let program = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
+    let mut command = Command::new(program);
+    command.current_dir(paths::root());
+    command
+}
+
+/// Runs a command with the terminal inherited; its failure becomes our exit status.
+pub fn run(command: &mut Command) -> Result<()> {
+    let status = status(command)?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(Error::Exit(exit_code(status)))
+    }
+}
+
+/// Runs a command with the terminal inherited.
+pub fn status(command: &mut Command) -> Result<ExitStatus> {
+    command.status().map_err(|e| cannot_start(command, &e))
+}
+
+/// Runs a command silently and returns what it printed, if it succeeded.
+pub fn output(command: &mut Command) -> Result<Option<String>> {
+    let out = command
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .output()
+        .map_err(|e| cannot_start(command, &e))?;
+    let text = String::from_utf8_lossy(&out.stdout).into_owned();
+    Ok(out.status.success().then_some(text))
+}
+
+/// Whether a command can be started and succeeds; prints nothing.
+pub fn succeeds(command: &mut Command) -> bool {
+    matches!(output(command), Ok(Some(_)))
+}
+
+fn cannot_start(command: &Command, cause: &std::io::Error) -> Error {
+    let program = command.get_program().to_string_lossy();
+    Error::new(format!("cannot start `{program}`: {cause}"))
+}
+
+/// The status to exit with; a process ended by signal N counts as 128 + N.
+fn exit_code(status: ExitStatus) -> u8 {
+    #[cfg(unix)]
+    if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
+        return u8::try_from(128 + signal).unwrap_or(1);
+    }
+    match status.code() {
+        Some(code) if code != 0 => u8::try_from(code).unwrap_or(1),
+        _ => 1,
+    }
+}
+
+/// Finds a program in `PATH`.
+pub fn find_program(name: &str) -> Option<PathBuf> {
+    find_in(&env::var_os("PATH")?, name)
+}
+
+fn find_in(path: &OsStr, name: &str) -> Option<PathBuf> {
+    let file = format!("{name}{}", env::consts::EXE_SUFFIX);
+    env::split_paths(path)
+        .map(|dir| dir.join(&file))
+        .find(|candidate| is_executable(candidate))
+}
+
+#[cfg(unix)]
+fn is_executable(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    path.metadata()
+        .is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(not(unix))]
+fn is_executable(path: &Path) -> bool {
+    path.is_file()
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_programs_in_the_given_path() {
+        let path = OsStr::new("/nonexistent:/bin:/usr/bin");
+        assert!(find_in(path, "sh").is_some());
+        assert!(find_in(path, "no-such-program-here").is_none());
+        assert!(find_in(OsStr::new(""), "sh").is_none());
+    }
+
+    #[test]
+    fn exit_status_is_passed_through() {
+        let err = run(Command::new("sh").args(["-c", "exit 7"])).unwrap_err();
+        assert!(matches!(err, Error::Exit(7)));
+        let err = run(Command::new("sh").args(["-c", "kill -TERM $$"])).unwrap_err();
+        assert!(matches!(err, Error::Exit(143)));
+    }
+
+    #[test]
+    fn missing_program_is_named() {
+        let err = run(&mut Command::new("no-such-program-here")).unwrap_err();
+        assert!(err.to_string().contains("no-such-program-here"));
+    }
+}

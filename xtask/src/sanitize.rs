@@ -1,0 +1,166 @@
+//! `cargo xtask sanitize address`: the tests under AddressSanitizer, which
+//! includes LeakSanitizer. The build script instruments the C library as well
+//! when `LWS_SANITIZE` is set.
+
+use std::env;
+use std::path::Path;
+use std::process::Command;
+
+use crate::error::{Error, Result};
+use crate::{paths, process, setup, vendor};
+
+/// How a run ended, if it did not fail.
+pub enum Outcome {
+    /// The tests passed.
+    Passed,
+    /// Nothing was run, and why.
+    Skipped(String),
+}
+
+/// Runs the verb with its arguments.
+pub fn run(args: &[String]) -> Result<()> {
+    match args.split_first() {
+        Some((kind, rest)) if kind == "address" => {
+            setup::run()?;
+            vendor::run(&vendor::Options::default())?;
+            let rest = rest.strip_prefix(&["--".to_string()]).unwrap_or(rest);
+            if let Outcome::Skipped(why) = address(rest)? {
+                println!("skipped: {why}");
+            }
+            Ok(())
+        }
+        Some((other, _)) => Err(Error::new(format!(
+            "no sanitizer `{other}`; the only one is `address`"
+        ))),
+        None => Err(Error::new("which sanitizer? The only one is `address`")),
+    }
+}
+
+/// Runs the tests under AddressSanitizer; `args` go to the test programs.
+pub fn address(args: &[String]) -> Result<Outcome> {
+    let Some((toolchain, host)) = Toolchain::find() else {
+        return Ok(Outcome::Skipped(
+            "no Rust toolchain here can link AddressSanitizer; \
+             `rustup toolchain install nightly` brings one"
+                .into(),
+        ));
+    };
+    println!("sanitize: using {}, target {host}", toolchain.name());
+    let mut command = toolchain.cargo();
+    // `--target` keeps the flags away from build scripts and procedural macros.
+    // Documentation tests would need flags of their own.
+    command
+        .args(["test", "-p", "libwebsockets", "--target", &host])
+        .args(["--lib", "--tests", "--examples"])
+        .env(
+            "CARGO_TARGET_DIR",
+            paths::target_dir().join("sanitize-address"),
+        )
+        .env(
+            "RUSTFLAGS",
+            rustflags(env::var("RUSTFLAGS").ok().as_deref()),
+        )
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .env("LWS_SANITIZE", "address");
+    if env::var_os("ASAN_OPTIONS").is_none() {
+        // LeakSanitizer is part of it on Linux only.
+        let leaks = u8::from(cfg!(target_os = "linux"));
+        command.env("ASAN_OPTIONS", format!("detect_leaks={leaks}"));
+    }
+    process::run(command.arg("--").args(args))?;
+    Ok(Outcome::Passed)
+}
+
+fn rustflags(given: Option<&str>) -> String {
+    let own = "-Zsanitizer=address -Cforce-frame-pointers=yes";
+    match given.map(str::trim).filter(|flags| !flags.is_empty()) {
+        Some(flags) => format!("{flags} {own}"),
+        None => own.to_string(),
+    }
+}
+
+/// A toolchain that accepts `-Zsanitizer`.
+#[derive(Clone, Copy)]
+enum Toolchain {
+    Nightly,
+    /// The current one, told to accept unstable options.
+    Current,
+}
+
+impl Toolchain {
+    /// The first toolchain that works, and the host it compiles for.
+    fn find() -> Option<(Self, String)> {
+        [Self::Nightly, Self::Current]
+            .into_iter()
+            .find_map(|toolchain| Some((toolchain, toolchain.host()?)))
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Nightly => "the nightly toolchain",
+            Self::Current => "the current toolchain with RUSTC_BOOTSTRAP=1",
+        }
+    }
+
+    fn program(self, name: &str) -> Command {
+        let mut command;
+        match self {
+            Self::Nightly => {
+                command = Command::new("rustup");
+                command.args(["run", "nightly", name]);
+            }
+            Self::Current => {
+                command = Command::new(name);
+                command.env("RUSTC_BOOTSTRAP", "1");
+            }
+        }
+        command.current_dir(paths::root());
+        command
+    }
+
+    fn cargo(self) -> Command {
+        self.program("cargo")
+    }
+
+    /// The host triple, if this toolchain works and has the sanitizer's runtime.
+    fn host(self) -> Option<String> {
+        let ask = |args: &[&str]| process::output(self.program("rustc").args(args)).ok()?;
+        let host = host_line(&ask(&["-vV"])?)?;
+        let libs = ask(&["--print", "target-libdir"])?;
+        let entries = Path::new(libs.trim()).read_dir().ok()?;
+        let has_runtime = entries
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .any(|name| name.contains("rt.asan"));
+        has_runtime.then_some(host)
+    }
+}
+
+fn host_line(version: &str) -> Option<String> {
+    let line = version.lines().find_map(|l| l.strip_prefix("host: "))?;
+    Some(line.trim().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_are_appended() {
+        assert!(rustflags(None).starts_with("-Zsanitizer=address"));
+        assert!(rustflags(Some(" ")).starts_with("-Zsanitizer=address"));
+        assert!(rustflags(Some("-Dwarnings")).starts_with("-Dwarnings -Zsanitizer"));
+    }
+
+    #[test]
+    fn host_is_read() {
+        let text = "rustc 1\nbinary: rustc\nhost: x86_64-unknown-linux-gnu\nrelease: 1\n";
+        assert_eq!(host_line(text).as_deref(), Some("x86_64-unknown-linux-gnu"));
+        assert_eq!(host_line("rustc 1\n"), None);
+    }
+
+    #[test]
+    fn only_known_sanitizers() {
+        let why = run(&["thread".to_string()]).unwrap_err().to_string();
+        assert!(why.contains("no sanitizer `thread`"));
+    }
+}

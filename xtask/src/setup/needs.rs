@@ -1,0 +1,164 @@
+//! What the build needs, how to see that it is there, and what to install.
+
+use super::probe;
+
+/// Something the build or the tests need.
+pub struct Need {
+    /// Name for messages.
+    pub what: &'static str,
+    /// Whether the build fails without it; otherwise only some tests want it.
+    pub required: bool,
+    /// Looks for it, however it was installed.
+    pub found: fn() -> bool,
+    /// Package for apt.
+    pub apt: &'static str,
+    /// Package for dnf.
+    dnf: &'static str,
+    /// Package for pacman.
+    pacman: &'static str,
+    /// Formula for Homebrew; empty if macOS has it.
+    brew: &'static str,
+    /// Hint for Windows.
+    windows: &'static str,
+}
+
+/// Everything that is needed.
+pub const NEEDS: &[Need] = &[
+    Need {
+        what: "C compiler",
+        required: true,
+        found: probe::c_compiler,
+        apt: "gcc",
+        dnf: "gcc",
+        pacman: "gcc",
+        brew: "",
+        windows: "Visual Studio Build Tools with the C++ workload",
+    },
+    Need {
+        what: "C library headers",
+        required: true,
+        found: probe::libc_headers,
+        apt: "libc6-dev",
+        dnf: "glibc-devel",
+        pacman: "glibc",
+        brew: "",
+        windows: "Visual Studio Build Tools with the C++ workload",
+    },
+    Need {
+        what: "CMake",
+        required: true,
+        found: probe::cmake,
+        apt: "cmake",
+        dnf: "cmake",
+        pacman: "cmake",
+        brew: "cmake",
+        windows: "CMake, with its directory in PATH",
+    },
+    Need {
+        what: "Ninja",
+        required: true,
+        found: probe::ninja,
+        apt: "ninja-build",
+        dnf: "ninja-build",
+        pacman: "ninja",
+        brew: "ninja",
+        windows: "Ninja, with its directory in PATH",
+    },
+    Need {
+        what: "libclang",
+        required: true,
+        found: probe::libclang,
+        apt: "libclang-dev",
+        dnf: "clang-devel",
+        pacman: "clang",
+        brew: "llvm",
+        windows: "LLVM, with LIBCLANG_PATH set to its bin directory",
+    },
+    Need {
+        what: "pkg-config",
+        required: cfg!(not(windows)),
+        found: probe::pkg_config,
+        apt: "pkg-config",
+        dnf: "pkgconf-pkg-config",
+        pacman: "pkgconf",
+        brew: "pkgconf",
+        windows: "(not needed if OPENSSL_DIR is set)",
+    },
+    Need {
+        what: "OpenSSL headers",
+        required: true,
+        found: probe::openssl,
+        apt: "libssl-dev",
+        dnf: "openssl-devel",
+        pacman: "openssl",
+        brew: "openssl@3",
+        windows: "OpenSSL with headers, with OPENSSL_DIR set to its directory",
+    },
+    Need {
+        what: "zlib headers",
+        required: cfg!(not(windows)),
+        found: probe::zlib,
+        apt: "zlib1g-dev",
+        dnf: "zlib-devel",
+        pacman: "zlib",
+        brew: "",
+        windows: "zlib with headers",
+    },
+    Need {
+        what: "tshark",
+        required: false,
+        found: probe::tshark,
+        apt: "tshark",
+        dnf: "wireshark-cli",
+        pacman: "wireshark-cli",
+        brew: "wireshark",
+        windows: "Wireshark, with its directory in PATH",
+    },
+];
+
+/// What to install on systems without apt, line by line.
+pub fn hints(missing: &[&Need]) -> String {
+    if cfg!(windows) {
+        let lines = missing
+            .iter()
+            .map(|n| format!("  {}: {}", n.what, n.windows));
+        return format!("Please install:\n{}", lines.collect::<Vec<_>>().join("\n"));
+    }
+    let package_list = |package: fn(&Need) -> &'static str| {
+        let mut names: Vec<_> = missing.iter().map(|need| package(need)).collect();
+        names.retain(|name| !name.is_empty());
+        names.join(" ")
+    };
+    let mut text = String::from("There is no apt here. The packages are called:");
+    for (manager, list) in [
+        ("dnf install", package_list(|n| n.dnf)),
+        ("pacman -S --needed", package_list(|n| n.pacman)),
+        ("brew install", package_list(|n| n.brew)),
+    ] {
+        if !list.is_empty() {
+            text += &format!("\n  {manager} {list}");
+        }
+    }
+    if cfg!(target_os = "macos") {
+        text += "\n  (xcode-select --install brings the compiler)";
+    }
+    text
+}
+
+#[cfg(all(test, not(windows)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hints_name_the_packages() {
+        let all: Vec<&Need> = NEEDS.iter().collect();
+        let text = hints(&all);
+        for expect in [
+            "clang-devel",
+            "pacman -S --needed gcc",
+            "brew install cmake ninja",
+        ] {
+            assert!(text.contains(expect), "{text}");
+        }
+    }
+}

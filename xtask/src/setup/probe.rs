@@ -1,0 +1,138 @@
+//! Looking for programs and libraries, however they were installed.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::process::{find_program, output, succeeds};
+
+/// A program named in an environment variable, or one of these names in `PATH`.
+fn program(variable: &str, names: &[&str]) -> bool {
+    env::var_os(variable).is_some_and(|value| !value.is_empty())
+        || names.iter().any(|name| find_program(name).is_some())
+}
+
+/// `CC`, or a compiler under a usual name. Visual Studio's is found by CMake
+/// without being in `PATH`, so Windows counts as having one.
+pub fn c_compiler() -> bool {
+    cfg!(windows) || program("CC", &["cc", "gcc", "clang"])
+}
+
+/// The headers of the C library (a compiler package may come without them).
+pub fn libc_headers() -> bool {
+    cfg!(not(target_os = "linux")) || header("stdio.h")
+}
+
+/// CMake.
+pub fn cmake() -> bool {
+    program("CMAKE", &["cmake"])
+}
+
+/// Ninja.
+pub fn ninja() -> bool {
+    cfg!(windows) || program("NINJA", &["ninja", "ninja-build", "samu"])
+}
+
+/// pkg-config or a replacement.
+pub fn pkg_config() -> bool {
+    program("PKG_CONFIG", &["pkg-config", "pkgconf"])
+}
+
+/// tshark.
+pub fn tshark() -> bool {
+    program("TSHARK", &["tshark"])
+}
+
+/// OpenSSL's headers.
+pub fn openssl() -> bool {
+    env::var_os("OPENSSL_DIR").is_some() || library("openssl") || header("openssl/ssl.h")
+}
+
+/// zlib's headers; macOS has them in its SDK.
+pub fn zlib() -> bool {
+    cfg!(target_os = "macos") || library("zlib") || header("zlib.h")
+}
+
+fn library(name: &str) -> bool {
+    let tool = env::var_os("PKG_CONFIG").unwrap_or_else(|| "pkg-config".into());
+    succeeds(Command::new(tool).args(["--exists", name]))
+}
+
+/// Whether a header is in one of the usual places.
+fn header(name: &str) -> bool {
+    let triple = format!("/usr/include/{}-linux-gnu", env::consts::ARCH);
+    ["/usr/include", "/usr/local/include", triple.as_str()]
+        .iter()
+        .any(|dir| Path::new(dir).join(name).is_file())
+}
+
+/// libclang with what belongs to it: the library alone lacks clang's own
+/// headers, but a development package or a clang in `PATH` brings them.
+pub fn libclang() -> bool {
+    let clang = find_program("clang").is_some();
+    env::var_os("LIBCLANG_PATH").is_some_and(|dir| holds_libclang(Path::new(&dir), true))
+        || libclang_dirs().iter().any(|dir| holds_libclang(dir, clang))
+}
+
+fn libclang_dirs() -> Vec<PathBuf> {
+    let mut dirs: Vec<PathBuf> = Vec::new();
+    if let Ok(Some(dir)) = output(Command::new("llvm-config").arg("--libdir")) {
+        dirs.push(PathBuf::from(dir.trim()));
+    }
+    for dir in [
+        "/usr/lib",
+        "/usr/lib64",
+        "/usr/local/lib",
+        "/opt/homebrew/opt/llvm/lib",
+        "/usr/local/opt/llvm/lib",
+        "/Library/Developer/CommandLineTools/usr/lib",
+        "/Applications/Xcode.app/Contents/Developer/Toolchains/XcodeDefault.xctoolchain/usr/lib",
+        "C:\\Program Files\\LLVM\\bin",
+    ] {
+        dirs.push(PathBuf::from(dir));
+    }
+    dirs.push(format!("/usr/lib/{}-linux-gnu", env::consts::ARCH).into());
+    // Debian and others: one directory per LLVM version.
+    for parent in ["/usr/lib", "/usr/lib64"] {
+        let entries = Path::new(parent).read_dir().into_iter().flatten();
+        for entry in entries.filter_map(Result::ok) {
+            if entry.file_name().to_string_lossy().starts_with("llvm") {
+                dirs.push(entry.path().join("lib"));
+            }
+        }
+    }
+    dirs
+}
+
+fn holds_libclang(dir: &Path, versioned: bool) -> bool {
+    let entries = dir.read_dir().into_iter().flatten();
+    entries
+        .filter_map(Result::ok)
+        .any(|entry| is_libclang(&entry.file_name().to_string_lossy(), versioned))
+}
+
+/// Whether a file is libclang; `versioned` accepts names like `libclang.so.1` too,
+/// which the library has without its development package.
+fn is_libclang(name: &str, versioned: bool) -> bool {
+    let plain = ["libclang.so", "libclang.dylib", "libclang.dll"].contains(&name);
+    let numbered = (name.starts_with("libclang.so.") || name.starts_with("libclang-"))
+        && name.contains(".so")
+        && !name.starts_with("libclang-cpp");
+    plain || (versioned && numbered)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_libclang() {
+        assert!(is_libclang("libclang.so", false));
+        assert!(is_libclang("libclang.dylib", false));
+        assert!(!is_libclang("libclang.so.1", false));
+        assert!(is_libclang("libclang.so.1", true));
+        assert!(is_libclang("libclang-14.so.1", true));
+        assert!(!is_libclang("libclang-cpp.so.14", true));
+        assert!(!is_libclang("libclangBasic.a", true));
+    }
+}

@@ -1,0 +1,141 @@
+//! `cargo xtask vendor`: fetch, verify, unpack and patch the C library.
+
+mod apply;
+mod archive;
+mod cache;
+mod diff;
+mod fetch;
+mod manifest;
+mod patches;
+mod stamp;
+mod tree;
+mod unpack;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, IoContext, Result};
+use crate::paths;
+use manifest::Manifest;
+use patches::PatchFile;
+use tree::NewTree;
+
+/// What the command line asks for.
+#[derive(Debug, Default, PartialEq)]
+pub struct Options {
+    archive: Option<PathBuf>,
+    force: bool,
+}
+
+impl Options {
+    /// Reads the arguments of the verb.
+    pub fn parse(args: &[String]) -> Result<Self> {
+        let mut options = Self::default();
+        let mut args = args.iter();
+        while let Some(arg) = args.next() {
+            if arg == "--force" {
+                options.force = true;
+            } else if arg == "--archive" {
+                let file = args
+                    .next()
+                    .ok_or_else(|| Error::new("`--archive` needs a file"))?;
+                options.archive = Some(PathBuf::from(file));
+            } else if let Some(file) = arg.strip_prefix("--archive=") {
+                options.archive = Some(PathBuf::from(file));
+            } else {
+                return Err(Error::new(format!(
+                    "`vendor` knows no argument `{arg}`; it takes --archive FILE and --force"
+                )));
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// Brings `vendor/libwebsockets/` up to date.
+pub fn run(options: &Options) -> Result<()> {
+    let vendor = paths::root().join("vendor");
+    let (manifest, manifest_text) = Manifest::load(&vendor.join("manifest.toml"))?;
+    let _lock = lock(&vendor.join(".lock"))?;
+    tree::clean(&vendor)?;
+
+    // An archive named on the command line is checked even if it is not needed.
+    let given = options.archive.as_deref();
+    if let Some(file) = given {
+        archive::verify(file, &manifest.archive)?;
+    }
+    let patches = patches::load(&patches::dir(&vendor))?;
+    let stamp = stamp::text(&manifest, &manifest_text, &patches);
+    let version = &manifest.version;
+    if !options.force && stamp::matches(&tree::path(&vendor), &stamp, &manifest) {
+        println!("vendor: libwebsockets {version} is up to date");
+        return Ok(());
+    }
+    let cached = cache::obtain(&manifest, given, &paths::target_dir().join("vendor-cache"))?;
+    build(&vendor, &manifest, &patches, &stamp, &cached)?;
+    println!(
+        "vendor: libwebsockets {version} is ready, with {} patch(es)",
+        patches.len()
+    );
+    Ok(())
+}
+
+/// Unpacks and patches in a temporary directory, which then becomes the tree.
+fn build(
+    vendor: &Path,
+    manifest: &Manifest,
+    patches: &[PatchFile],
+    stamp: &str,
+    archive: &Path,
+) -> Result<()> {
+    let new = NewTree::create(vendor)?;
+    println!("vendor: unpacking {} ...", manifest.archive.file);
+    let files = unpack::unpack(archive, &manifest.keep.paths, new.path())?;
+    println!("vendor: unpacked {files} files");
+    for patch in patches {
+        println!("vendor: applying {}", patch.name);
+        patches::apply_to_tree(patch, new.path())?;
+    }
+    let file = new.path().join(stamp::FILE);
+    std::fs::write(&file, stamp).doing("write", &file)?;
+    new.commit()
+}
+
+/// Waits for other runs in the same checkout; the lock lasts as long as the file.
+fn lock(path: &Path) -> Result<File> {
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)
+        .doing("open", path)?;
+    if file.try_lock().is_err() {
+        println!("vendor: waiting for another run to finish ...");
+        file.lock().doing("lock", path)?;
+    }
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(args: &[&str]) -> Result<Options> {
+        Options::parse(&args.iter().map(|s| s.to_string()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn arguments() {
+        assert_eq!(parse(&[]).unwrap(), Options::default());
+        for args in [
+            &["--force", "--archive", "f"][..],
+            &["--archive=f", "--force"],
+        ] {
+            let options = parse(args).unwrap();
+            assert!(options.force);
+            assert_eq!(options.archive.as_deref(), Some(Path::new("f")));
+        }
+        assert!(parse(&["--archive"]).is_err());
+        assert!(parse(&["--fetch"]).is_err());
+    }
+}

@@ -1,0 +1,186 @@
+//! Unpacking the kept part of the archive.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader};
+use std::path::{Component, Path, PathBuf};
+
+use flate2::read::GzDecoder;
+use tar::{Entry, EntryType};
+
+use crate::error::{Error, IoContext, Result};
+
+/// Unpacks what is kept of a `.tar.gz` into an empty directory, without the
+/// archive's top directory. Returns the number of files written.
+pub fn unpack(archive: &Path, keep: &[PathBuf], into: &Path) -> Result<usize> {
+    let file = File::open(archive).doing("open", archive)?;
+    let mut tar = tar::Archive::new(GzDecoder::new(BufReader::new(file)));
+    let bad = |why: String| Error::new(format!("{}: {why}", archive.display()));
+    let mut seen = vec![false; keep.len()];
+    let mut files = 0;
+
+    for entry in tar.entries().map_err(|e| bad(e.to_string()))? {
+        let mut entry = entry.map_err(|e| bad(format!("damaged archive: {e}")))?;
+        if entry.header().entry_type() == EntryType::XGlobalHeader {
+            continue;
+        }
+        let name = entry.path().map_err(|e| bad(e.to_string()))?.into_owned();
+        let inner = inner_path(&name).map_err(&bad)?;
+        let Some(index) = keep.iter().position(|kept| inner.starts_with(kept)) else {
+            continue;
+        };
+        seen[index] = true;
+        let target = into.join(&inner);
+        match entry.header().entry_type() {
+            EntryType::Directory => fs::create_dir_all(&target).doing("create", &target)?,
+            EntryType::Regular | EntryType::Continuous => {
+                write_file(&mut entry, &target).doing("write", &target)?;
+                files += 1;
+            }
+            // A link could lead out of the tree, and the library needs none.
+            other => {
+                return Err(bad(format!(
+                    "refusing `{}`: only files and directories are unpacked, this is a {other:?}",
+                    name.display()
+                )))
+            }
+        }
+    }
+    match seen.iter().position(|s| !s) {
+        None => Ok(files),
+        Some(index) => Err(bad(format!(
+            "has no `{}`; correct keep.paths in vendor/manifest.toml",
+            keep[index].display()
+        ))),
+    }
+}
+
+/// A member's path below the top directory; refuses paths that lead elsewhere.
+fn inner_path(name: &Path) -> std::result::Result<PathBuf, String> {
+    let mut inner = PathBuf::new();
+    let mut top = true;
+    for component in name.components() {
+        match component {
+            Component::CurDir => {}
+            Component::Normal(_) if top => top = false,
+            Component::Normal(part) => inner.push(part),
+            _ => return Err(format!("refusing unsafe path `{}`", name.display())),
+        }
+    }
+    Ok(inner)
+}
+
+/// Writes a member to a new file; an existing one is an error.
+fn write_file(entry: &mut Entry<'_, impl io::Read>, target: &Path) -> io::Result<()> {
+    if let Some(parent) = target.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    let executable = entry.header().mode()? & 0o111 != 0;
+    let mut file = File::create_new(target)?;
+    io::copy(entry, &mut file)?;
+    set_mode(&file, executable)
+}
+
+#[cfg(unix)]
+fn set_mode(file: &File, executable: bool) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = if executable { 0o755 } else { 0o644 };
+    file.set_permissions(fs::Permissions::from_mode(mode))
+}
+
+#[cfg(not(unix))]
+fn set_mode(_file: &File, _executable: bool) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    /// Makes an archive of (name, type, content) and unpacks `lib` of it.
+    fn try_unpack(tag: &str, members: &[(&str, EntryType, &str)]) -> Result<Vec<String>> {
+        let dir = std::env::temp_dir().join(format!("xtask-unpack-{}-{tag}", std::process::id()));
+        let _ = fs::remove_dir_all(&dir);
+        fs::create_dir_all(dir.join("out")).unwrap();
+        let mut tar = tar::Builder::new(Vec::new());
+        for (name, kind, content) in members {
+            let mut header = tar::Header::new_gnu();
+            // Written directly, as `set_path` refuses the paths tested here.
+            header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());
+            header.set_entry_type(*kind);
+            header.set_mode(0o644);
+            let link = matches!(kind, EntryType::Symlink | EntryType::Link);
+            if link {
+                header.set_link_name(content).unwrap();
+            }
+            let data = if link { "" } else { content };
+            header.set_size(data.len() as u64);
+            header.set_cksum();
+            tar.append(&header, data.as_bytes()).unwrap();
+        }
+        let plain = tar.into_inner().unwrap();
+        let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gz.write_all(&plain).unwrap();
+        let archive = dir.join("a.tar.gz");
+        fs::write(&archive, gz.finish().unwrap()).unwrap();
+
+        let result = unpack(&archive, &[PathBuf::from("lib")], &dir.join("out")).map(|_| {
+            let mut names: Vec<_> = fs::read_dir(dir.join("out/lib"))
+                .unwrap()
+                .map(|e| e.unwrap().file_name().into_string().unwrap())
+                .collect();
+            names.sort();
+            names
+        });
+        fs::remove_dir_all(&dir).unwrap();
+        result
+    }
+
+    #[test]
+    fn keeps_only_what_is_asked_for() {
+        let names = try_unpack(
+            "keep",
+            &[
+                ("top/", EntryType::Directory, ""),
+                ("top/lib/", EntryType::Directory, ""),
+                ("top/lib/b.c", EntryType::Regular, "b"),
+                ("top/lib/a.c", EntryType::Regular, "a"),
+                ("top/library.c", EntryType::Regular, "no"),
+                ("top/other/lib", EntryType::Regular, "no"),
+                ("top/other/link", EntryType::Symlink, "../../../x"),
+            ],
+        );
+        assert_eq!(names.unwrap(), ["a.c", "b.c"]);
+    }
+
+    #[test]
+    fn refuses_what_could_leave_the_tree() {
+        for (tag, member, expect) in [
+            (
+                "up",
+                ("top/lib/../../../x", EntryType::Regular, ""),
+                "unsafe path",
+            ),
+            ("other-up", ("../x", EntryType::Regular, ""), "unsafe path"),
+            ("root", ("/etc/x", EntryType::Regular, ""), "unsafe path"),
+            (
+                "symlink",
+                ("top/lib/l", EntryType::Symlink, "/etc"),
+                "Symlink",
+            ),
+            ("hardlink", ("top/lib/l", EntryType::Link, "/etc/x"), "Link"),
+            ("fifo", ("top/lib/l", EntryType::Fifo, ""), "Fifo"),
+        ] {
+            let why = try_unpack(tag, &[member]).unwrap_err().to_string();
+            assert!(why.contains(expect), "{tag}: {why}");
+        }
+    }
+
+    #[test]
+    fn refuses_duplicates_and_missing_parts() {
+        let twice = ("top/lib/a", EntryType::Regular, "a");
+        assert!(try_unpack("twice", &[twice, twice]).is_err());
+        let why = try_unpack("missing", &[("top/x", EntryType::Regular, "")]).unwrap_err();
+        assert!(why.to_string().contains("has no `lib`"));
+    }
+}
