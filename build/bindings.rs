@@ -48,6 +48,12 @@ const CHECKED: &[(&str, &[&str])] = &[
     ("lws_extension", &["name", "callback", "client_offer"]),
 ];
 
+/// Functions that the headers declare and that this crate leaves out:
+/// those of drivers, thread pool, JOSE, CBOR, Secure Streams' and boards' helpers.
+const NOT_COMPILED: &str = "lws_(threadpool|tp_|i2c|bb_|spi|button|led|pwm|display|settings|netdev|wifi|jw[kset]|jwa|\
+    jose|jws|jwe|cose|lecp|dlo|lhp|upng|jpeg|css|surface|font|mcufont|gpio|esp32|flow|sspc|ss_|ssl_tls_null|\
+    fts|dir|diskcache|genaes|genrsa|genec|genhash|genhmac|gencrypto|crypto|x509|acme|vbi|eddsa).*";
+
 /// Writes `bindings.rs` and `layout.c` to OUT_DIR.
 pub fn generate(config: &Config, library: &Library) -> Result<()> {
     let mut builder = bindgen::Builder::default()
@@ -59,6 +65,8 @@ pub fn generate(config: &Config, library: &Library) -> Result<()> {
         .allowlist_type("lws_.*")
         .allowlist_type("lwsrs_.*")
         .allowlist_var("(LWS|LLL|LCCSCF|CONTEXT_PORT|WSI_TOKEN|HTTP_STATUS|LWSRS)_.*")
+        // Declared by the headers whatever the configuration, and not compiled.
+        .blocklist_function(NOT_COMPILED)
         // va_list differs between targets; nothing here takes one.
         .blocklist_function(".*_va_list|.*_valist|_?lws_log.*|_?lws_vhost_.*log.*|lws_v.*printf.*")
         .opaque_type("SSL|SSL_CTX|ssl_st|ssl_ctx_st|stat|timeval|timespec|sockaddr.*|addrinfo")
@@ -72,7 +80,7 @@ pub fn generate(config: &Config, library: &Library) -> Result<()> {
         .layout_tests(true)
         .generate_comments(false)
         .merge_extern_blocks(true)
-        .formatter(bindgen::Formatter::None);
+        .formatter(bindgen::Formatter::Prettyplease);
     for dir in &library.includes {
         builder = builder.clang_arg(format!("-I{}", dir.display()));
         println!("cargo:rerun-if-changed={}", dir.join("lws_config.h").display());

@@ -1,0 +1,10 @@
+//! Everything unsafe: the one place where Rust meets the C library.
+//!
+//! Outside this module the crate is safe Rust. What lies here turns raw
+//! pointers into handles that can't be misused ([`wsi::Wsi`] lives as long as
+//! one callback), and C callbacks into calls of the safe engine.
+
+pub mod sys;
+
+#[cfg(feature = "keylog")]
+pub(crate) mod keylog;
