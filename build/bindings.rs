@@ -42,8 +42,14 @@ const CHECKED: &[(&str, &[&str])] = &[
             "retry_and_idle_policy",
         ],
     ),
-    ("lws_protocols", &["name", "callback", "rx_buffer_size", "id"]),
-    ("lws_retry_bo", &["secs_since_valid_ping", "secs_since_valid_hangup"]),
+    (
+        "lws_protocols",
+        &["name", "callback", "rx_buffer_size", "id"],
+    ),
+    (
+        "lws_retry_bo",
+        &["secs_since_valid_ping", "secs_since_valid_hangup"],
+    ),
     ("lws_sorted_usec_list", &["cb"]),
     ("lws_extension", &["name", "callback", "client_offer"]),
 ];
@@ -83,7 +89,10 @@ pub fn generate(config: &Config, library: &Library) -> Result<()> {
         .formatter(bindgen::Formatter::Prettyplease);
     for dir in &library.includes {
         builder = builder.clang_arg(format!("-I{}", dir.display()));
-        println!("cargo:rerun-if-changed={}", dir.join("lws_config.h").display());
+        println!(
+            "cargo:rerun-if-changed={}",
+            dir.join("lws_config.h").display()
+        );
     }
     if config.tls {
         builder = builder.clang_arg("-DLWSRS_TLS=1");
@@ -135,6 +144,9 @@ fn layout_checks(bindings: &str) -> Result<String> {
 /// The number in bindgen's assertion `EXPRESSION - NUMBERusize`.
 fn fact(compact: &str, expression: &str) -> Option<usize> {
     let at = compact.find(&format!("{expression}-"))? + expression.len() + 1;
-    let digits: String = compact[at..].chars().take_while(char::is_ascii_digit).collect();
+    let digits: String = compact[at..]
+        .chars()
+        .take_while(char::is_ascii_digit)
+        .collect();
     digits.parse().ok()
 }

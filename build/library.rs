@@ -125,8 +125,8 @@ impl Library {
 /// `#define NAME VALUE` lines of a header, without preprocessing it:
 /// `lws_config.h` is generated and holds nothing else.
 fn parse_defines(header: &Path) -> Result<HashMap<String, String>> {
-    let text = fs::read_to_string(header)
-        .map_err(|e| format!("cannot read {}: {e}", header.display()))?;
+    let text =
+        fs::read_to_string(header).map_err(|e| format!("cannot read {}: {e}", header.display()))?;
     Ok(text
         .lines()
         .filter_map(|line| line.trim().strip_prefix("#define "))

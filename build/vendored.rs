@@ -39,11 +39,16 @@ pub fn build(config: &Config, tree: &Path, origin: String) -> Result<Library> {
         "websockets"
     };
     let mut link = vec![
-        format!("cargo:rustc-link-search=native={}", build.join("lib").display()),
+        format!(
+            "cargo:rustc-link-search=native={}",
+            build.join("lib").display()
+        ),
         format!("cargo:rustc-link-lib=static={library}"),
     ];
     if config.target.is_windows() {
-        for system in ["ws2_32", "crypt32", "user32", "advapi32", "userenv", "psapi"] {
+        for system in [
+            "ws2_32", "crypt32", "user32", "advapi32", "userenv", "psapi",
+        ] {
             link.push(format!("cargo:rustc-link-lib=dylib={system}"));
         }
     }

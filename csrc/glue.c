@@ -1,10 +1,6 @@
 #include "glue.h"
 
-size_t
-lwsrs_pre(void)
-{
-	return LWS_PRE;
-}
+_Static_assert(LWS_PRE <= LWSRS_HEADROOM, "payloads have too little headroom");
 
 void
 lwsrs_kill_async(struct lws *wsi)

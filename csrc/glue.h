@@ -7,8 +7,9 @@
 
 #include <libwebsockets.h>
 
-/* Macros that bindgen can't evaluate. */
-size_t lwsrs_pre(void);
+
+/* Bytes that Rust keeps free in front of a payload. */
+#define LWSRS_HEADROOM 16
 
 /* Ends a connection from outside its callbacks, at the next service. */
 void lwsrs_kill_async(struct lws *wsi);

@@ -1,0 +1,321 @@
+//! The key log's hook in the TLS library, and the few system calls that it
+//! needs and the standard library doesn't offer.
+
+use super::sys;
+use crate::keylog::{KeyLogHandle, Log};
+use std::ffi::{c_char, c_void, CStr, OsString};
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::ptr::NonNull;
+use std::sync::atomic::{compiler_fence, Ordering};
+use std::sync::{Arc, OnceLock};
+
+/// The longest line that is believed: beyond it a length is garbage. The log
+/// itself takes less.
+const LONGEST: usize = 1 << 20;
+
+/// What the environment says.
+pub(crate) enum Variable {
+    /// Nothing, or this build reads no variable.
+    Unset,
+    /// A path.
+    Set(OsString),
+    /// Something, but the process runs with raised privileges.
+    Ignored,
+}
+
+/// The variable's name, as the C code was compiled.
+#[doc(alias = "lwsrs_keylog_env_name")]
+pub(crate) fn env_name() -> Option<&'static str> {
+    // SAFETY: the function has no precondition.
+    let name = unsafe { sys::lwsrs_keylog_env_name() };
+    // SAFETY: it returns a string literal, never NULL.
+    let name = unsafe { CStr::from_ptr::<'static>(name) };
+    name.to_str().ok().filter(|name| !name.is_empty())
+}
+
+/// Reads the variable, now.
+#[doc(alias = "lwsrs_keylog_env_read")]
+pub(crate) fn read_variable() -> Variable {
+    let mut value: *const c_char = std::ptr::null();
+    // SAFETY: `value` is valid for a write. The environment is read as by any
+    // getenv(3): who changes it meanwhile breaks the rules of std::env::set_var.
+    let found = unsafe { sys::lwsrs_keylog_env_read(&mut value) };
+    match u32::try_from(found) {
+        Ok(sys::LWSRS_KEYLOG_ENV_IGNORED) => Variable::Ignored,
+        Ok(sys::LWSRS_KEYLOG_ENV_SET) if !value.is_null() => {
+            // SAFETY: the C function left a string of the environment, which is
+            // copied at once.
+            let value = unsafe { CStr::from_ptr(value) };
+            path_value(value).map_or(Variable::Unset, Variable::Set)
+        }
+        _ => Variable::Unset,
+    }
+}
+
+#[cfg(unix)]
+fn path_value(value: &CStr) -> Option<OsString> {
+    use std::os::unix::ffi::OsStringExt;
+    Some(OsString::from_vec(value.to_bytes().to_vec()))
+}
+
+/// C's environment is in the ANSI code page and can't hold every path: C says
+/// whether the variable counts, the wide environment what it is.
+#[cfg(windows)]
+fn path_value(_: &CStr) -> Option<OsString> {
+    std::env::var_os(env_name()?).filter(|value| !value.is_empty())
+}
+
+/// Sends the secrets of every connection of `ctx` to the log, while it is on.
+///
+/// It has to be done whether the log is on or not, before the first connection:
+/// OpenSSL stores the callback without a lock, so it can't be set later while
+/// handshakes run. The log's own switch is atomic. Doing it again for the same
+/// `ctx` and log is harmless. A TLS library that refuses is a
+/// [`Problem::NoHook`](crate::keylog::Problem::NoHook) of the log.
+///
+/// # Safety
+/// `ctx` is a live SSL_CTX of this process's OpenSSL that no connection uses
+/// yet, or that has this log already. `handle`, or a clone of it, outlives every
+/// use of `ctx`, and so every SSL made from it.
+#[doc(alias = "lwsrs_keylog_install")]
+pub(crate) unsafe fn attach(handle: &KeyLogHandle, ctx: NonNull<sys::SSL_CTX>) {
+    let log = handle.log();
+    let address = Arc::as_ptr(log).cast_mut().cast::<c_void>();
+    // SAFETY: the caller vouches for `ctx` and for the log's life; the hook is
+    // initialised before, by the left side.
+    let installed =
+        hook_ready() && unsafe { sys::lwsrs_keylog_install(ctx.as_ptr(), address) } == 0;
+    if !installed {
+        log.hook_refused();
+    }
+}
+
+/// Initialises the C side, once in a process.
+fn hook_ready() -> bool {
+    static READY: OnceLock<bool> = OnceLock::new();
+    *READY.get_or_init(|| {
+        // SAFETY: the OnceLock lets one thread in, once, and `attach` installs
+        // nothing before it returns.
+        let result = unsafe { sys::lwsrs_keylog_init(Some(on_line)) };
+        result == 0
+    })
+}
+
+/// What C calls with each line, in the thread of the handshake.
+///
+/// # Safety
+/// `log` is the address of a live [`Log`], `line` valid for `len` bytes; both
+/// until this returns.
+unsafe extern "C" fn on_line(log: *mut c_void, line: *const c_char, len: usize) {
+    if log.is_null() || line.is_null() {
+        return;
+    }
+    // SAFETY: `attach` gave this address, of a Log whose handle outlives the
+    // SSL_CTX; a Log is only ever shared.
+    let log = unsafe { &*log.cast::<Log>() };
+    // SAFETY: OpenSSL's buffer holds `len` bytes until its callback returns; C
+    // measured them with strlen().
+    let line = unsafe { std::slice::from_raw_parts(line.cast::<u8>(), len.min(LONGEST)) };
+    // A panic (of the application's logger, say) must not unwind into C.
+    if catch_unwind(AssertUnwindSafe(|| log.record(line))).is_err() {
+        log.count_panic();
+    }
+}
+
+/// Zeroes a secret in a way that the compiler can't leave out.
+pub(crate) fn wipe(secret: &mut [u8]) {
+    for byte in secret.iter_mut() {
+        // SAFETY: an exclusive reference is valid for a write.
+        unsafe { std::ptr::write_volatile(byte, 0) };
+    }
+    compiler_fence(Ordering::SeqCst);
+}
+
+/// How a log is opened beyond appending: not through a symbolic link, not
+/// inherited by a program that is executed, without waiting for the reader of a
+/// FIFO, and without making a terminal ours.
+#[cfg(unix)]
+pub(crate) const OPEN_FLAGS: i32 =
+    libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY;
+
+/// The user whose rights this process has.
+#[cfg(unix)]
+#[doc(alias = "geteuid")]
+pub(crate) fn effective_user() -> u32 {
+    // SAFETY: geteuid() has no precondition and can't fail.
+    unsafe { libc::geteuid() }
+}
+
+/// The volume, the index on it, and the number of names of an open file.
+#[cfg(windows)]
+#[doc(alias = "GetFileInformationByHandle")]
+pub(crate) fn file_identity(file: &std::fs::File) -> std::io::Result<(u64, u64, u64)> {
+    use std::os::windows::io::{AsRawHandle, RawHandle};
+
+    /// `BY_HANDLE_FILE_INFORMATION` of fileapi.h.
+    #[repr(C)]
+    #[derive(Default)]
+    struct Information {
+        attributes: u32,
+        creation_time: [u32; 2],
+        access_time: [u32; 2],
+        write_time: [u32; 2],
+        volume: u32,
+        size: [u32; 2],
+        links: u32,
+        index_high: u32,
+        index_low: u32,
+    }
+
+    #[link(name = "kernel32")]
+    unsafe extern "system" {
+        fn GetFileInformationByHandle(file: RawHandle, information: *mut Information) -> i32;
+    }
+
+    let mut found = Information::default();
+    // SAFETY: the handle is open as long as `file`; `found` has the layout that
+    // the function fills, and is valid for the write.
+    let result = unsafe { GetFileInformationByHandle(file.as_raw_handle(), &mut found) };
+    if result == 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    let index = u64::from(found.index_high) << 32 | u64::from(found.index_low);
+    Ok((found.volume.into(), index, found.links.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keylog::{self, KeyLog};
+
+    fn line(log: &Log, line: &[u8]) {
+        let log = std::ptr::from_ref(log).cast_mut().cast();
+        // SAFETY: both outlive the call.
+        unsafe { on_line(log, line.as_ptr().cast(), line.len()) };
+    }
+
+    /// Lost: a build whose name the documentation promises and C doesn't read.
+    #[test]
+    fn the_name_is_a_variables_name_or_none() {
+        let name = env_name();
+        assert!(name.is_none_or(|n| n.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')));
+        assert_eq!(name, keylog::env_name());
+    }
+
+    /// Lost: secrets that stay in freed memory.
+    #[test]
+    fn a_wiped_buffer_is_zero() {
+        let mut secret = *b"CLIENT_RANDOM 00 11";
+        wipe(&mut secret);
+        assert_eq!(secret, [0; 19]);
+    }
+
+    /// Lost: a handshake that crashes the process on an odd call.
+    #[test]
+    fn the_callback_survives_null_and_rubbish() {
+        let handle = keylog::start(&KeyLog::off()).unwrap();
+        // SAFETY: NULL is what the function looks for first.
+        unsafe { on_line(std::ptr::null_mut(), std::ptr::null(), 7) };
+        line(handle.log(), b"");
+        line(handle.log(), b"\xff\0\n");
+        assert_eq!(handle.stats().dropped, 0, "a disabled log counts nothing");
+    }
+
+    /// Lost: secrets that everybody on the machine can read, under the umask of
+    /// a careless service.
+    #[cfg(unix)]
+    #[test]
+    fn a_new_file_is_its_owners_alone_whatever_the_umask() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = keylog::tests::Dir::new("umask");
+        for mask in [0, 0o077] {
+            let path = dir.path(&format!("keys-{mask:o}.log"));
+            // SAFETY: umask() has no precondition. Other tests of this process
+            // set the modes that they need.
+            let before = unsafe { libc::umask(mask) };
+            let started = keylog::start(&KeyLog::file(&path));
+            // SAFETY: as above.
+            unsafe { libc::umask(before) };
+            line(started.unwrap().log(), b"CLIENT_RANDOM 00 11");
+            let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+            assert_eq!(mode & 0o7777, 0o600);
+        }
+    }
+
+    /// Lost: the key log itself. A client of OpenSSL's talks to a server of
+    /// rustls' in memory; the hook is installed while the log is off.
+    #[test]
+    fn a_handshakes_secrets_reach_the_log_once_it_is_on() {
+        use rustls::version::{TLS12, TLS13};
+        let dir = keylog::tests::Dir::new("handshake");
+        let path = dir.path("keys.log");
+        let handle = keylog::start(&KeyLog::file(&path).enabled(false)).unwrap();
+        // SAFETY: the function has no precondition.
+        let ctx = NonNull::new(unsafe { sys::lwsrs_tls_client_new() }).unwrap();
+        for _ in 0..2 {
+            // SAFETY: `ctx` is new; it is freed before `handle` goes.
+            unsafe { attach(&handle, ctx) };
+        }
+        handshake(ctx, &TLS13);
+        assert!(!path.exists());
+        handle.enable().unwrap();
+        handshake(ctx, &TLS13);
+        handshake(ctx, &TLS12);
+        // SAFETY: nothing uses `ctx` any more.
+        unsafe { sys::lwsrs_tls_ctx_free(ctx.as_ptr()) };
+        let text = std::fs::read_to_string(&path).unwrap();
+        let mut labels: Vec<_> = text.lines().map(|l| l.split(' ').next().unwrap()).collect();
+        labels.sort_unstable();
+        let expected = [
+            "CLIENT_HANDSHAKE_TRAFFIC_SECRET",
+            "CLIENT_RANDOM",
+            "CLIENT_TRAFFIC_SECRET_0",
+            "EXPORTER_SECRET",
+            "SERVER_HANDSHAKE_TRAFFIC_SECRET",
+            "SERVER_TRAFFIC_SECRET_0",
+        ];
+        assert_eq!(labels, expected);
+        let stats = handle.stats();
+        assert_eq!((stats.written, stats.problem), (6, None));
+    }
+
+    fn handshake(ctx: NonNull<sys::SSL_CTX>, version: &'static rustls::SupportedProtocolVersion) {
+        let own = rcgen::generate_simple_self_signed(["localhost".into()]).unwrap();
+        let key = own.signing_key.serialize_der().try_into().unwrap();
+        let config = rustls::ServerConfig::builder_with_protocol_versions(&[version])
+            .with_no_client_auth()
+            .with_single_cert(vec![own.cert.into()], key)
+            .unwrap();
+        let mut server = rustls::ServerConnection::new(Arc::new(config)).unwrap();
+        // SAFETY: `ctx` is live; the type is the same, by two names.
+        let ssl = unsafe { openssl_sys::SSL_new(ctx.as_ptr().cast()) };
+        let [input, output] = [(); 2].map(|()| {
+            // SAFETY: the function has no precondition.
+            let kind = unsafe { openssl_sys::BIO_s_mem() };
+            // SAFETY: `kind` is static.
+            unsafe { openssl_sys::BIO_new(kind) }
+        });
+        // SAFETY: all three are live; `ssl` owns both from now on.
+        unsafe { openssl_sys::SSL_set_bio(ssl, input, output) };
+        let mut buf = [0; 4096];
+        let mut connected = false;
+        for _ in 0..10 {
+            // SAFETY: `ssl` is live, its memory never blocks.
+            connected = unsafe { openssl_sys::SSL_connect(ssl) } == 1;
+            // SAFETY: `buf` is valid for its length.
+            while let Ok(n @ 1..) = usize::try_from(unsafe {
+                openssl_sys::BIO_read(output, buf.as_mut_ptr().cast(), 4096)
+            }) {
+                server.read_tls(&mut &buf[..n]).unwrap();
+                server.process_new_packets().unwrap();
+            }
+            while let Ok(n @ 1..) = server.write_tls(&mut &mut buf[..]) {
+                // SAFETY: `buf` is valid for `n` bytes.
+                unsafe { openssl_sys::BIO_write(input, buf.as_ptr().cast(), n as i32) };
+            }
+        }
+        assert!(connected && !server.is_handshaking());
+        // SAFETY: nothing uses `ssl` any more.
+        unsafe { openssl_sys::SSL_free(ssl) };
+    }
+}

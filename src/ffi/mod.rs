@@ -6,5 +6,16 @@
 
 pub mod sys;
 
+pub(crate) mod connect;
+pub(crate) mod context;
+pub(crate) mod event;
+pub(crate) mod headers;
 #[cfg(feature = "keylog")]
 pub(crate) mod keylog;
+mod log;
+mod socket;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
+mod trampoline;
+pub(crate) mod vhost;
+pub(crate) mod wsi;

@@ -1,10 +1,10 @@
 /*
  * A small HTTP client for the tests of the patches to the vendored C library.
  *
- * Usage: client PORT [h2 | cookies FILE]
+ * Usage: client PORT [cookies FILE]
  *
  * It fetches http://127.0.0.1:PORT/, prints one line for each event of interest and ends after the connection did. With
- * "h2" it speaks HTTP/2 in clear text, with "cookies" it keeps the cookies that it is told to set in FILE.
+ * "cookies" it keeps the cookies that it is told to set in FILE.
  */
 
 #include <libwebsockets.h>
@@ -25,6 +25,8 @@ callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in
 
 	case LWS_CALLBACK_ESTABLISHED_CLIENT_HTTP:
 		printf("status %u\n", lws_http_client_http_response(wsi));
+		if (lws_get_opaque_user_data(wsi) != &finished)
+			printf("lost the user's data\n");
 		break;
 
 	case LWS_CALLBACK_RECEIVE_CLIENT_HTTP: {
@@ -88,14 +90,11 @@ main(int argc, const char **argv)
 	i.path = "/";
 	i.method = "GET";
 	i.protocol = protocols[0].name;
+	i.opaque_user_data = &finished;
 
 	if (argc > 3 && !strcmp(argv[2], "cookies")) {
 		info.http_nsc_filepath = argv[3];
 		i.ssl_connection = LCCSCF_CACHE_COOKIES;
-	}
-	if (argc > 2 && !strcmp(argv[2], "h2")) {
-		i.alpn = "h2";
-		i.ssl_connection = LCCSCF_H2_PRIOR_KNOWLEDGE;
 	}
 
 	context = lws_create_context(&info);

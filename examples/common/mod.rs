@@ -1,0 +1,137 @@
+//! What the examples share: options, signals, certificates.
+
+#![allow(dead_code)] // each example uses a part of it
+
+use libwebsockets::ContextHandle;
+use std::error::Error;
+use std::process::ExitCode;
+use std::str::FromStr;
+
+/// Any error: examples print it and end with status 1.
+pub type Fail = Box<dyn Error + Send + Sync>;
+
+/// Prints an error for `main`.
+pub fn exit(result: Result<(), Fail>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Command-line options, taken one by one; what is left over is an error.
+pub struct Args {
+    left: Vec<String>,
+}
+
+impl Args {
+    /// The program's arguments. `--help` prints the help and ends the program.
+    pub fn new(help: &str) -> Self {
+        let left: Vec<String> = std::env::args().skip(1).collect();
+        if left.iter().any(|arg| arg == "--help" || arg == "-h") {
+            print!("{help}");
+            std::process::exit(0);
+        }
+        Args { left }
+    }
+
+    /// Whether an option without a value is there.
+    pub fn flag(&mut self, name: &str) -> bool {
+        let before = self.left.len();
+        self.left.retain(|arg| arg != name);
+        self.left.len() != before
+    }
+
+    /// The value of an option that is given at most once.
+    pub fn value<T: FromStr>(&mut self, name: &str) -> Result<Option<T>, Fail>
+    where
+        T::Err: std::fmt::Display,
+    {
+        let Some(at) = self.left.iter().position(|arg| arg == name) else {
+            return Ok(None);
+        };
+        if at + 1 >= self.left.len() {
+            return Err(format!("{name} needs a value").into());
+        }
+        self.left.remove(at);
+        let text = self.left.remove(at);
+        match text.parse() {
+            Ok(value) => Ok(Some(value)),
+            Err(error) => Err(format!("{name} {text}: {error}").into()),
+        }
+    }
+
+    /// The values of an option that may be repeated.
+    pub fn values(&mut self, name: &str) -> Result<Vec<String>, Fail> {
+        let mut values = Vec::new();
+        while let Some(value) = self.value(name)? {
+            values.push(value);
+        }
+        Ok(values)
+    }
+
+    /// The argument that isn't an option, if there is one.
+    pub fn positional(&mut self) -> Option<String> {
+        let at = self.left.iter().position(|arg| !arg.starts_with("--"))?;
+        Some(self.left.remove(at))
+    }
+
+    /// Refuses what wasn't taken.
+    pub fn finish(self) -> Result<(), Fail> {
+        match self.left.first() {
+            Some(arg) => {
+                Err(format!("unknown argument {arg:?}; --help tells what there is").into())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// Stops the context on SIGINT and SIGTERM.
+#[cfg(unix)]
+pub fn stop_on_signals(handle: ContextHandle) -> Result<(), Fail> {
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
+    std::thread::spawn(move || {
+        for _ in signals.forever() {
+            handle.stop();
+        }
+    });
+    Ok(())
+}
+
+/// Windows ends console programs by itself.
+#[cfg(not(unix))]
+pub fn stop_on_signals(_handle: ContextHandle) -> Result<(), Fail> {
+    Ok(())
+}
+
+/// A certificate for localhost that nobody has signed, and its key, PEM.
+#[cfg(feature = "tls")]
+pub fn self_signed() -> Result<(String, String), Fail> {
+    let names = [
+        "localhost".to_owned(),
+        "127.0.0.1".to_owned(),
+        "::1".to_owned(),
+    ];
+    let made = rcgen::generate_simple_self_signed(names)?;
+    Ok((made.cert.pem(), made.signing_key.serialize_pem()))
+}
+
+/// Applies `--keylog PATH` and `--keylog-off`.
+#[cfg(feature = "keylog")]
+pub fn keylog(
+    args: &mut Args,
+    builder: libwebsockets::ContextBuilder,
+) -> Result<libwebsockets::ContextBuilder, Fail> {
+    use libwebsockets::keylog::KeyLog;
+    let off = args.flag("--keylog-off");
+    let path: Option<std::path::PathBuf> = args.value("--keylog")?;
+    Ok(match (off, path) {
+        (true, _) => builder.keylog(KeyLog::off()),
+        (false, Some(path)) => builder.keylog(KeyLog::file(path)),
+        (false, None) => builder,
+    })
+}

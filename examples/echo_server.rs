@@ -1,0 +1,135 @@
+//! Sends every message back. `--help` tells the options.
+
+mod common;
+
+use common::{Args, Fail};
+use libwebsockets::{Connection, Context, Handler, Message, Vhost, WebSocketConfig};
+use std::io::Write;
+use std::net::{IpAddr, SocketAddr};
+
+const HELP: &str = "\
+echo_server: sends every WebSocket message back
+
+  --port N            the port to listen on; 0 takes a free one (default 0)
+  --iface ADDR        the address to listen on (default 127.0.0.1)
+  --deflate           accept permessage-deflate
+  --subprotocol NAME  serve this subprotocol too
+  --max-message BYTES the longest message and frame (default 64 MiB)
+";
+
+#[cfg(feature = "tls")]
+const HELP_TLS: &str = "\
+  --tls               speak TLS
+  --cert PEM          the certificate (default: a self-signed one, made now)
+  --key PEM           its key
+  --tls-max 1.2|1.3   the newest version of TLS (default 1.3)
+";
+
+#[cfg(feature = "keylog")]
+const HELP_KEYLOG: &str = "\
+  --keylog PATH       log TLS secrets to this file, for Wireshark
+  --keylog-off        never log TLS secrets, whatever the environment says
+";
+
+struct Echo;
+
+impl Handler for Echo {
+    fn on_message(&mut self, conn: &mut Connection<'_>, message: Message) {
+        // A peer that sends and doesn't read fills the queue: it is cut off.
+        if conn.send(message).is_err() {
+            conn.abort();
+        }
+    }
+}
+
+fn main() -> std::process::ExitCode {
+    common::exit(run())
+}
+
+fn run() -> Result<(), Fail> {
+    let mut args = Args::new(&help());
+    let port: u16 = args.value("--port")?.unwrap_or(0);
+    let iface: IpAddr = args.value("--iface")?.unwrap_or([127, 0, 0, 1].into());
+    let max: usize = args.value("--max-message")?.unwrap_or(64 << 20);
+    let config = WebSocketConfig::new()
+        .max_message_size(max)
+        .max_frame_size(max)
+        .max_write_buffer_size(max)
+        .deflate(args.flag("--deflate"));
+    let mut vhost = Vhost::listen((iface, port))
+        .accept(|_| Ok(Echo))
+        .config(config);
+    if let Some(name) = args.value::<String>("--subprotocol")? {
+        vhost = vhost.subprotocol(name, |_| Ok(Echo))?;
+    }
+    #[cfg(not(feature = "tls"))]
+    let scheme = "ws";
+    #[cfg(feature = "tls")]
+    let scheme = {
+        let (with_tls, configured) = tls(&mut args, vhost)?;
+        vhost = configured;
+        if with_tls {
+            "wss"
+        } else {
+            "ws"
+        }
+    };
+    let builder = Context::builder().vhost(vhost);
+    #[cfg(feature = "keylog")]
+    let builder = common::keylog(&mut args, builder)?;
+    args.finish()?;
+
+    let mut context = builder.build()?;
+    common::stop_on_signals(context.handle())?;
+    let address = context
+        .local_addr(0)
+        .unwrap_or(SocketAddr::new(iface, port));
+    let mut stdout = std::io::stdout().lock();
+    writeln!(
+        stdout,
+        "listening on {scheme}://localhost:{}/",
+        address.port()
+    )?;
+    stdout.flush()?;
+    drop(stdout);
+    context.run()?;
+    Ok(())
+}
+
+fn help() -> String {
+    #[allow(unused_mut)]
+    let mut help = HELP.to_owned();
+    #[cfg(feature = "tls")]
+    help.push_str(HELP_TLS);
+    #[cfg(feature = "keylog")]
+    help.push_str(HELP_KEYLOG);
+    help
+}
+
+/// Sets the vhost's TLS up as the options say.
+#[cfg(feature = "tls")]
+fn tls(args: &mut Args, vhost: Vhost) -> Result<(bool, Vhost), Fail> {
+    use libwebsockets::tls::{Pem, ServerTls, TlsVersion};
+    use std::path::PathBuf;
+
+    let on = args.flag("--tls");
+    let certificate: Option<PathBuf> = args.value("--cert")?;
+    let key: Option<PathBuf> = args.value("--key")?;
+    let max = match args.value::<String>("--tls-max")?.as_deref() {
+        None | Some("1.3") => TlsVersion::Tls13,
+        Some("1.2") => TlsVersion::Tls12,
+        Some(other) => return Err(format!("--tls-max takes 1.2 or 1.3, not {other:?}").into()),
+    };
+    if !on {
+        return Ok((false, vhost));
+    }
+    let tls = match (certificate, key) {
+        (Some(certificate), Some(key)) => ServerTls::new(Pem::file(certificate), Pem::file(key)),
+        (None, None) => {
+            let (certificate, key) = common::self_signed()?;
+            ServerTls::new(Pem::memory(certificate), Pem::memory(key))
+        }
+        _ => return Err("--cert and --key go together".into()),
+    };
+    Ok((true, vhost.tls(tls.versions(TlsVersion::Tls12, max))))
+}

@@ -1,0 +1,39 @@
+//! What the engine keeps of a client that connects.
+
+use super::connecting::Ticket;
+use super::{Client, ConnectError};
+use std::rc::Rc;
+
+/// A client's present attempt to connect, and what is known of it.
+pub(crate) struct Attempt {
+    pub client: Rc<Client>,
+    /// Who waits for the first outcome.
+    pub ticket: Option<Ticket>,
+    /// Failures in a row, this attempt not counted.
+    pub failures: u32,
+    /// Why the attempt failed, as far as the C library said.
+    pub error: Option<ConnectError>,
+}
+
+impl Attempt {
+    /// Notes a failure; the first reason counts, for it is the cause of the others.
+    pub fn note(&mut self, reason: &str, status: Option<u16>) {
+        let url = self.client.target.shown.clone();
+        self.error.get_or_insert_with(|| match status {
+            Some(status) if status != 101 => ConnectError::Rejected { url, status },
+            _ => ConnectError::Failed {
+                url,
+                reason: reason.trim_end().to_owned(),
+            },
+        });
+    }
+
+    /// The error to report.
+    pub fn take_error(&mut self) -> ConnectError {
+        self.note("the connection ended before it was open", None);
+        match self.error.take() {
+            Some(error) => error,
+            None => ConnectError::ContextGone,
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! The one result of a connect.
+
+use super::error::ConnectError;
+use crate::connection::ConnectionId;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::thread::ThreadId;
+use std::time::{Duration, Instant};
+
+/// The outcome of a connect that is under way: one `Result`.
+///
+/// It can be waited for on another thread ([`wait`](Connecting::wait)), or
+/// awaited, or dropped: the handler hears of the outcome too. With
+/// [`Client::reconnect`](super::Client::reconnect) it is the first connection,
+/// or the error of the last attempt.
+#[must_use = "dropping it is fine, but then only the handler hears of the outcome"]
+pub struct Connecting {
+    slot: Arc<Slot>,
+}
+
+struct Slot {
+    state: Mutex<State>,
+    changed: Condvar,
+    service_thread: ThreadId,
+}
+
+#[derive(Default)]
+struct State {
+    outcome: Option<Result<ConnectionId, ConnectError>>,
+    waker: Option<Waker>,
+}
+
+impl Connecting {
+    pub(crate) fn pair(service_thread: ThreadId) -> (Connecting, Ticket) {
+        let slot = Arc::new(Slot {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            service_thread,
+        });
+        let ticket = Ticket(Some(Arc::clone(&slot)));
+        (Connecting { slot }, ticket)
+    }
+
+    /// The outcome, if there is one already.
+    pub fn outcome(&self) -> Option<Result<ConnectionId, ConnectError>> {
+        self.slot.lock().outcome.clone()
+    }
+
+    /// Waits for the outcome.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no connection; [`TimedOut`](ConnectError::TimedOut) if that
+    /// isn't known within `timeout`; and, rather than a deadlock,
+    /// [`OnServiceThread`](ConnectError::OnServiceThread) on the context's own thread.
+    pub fn wait(&self, timeout: Duration) -> Result<ConnectionId, ConnectError> {
+        let deadline = Instant::now().checked_add(timeout);
+        let mut state = self.slot.lock();
+        loop {
+            if let Some(outcome) = &state.outcome {
+                return outcome.clone();
+            }
+            if std::thread::current().id() == self.slot.service_thread {
+                return Err(ConnectError::OnServiceThread);
+            }
+            let left = match deadline {
+                Some(deadline) => deadline.saturating_duration_since(Instant::now()),
+                None => Duration::MAX,
+            };
+            if left.is_zero() {
+                return Err(ConnectError::TimedOut);
+            }
+            state = match self.slot.changed.wait_timeout(state, left) {
+                Ok((state, _)) => state,
+                Err(poisoned) => poisoned.into_inner().0,
+            };
+        }
+    }
+}
+
+impl Future for Connecting {
+    type Output = Result<ConnectionId, ConnectError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.slot.lock();
+        match &state.outcome {
+            Some(outcome) => Poll::Ready(outcome.clone()),
+            None => {
+                state.waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Connecting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connecting")
+            .field("outcome", &self.outcome())
+            .finish()
+    }
+}
+
+impl Slot {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The right to say the outcome, once. Dropped without saying it, it says that
+/// the context is gone.
+pub(crate) struct Ticket(Option<Arc<Slot>>);
+
+impl Ticket {
+    pub fn resolve(mut self, outcome: Result<ConnectionId, ConnectError>) {
+        self.finish(outcome);
+    }
+
+    fn finish(&mut self, outcome: Result<ConnectionId, ConnectError>) {
+        let Some(slot) = self.0.take() else {
+            return;
+        };
+        let mut state = slot.lock();
+        state.outcome = Some(outcome);
+        let waker = state.waker.take();
+        drop(state);
+        slot.changed.notify_all();
+        // Foreign code: called without the lock.
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.finish(Err(ConnectError::ContextGone));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waiting_for_oneself_is_an_error_and_not_a_deadlock() {
+        let (connecting, ticket) = Connecting::pair(std::thread::current().id());
+        let error = connecting.wait(Duration::MAX).unwrap_err();
+        assert!(matches!(error, ConnectError::OnServiceThread));
+        drop(ticket);
+        let error = connecting.wait(Duration::MAX).unwrap_err();
+        assert!(matches!(error, ConnectError::ContextGone));
+    }
+
+    #[test]
+    fn another_thread_gets_the_outcome_or_runs_out_of_time() {
+        let here = std::thread::current().id();
+        let (connecting, ticket) = Connecting::pair(here);
+        let id = ConnectionId::next();
+        std::thread::spawn(move || {
+            let early = connecting.wait(Duration::from_millis(1)).unwrap_err();
+            assert!(matches!(early, ConnectError::TimedOut));
+            ticket.resolve(Ok(id));
+            assert_eq!(connecting.wait(Duration::MAX).unwrap(), id);
+        })
+        .join()
+        .unwrap();
+    }
+}

@@ -1,0 +1,62 @@
+//! Why a client could not connect.
+
+use crate::error::Error;
+use std::fmt;
+use std::sync::Arc;
+
+/// Why a client could not connect.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The client's own settings can't be used (TLS files, ciphers).
+    Setup(Arc<Error>),
+    /// The server answered with another HTTP status than 101.
+    Rejected {
+        /// The URL, without its query.
+        url: String,
+        /// The status.
+        status: u16,
+    },
+    /// Name resolution, TCP, TLS or the handshake failed.
+    Failed {
+        /// The URL, without its query.
+        url: String,
+        /// The C library's reason.
+        reason: String,
+    },
+    /// The context was dropped meanwhile.
+    ContextGone,
+    /// The time given to [`Connecting::wait`](super::Connecting::wait) is over;
+    /// the attempt goes on.
+    TimedOut,
+    /// [`Connecting::wait`](super::Connecting::wait) was called on the thread
+    /// that services the context, which would wait for itself.
+    OnServiceThread,
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ConnectError::Setup(e) => e.fmt(f),
+            ConnectError::Rejected { url, status } => {
+                write!(f, "{url} answered with HTTP status {status} instead of 101")
+            }
+            ConnectError::Failed { url, reason } => write!(f, "cannot connect to {url}: {reason}"),
+            ConnectError::ContextGone => f.write_str("the context has been dropped"),
+            ConnectError::TimedOut => f.write_str("still connecting after the time given"),
+            ConnectError::OnServiceThread => f.write_str(
+                "Connecting::wait on the context's own thread would wait for itself: wait on \
+                 another thread, or use Handler::on_open",
+            ),
+        }
+    }
+}
+
+impl std::error::Error for ConnectError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            ConnectError::Setup(e) => Some(&**e),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! Clients: where they connect, with what, and what becomes of it.
+
+pub(crate) mod attempt;
+mod backoff;
+mod connecting;
+mod error;
+mod target;
+
+pub use backoff::Backoff;
+pub use connecting::Connecting;
+pub(crate) use connecting::Ticket;
+pub use error::ConnectError;
+
+use crate::connection::WebSocketConfig;
+use crate::error::InvalidInput;
+use crate::server::vhost::check_subprotocol;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use std::fmt;
+use std::time::Duration;
+use target::Target;
+
+/// Room for a client's own headers; the rest of the C library's buffer is for
+/// the handshake's.
+const MAX_OWN_HEADERS: usize = 4096;
+
+/// What a client connects to, and how.
+///
+/// ```
+/// use libwebsockets::Client;
+/// # fn main() -> Result<(), libwebsockets::InvalidInput> {
+/// let client = Client::new("wss://example.com/feed?from=7")?
+///     .subprotocol("v2.feed")?
+///     .header("authorization", "Bearer …")?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+#[must_use]
+pub struct Client {
+    pub(crate) target: Target,
+    pub(crate) headers: HeaderMap,
+    pub(crate) origin: Option<String>,
+    pub(crate) subprotocols: Vec<String>,
+    pub(crate) config: WebSocketConfig,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) reconnect: Option<Backoff>,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: crate::tls::ClientTls,
+}
+
+impl Client {
+    /// A client for a `ws:` or `wss:` URL (RFC 6455 §3).
+    ///
+    /// The host is resolved by the C library while it connects, which blocks
+    /// the context for as long as the system's resolver takes.
+    ///
+    /// # Errors
+    ///
+    /// Another scheme, user names, fragments, hosts or paths that are no URL's,
+    /// an IPv6 address without feature `ipv6`, `wss:` without feature `tls`, or
+    /// a URL of more than 8 KiB.
+    #[doc(alias = "lws_client_connect_via_info")]
+    pub fn new(url: &str) -> Result<Self, InvalidInput> {
+        Ok(Client::to(Target::parse(url)?))
+    }
+
+    /// A client for a Unix domain socket at `path`, asking for the request
+    /// target `target` ("/chat?room=1").
+    ///
+    /// # Errors
+    ///
+    /// A path with NUL characters or that doesn't fit a socket address, or a
+    /// target that is no path of a URL.
+    #[cfg(feature = "unix-sockets")]
+    pub fn unix(path: &std::path::Path, target: &str) -> Result<Self, InvalidInput> {
+        Ok(Client::to(Target::unix(path, target)?))
+    }
+
+    fn to(target: Target) -> Self {
+        Client {
+            target,
+            headers: HeaderMap::new(),
+            origin: None,
+            subprotocols: Vec::new(),
+            config: WebSocketConfig::default(),
+            connect_timeout: Duration::from_secs(20),
+            reconnect: None,
+            #[cfg(feature = "tls")]
+            tls: crate::tls::ClientTls::default(),
+        }
+    }
+
+    /// A header of the request; several of one name are all sent.
+    ///
+    /// # Errors
+    ///
+    /// A name or value that HTTP doesn't allow (as with CR, LF or NUL), one that
+    /// belongs to the handshake itself, or more than 4 KiB of headers in all.
+    #[doc(alias = "LWS_CALLBACK_CLIENT_APPEND_HANDSHAKE_HEADER")]
+    pub fn header(mut self, name: &str, value: &str) -> Result<Self, InvalidInput> {
+        let (name, value) = header(name, value)?;
+        let own = ["host", "upgrade", "connection", "origin", "content-length"];
+        if own.contains(&name.as_str()) || name.as_str().starts_with("sec-websocket-") {
+            return Err(InvalidInput::new(format!(
+                "the header {name} belongs to the handshake; set it by its own method, if any"
+            )));
+        }
+        let line = |n: &HeaderName, v: &HeaderValue| n.as_str().len() + v.len() + 4;
+        let size: usize = self.headers.iter().map(|(n, v)| line(n, v)).sum();
+        if size + line(&name, &value) > MAX_OWN_HEADERS {
+            return Err(InvalidInput::new(format!(
+                "the request's headers take more than {MAX_OWN_HEADERS} bytes with {name}"
+            )));
+        }
+        self.headers.append(name, value);
+        Ok(self)
+    }
+
+    /// The Origin header, for servers that want one (RFC 6455 §4.1).
+    ///
+    /// # Errors
+    ///
+    /// A value that HTTP doesn't allow, or one of more than 1 KiB.
+    pub fn origin(mut self, origin: &str) -> Result<Self, InvalidInput> {
+        header("origin", origin)?;
+        if origin.len() > 1024 {
+            return Err(InvalidInput::new("an origin has at most 1024 bytes"));
+        }
+        self.origin = Some(origin.into());
+        Ok(self)
+    }
+
+    /// Offers a subprotocol; the first one is preferred.
+    ///
+    /// # Errors
+    ///
+    /// A name that is no token of 1 to 63 characters, one that is offered
+    /// already, or more than sixteen.
+    pub fn subprotocol(mut self, name: &str) -> Result<Self, InvalidInput> {
+        check_subprotocol(name)?;
+        if self.subprotocols.iter().any(|own| own == name) || self.subprotocols.len() == 16 {
+            return Err(InvalidInput::new(format!(
+                "subprotocol {name} is offered twice, or is more than the sixteenth"
+            )));
+        }
+        self.subprotocols.push(name.into());
+        Ok(self)
+    }
+
+    /// Limits and habits of the connection.
+    pub fn config(mut self, config: WebSocketConfig) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// How long TCP may take to connect, to the second. Default: 20 s.
+    #[doc(alias = "connect_timeout_secs")]
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// Connects again when an attempt fails or the connection ends, unless this
+    /// side closed it. Each connection has an id of its own; the handler stays.
+    pub fn reconnect(mut self, backoff: Backoff) -> Self {
+        self.reconnect = Some(backoff);
+        self
+    }
+
+    /// Whom the client trusts, and who it is. Without effect on a `ws:` URL.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: crate::tls::ClientTls) -> Self {
+        self.tls = tls;
+        self
+    }
+}
+
+/// The URL; headers may hold credentials, and are left out.
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("target", &self.target)
+            .field("subprotocols", &self.subprotocols)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A checked header.
+pub(crate) fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), InvalidInput> {
+    let bad = |what: &str, shown: &str| {
+        InvalidInput::new(format!(
+            "{shown} is no header {what}: CR, LF, NUL and other control characters aren't allowed"
+        ))
+    };
+    let parsed =
+        HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad("name", &format!("{name:?}")))?;
+    // A value may be a credential: it isn't shown.
+    let value = HeaderValue::from_str(value)
+        .or_else(|_| HeaderValue::from_bytes(value.as_bytes()))
+        .map_err(|_| bad("value", &format!("the value of {parsed}")))?;
+    Ok((parsed, value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client() -> Client {
+        Client::new("ws://localhost/").unwrap()
+    }
+
+    #[test]
+    fn no_header_can_be_smuggled_in() {
+        for value in ["a\r\nb: c", "a\nb", "a\0b"] {
+            let error = client().header("x-token", value).unwrap_err().to_string();
+            assert!(!error.contains('a') || !error.contains(value), "{error}");
+            assert!(client().origin(value).is_err());
+        }
+        for name in ["x y", "x\r\n", "", "x:"] {
+            assert!(client().header(name, "v").is_err(), "{name:?}");
+        }
+        for name in ["Host", "sec-websocket-key", "Upgrade"] {
+            assert!(client().header(name, "v").is_err(), "{name}");
+        }
+        assert!(client().header("x-ok", "välue").is_ok());
+    }
+
+    #[test]
+    fn headers_that_would_not_fit_are_refused() {
+        let error = client().header("x-long", &"v".repeat(5000)).unwrap_err();
+        assert!(error.to_string().contains("4096"), "{error}");
+    }
+
+    #[test]
+    fn subprotocols_are_tokens_offered_once() {
+        for name in ["", "a b", "a,b", "a\r\n", &"x".repeat(64)] {
+            assert!(client().subprotocol(name).is_err(), "{name:?}");
+        }
+        let twice = client().subprotocol("chat").unwrap().subprotocol("chat");
+        assert!(twice.is_err());
+    }
+
+    #[test]
+    fn debug_output_shows_no_credentials() {
+        let client = client().header("authorization", "Bearer s3cret").unwrap();
+        assert!(!format!("{client:?}").contains("s3cret"));
+    }
+}

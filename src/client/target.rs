@@ -1,0 +1,208 @@
+//! A WebSocket URL, taken apart and checked.
+
+use crate::error::InvalidInput;
+use http::Uri;
+use std::ffi::CString;
+use std::fmt;
+
+/// The longest URL; it has to fit the C library's buffer with the handshake.
+const MAX_URL: usize = 8192;
+
+/// Where a client connects.
+#[derive(Clone)]
+pub(crate) struct Target {
+    pub tls: bool,
+    /// A host name or a numeric address without brackets, or `+` and a path.
+    pub address: CString,
+    pub port: u16,
+    /// Path and query.
+    pub request: CString,
+    /// The Host header.
+    pub host: CString,
+    /// For messages.
+    pub shown: String,
+}
+
+impl Target {
+    pub fn parse(url: &str) -> Result<Self, InvalidInput> {
+        let bad = |why: &str| {
+            Err(InvalidInput::new(format!(
+                "{:?} is no WebSocket URL: {why}",
+                url.chars().take(80).collect::<String>()
+            )))
+        };
+        if url.len() > MAX_URL {
+            return bad("it has more than 8192 bytes");
+        }
+        // Checked on the text: the parser drops fragments, and user names must not be shown.
+        if url.contains('#') {
+            return bad("it must not have a fragment (RFC 6455 section 3)");
+        }
+        let uri: Uri = match url.parse() {
+            Ok(uri) => uri,
+            Err(e) => return bad(&format!("{e}")),
+        };
+        let (tls, default_port) = match uri.scheme_str() {
+            Some(s) if s.eq_ignore_ascii_case("ws") => (false, 80),
+            Some(s) if s.eq_ignore_ascii_case("wss") => (true, 443),
+            _ => return bad("it must begin with ws:// or wss://"),
+        };
+        if tls && !cfg!(feature = "tls") {
+            return bad("wss needs this crate's feature `tls`");
+        }
+        let Some(authority) = uri.authority() else {
+            return bad("it has no host");
+        };
+        if authority.as_str().contains('@') {
+            return Err(InvalidInput::new(
+                "a WebSocket URL must not hold a user name or password: send an Authorization \
+                 header instead",
+            ));
+        }
+        let host = authority.host();
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        if bare.is_empty() || bare.len() > 253 {
+            return bad("its host must have 1 to 253 characters");
+        }
+        if host.starts_with('[') && !cfg!(feature = "ipv6") {
+            return bad("IPv6 addresses need this crate's feature `ipv6`");
+        }
+        let port = match authority.port() {
+            Some(port) => port.as_u16(),
+            None if authority.as_str().ends_with(':') || authority.as_str() == host => default_port,
+            None => return bad("its port is no number up to 65535"),
+        };
+        if port == 0 {
+            return bad("port 0 can't be connected to");
+        }
+        let request = uri.path_and_query().map_or("/", |p| p.as_str());
+        let request = if request.starts_with('/') {
+            request.to_owned()
+        } else {
+            format!("/{request}") // a query right after the host
+        };
+        let host = if port == default_port {
+            host.to_owned()
+        } else {
+            format!("{host}:{port}")
+        };
+        Ok(Target {
+            tls,
+            address: text(bare)?,
+            port,
+            request: text(&request)?,
+            host: text(&host)?,
+            shown: format!("{}://{host}{}", if tls { "wss" } else { "ws" }, uri.path()),
+        })
+    }
+
+    #[cfg(feature = "unix-sockets")]
+    pub fn unix(path: &std::path::Path, target: &str) -> Result<Self, InvalidInput> {
+        let shown = path.display().to_string();
+        let Some(path) = path.to_str() else {
+            return Err(InvalidInput::new(format!(
+                "the socket's path {shown} must be UTF-8"
+            )));
+        };
+        if path.len() > 100 {
+            return Err(InvalidInput::new(format!(
+                "the socket's path {shown} has more than 100 bytes"
+            )));
+        }
+        let uri: Uri = match target.parse() {
+            Ok(uri) => uri,
+            Err(e) => return Err(InvalidInput::new(format!("{target:?} is no path: {e}"))),
+        };
+        let request = uri.path_and_query().map_or("/", |p| p.as_str());
+        if !request.starts_with('/') || target.len() > MAX_URL {
+            return Err(InvalidInput::new("a request's path begins with a slash"));
+        }
+        Ok(Target {
+            tls: false,
+            address: text(&format!("+{path}"))?,
+            port: 0,
+            request: text(request)?,
+            host: text("localhost")?,
+            shown: format!("{shown} {}", uri.path()),
+        })
+    }
+}
+
+/// The URL without its query, which may hold credentials.
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
+
+fn text(text: &str) -> Result<CString, InvalidInput> {
+    CString::new(text).map_err(|_| InvalidInput::new("NUL characters can't be sent"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_taken_apart() {
+        let t = Target::parse("ws://Example.com/a/b?c=d").unwrap();
+        assert_eq!((t.tls, t.port), (false, 80));
+        assert_eq!(t.address.to_str(), Ok("Example.com"));
+        assert_eq!(t.host.to_str(), Ok("Example.com"));
+        assert_eq!(t.request.to_str(), Ok("/a/b?c=d"));
+        let t = Target::parse("ws://localhost:8080").unwrap();
+        assert_eq!(t.host.to_str(), Ok("localhost:8080"));
+        assert_eq!(t.request.to_str(), Ok("/"));
+        let t = Target::parse("ws://localhost:81?x").unwrap();
+        assert_eq!(t.request.to_str(), Ok("/?x"));
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn wss_has_its_own_default_port() {
+        let t = Target::parse("wss://example.com/").unwrap();
+        assert_eq!((t.tls, t.port), (true, 443));
+    }
+
+    #[cfg(feature = "ipv6")]
+    #[test]
+    fn ipv6_addresses_lose_their_brackets_to_connect_only() {
+        let t = Target::parse("ws://[::1]:8080/").unwrap();
+        assert_eq!(t.address.to_str(), Ok("::1"));
+        assert_eq!(t.host.to_str(), Ok("[::1]:8080"));
+    }
+
+    #[test]
+    fn other_urls_are_refused_with_the_reason() {
+        for (url, why) in [
+            ("http://localhost/", "ws://"),
+            ("localhost:80", "ws://"),
+            ("ws://", "URL"),
+            ("ws://a b/", "URL"),
+            ("ws://host/\r\nx: y", "URL"),
+            ("ws://host/\0", "URL"),
+            ("ws://user:pw@host/", "Authorization"),
+            ("ws://host/#part", "fragment"),
+            ("ws://host:0/", "port 0"),
+            ("ws://host:99999/", "URL"),
+        ] {
+            let error = Target::parse(url).err().map(|e| e.to_string());
+            assert!(
+                error.as_ref().is_some_and(|e| e.contains(why)),
+                "{url:?}: {error:?}"
+            );
+        }
+        let long = format!("ws://host/{}", "x".repeat(9000));
+        assert!(Target::parse(&long).is_err());
+        let secret = Target::parse("ws://user:s3cret@host/")
+            .unwrap_err()
+            .to_string();
+        assert!(!secret.contains("s3cret"), "{secret}");
+    }
+
+    #[test]
+    fn debug_output_leaves_the_query_out() {
+        let t = Target::parse("ws://host/a?token=s3cret").unwrap();
+        assert_eq!(format!("{t:?}"), "ws://host/a");
+    }
+}

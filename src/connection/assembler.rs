@@ -1,0 +1,201 @@
+//! Puts messages together from the pieces in which they arrive.
+
+use super::WebSocketConfig;
+use crate::ffi::event::Chunk;
+use crate::message::{CloseCode, Message, Payload};
+
+/// A piece of a message, as it arrived.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Fragment<'a> {
+    /// The bytes. Of a text message they may end in the midst of a character,
+    /// and are not checked to be UTF-8.
+    pub data: &'a [u8],
+    /// Whether the message is binary.
+    pub binary: bool,
+    /// Whether this is the first piece of its message.
+    pub first: bool,
+    /// Whether this is the last piece of its message.
+    pub last: bool,
+}
+
+/// What became of a piece.
+#[derive(Debug)]
+pub(crate) enum Assembled {
+    /// More is to come.
+    Partial,
+    /// The message is whole.
+    Message(Message),
+    /// The connection is to be closed.
+    Violation(CloseCode, &'static str),
+}
+
+/// No more than this is reserved at once, whatever a frame's header promises.
+const MAX_RESERVE: usize = 1 << 20;
+
+/// The message that is arriving, and the limits it is held to.
+pub(crate) struct Assembler {
+    max_message: usize,
+    max_frame: usize,
+    payload: Payload,
+    /// Bytes of the present frame that came already.
+    frame: usize,
+    /// Bytes of a text payload that are known to be UTF-8.
+    valid: usize,
+}
+
+impl Assembler {
+    pub fn new(config: &WebSocketConfig) -> Self {
+        Assembler {
+            max_message: config.max_message_size,
+            max_frame: config.max_frame_size,
+            payload: Payload::new(),
+            frame: 0,
+            valid: 0,
+        }
+    }
+
+    /// Checks a piece against the frame limit alone, for connections that take fragments.
+    pub fn check_frame(&mut self, chunk: &Chunk<'_>) -> Option<Assembled> {
+        self.frame = self.frame.saturating_add(chunk.data.len());
+        let whole = self.frame.saturating_add(chunk.remaining);
+        if chunk.remaining == 0 {
+            self.frame = 0;
+        }
+        (whole > self.max_frame)
+            .then_some(Assembled::Violation(CloseCode::TOO_BIG, "frame too big"))
+    }
+
+    /// Takes a piece.
+    pub fn push(&mut self, chunk: &Chunk<'_>) -> Assembled {
+        if let Some(violation) = self.check_frame(chunk) {
+            return violation;
+        }
+        if chunk.first {
+            self.payload = Payload::new();
+            self.valid = 0;
+        }
+        let so_far = self.payload.len().saturating_add(chunk.data.len());
+        if so_far.saturating_add(chunk.remaining) > self.max_message {
+            return Assembled::Violation(CloseCode::TOO_BIG, "message too big");
+        }
+        if self.payload.is_empty() {
+            let expected = so_far + chunk.remaining.min(MAX_RESERVE);
+            self.payload = Payload::with_capacity(expected);
+        }
+        self.payload.extend_from_slice(chunk.data);
+        if !chunk.last {
+            // A bad sequence is refused as soon as it shows (RFC 6455 §8.1 allows it).
+            return match chunk.binary || self.is_utf8_so_far() {
+                true => Assembled::Partial,
+                false => not_utf8(),
+            };
+        }
+        let payload = std::mem::take(&mut self.payload);
+        if chunk.binary {
+            return Assembled::Message(Message::Binary(payload));
+        }
+        match payload.into_text() {
+            Ok(text) => Assembled::Message(Message::Text(text)),
+            Err(_) => not_utf8(),
+        }
+    }
+
+    /// Whether the text up to now can be the start of UTF-8. Looks at each byte once.
+    fn is_utf8_so_far(&mut self) -> bool {
+        match std::str::from_utf8(&self.payload[self.valid..]) {
+            Ok(text) => {
+                self.valid += text.len();
+                true
+            }
+            Err(e) => {
+                self.valid += e.valid_up_to();
+                e.error_len().is_none()
+            }
+        }
+    }
+}
+
+fn not_utf8() -> Assembled {
+    Assembled::Violation(CloseCode::INVALID_PAYLOAD, "text is not UTF-8")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chunk(data: &[u8], first: bool, last: bool, binary: bool, remaining: usize) -> Chunk<'_> {
+        Chunk {
+            data,
+            first,
+            last,
+            binary,
+            remaining,
+        }
+    }
+
+    fn assembler(max: usize) -> Assembler {
+        Assembler::new(
+            &WebSocketConfig::new()
+                .max_message_size(max)
+                .max_frame_size(max),
+        )
+    }
+
+    #[test]
+    fn pieces_become_one_message_and_the_next_starts_afresh() {
+        let mut a = assembler(100);
+        for _ in 0..2 {
+            let partial = a.push(&chunk(b"ab", true, false, true, 1));
+            assert!(matches!(partial, Assembled::Partial));
+            let Assembled::Message(m) = a.push(&chunk(b"c", false, true, true, 0)) else {
+                panic!("no message");
+            };
+            assert_eq!(m.as_bytes(), b"abc");
+        }
+    }
+
+    #[test]
+    fn a_message_over_the_limit_is_refused_before_it_has_arrived() {
+        let mut a = assembler(10);
+        let refused = a.push(&chunk(b"12345", true, false, true, 6));
+        assert!(matches!(
+            refused,
+            Assembled::Violation(CloseCode::TOO_BIG, _)
+        ));
+        let mut a = assembler(10);
+        assert!(matches!(
+            a.push(&chunk(b"123456", true, false, true, 0)),
+            Assembled::Partial
+        ));
+        let refused = a.push(&chunk(b"12345", false, true, true, 0));
+        assert!(matches!(
+            refused,
+            Assembled::Violation(CloseCode::TOO_BIG, _)
+        ));
+    }
+
+    #[test]
+    fn a_character_may_be_split_and_a_bad_one_is_refused_at_once() {
+        let mut a = assembler(10);
+        assert!(matches!(
+            a.push(&chunk(b"a\xc3", true, false, false, 1)),
+            Assembled::Partial
+        ));
+        let Assembled::Message(m) = a.push(&chunk(b"\xa9", false, true, false, 0)) else {
+            panic!("no message");
+        };
+        assert_eq!(m.as_text(), Some("aé"));
+
+        let refused = a.push(&chunk(b"\xff", true, false, false, 5));
+        assert!(matches!(
+            refused,
+            Assembled::Violation(CloseCode::INVALID_PAYLOAD, _)
+        ));
+        let cut = a.push(&chunk(b"\xc3", true, true, false, 0));
+        assert!(matches!(
+            cut,
+            Assembled::Violation(CloseCode::INVALID_PAYLOAD, _)
+        ));
+    }
+}

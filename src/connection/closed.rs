@@ -1,0 +1,30 @@
+//! How a connection ended.
+
+use super::ConnectionId;
+use crate::message::CloseFrame;
+
+/// Who ended a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Initiator {
+    /// This side asked for it.
+    Local,
+    /// The peer sent a close frame.
+    Remote,
+    /// Nobody: the connection broke, timed out, or was dropped by the library
+    /// after a violation of the protocol.
+    Failure,
+}
+
+/// How a connection ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Closed {
+    /// The connection, whose id is now stale.
+    pub id: ConnectionId,
+    /// Who ended it.
+    pub initiator: Initiator,
+    /// The first close frame: the peer's, or ours. `None` stands for what other
+    /// APIs report as 1005 or 1006 (RFC 6455 §7.4.1).
+    pub frame: Option<CloseFrame>,
+}

@@ -1,0 +1,100 @@
+//! What an application does with a connection.
+
+use super::assembler::Fragment;
+use super::{Closed, Connection};
+use crate::client::ConnectError;
+use crate::message::Message;
+
+/// An application's side of one connection: its state, and what it does when
+/// something happens. Every method has a default that does nothing.
+///
+/// All methods are called on the thread that services the context, one at a
+/// time. The [`Connection`] is valid during the call only; keep its
+/// [`id`](Connection::id) and a [`handle`](Connection::handle) to reach it
+/// later. A method that panics ends its connection; the panic is resumed from
+/// [`Context::run`](crate::Context::run) or
+/// [`Context::service`](crate::Context::service).
+///
+/// A handler of a client that reconnects lives through all its connections.
+pub trait Handler: 'static {
+    /// The opening handshake is done.
+    #[doc(alias = "LWS_CALLBACK_ESTABLISHED")]
+    #[doc(alias = "LWS_CALLBACK_CLIENT_ESTABLISHED")]
+    fn on_open(&mut self, conn: &mut Connection<'_>) {
+        let _ = conn;
+    }
+
+    /// A whole message arrived: [`Message::Text`] or [`Message::Binary`].
+    #[doc(alias = "LWS_CALLBACK_RECEIVE")]
+    #[doc(alias = "LWS_CALLBACK_CLIENT_RECEIVE")]
+    fn on_message(&mut self, conn: &mut Connection<'_>, message: Message) {
+        let _ = (conn, message);
+    }
+
+    /// A piece of a message arrived. Called instead of
+    /// [`on_message`](Handler::on_message) where
+    /// [`WebSocketConfig::fragments`](crate::WebSocketConfig::fragments) is on.
+    fn on_fragment(&mut self, conn: &mut Connection<'_>, fragment: Fragment<'_>) {
+        let _ = (conn, fragment);
+    }
+
+    /// Everything queued went out, after a send was refused as
+    /// [`Full`](crate::SendError::Full) or after
+    /// [`Connection::request_writable`].
+    #[doc(alias = "LWS_CALLBACK_SERVER_WRITEABLE")]
+    #[doc(alias = "LWS_CALLBACK_CLIENT_WRITEABLE")]
+    fn on_writable(&mut self, conn: &mut Connection<'_>) {
+        let _ = conn;
+    }
+
+    /// A pong arrived, with at most 125 bytes.
+    #[doc(alias = "LWS_CALLBACK_RECEIVE_PONG")]
+    fn on_pong(&mut self, conn: &mut Connection<'_>, payload: &[u8]) {
+        let _ = (conn, payload);
+    }
+
+    /// The connection is over. Called once for each
+    /// [`on_open`](Handler::on_open), also when the context is dropped.
+    #[doc(alias = "LWS_CALLBACK_CLOSED")]
+    #[doc(alias = "LWS_CALLBACK_CLIENT_CLOSED")]
+    fn on_close(&mut self, closed: Closed) {
+        let _ = closed;
+    }
+
+    /// A client's attempt to connect failed. Called once for each attempt that
+    /// doesn't lead to [`on_open`](Handler::on_open).
+    #[doc(alias = "LWS_CALLBACK_CLIENT_CONNECTION_ERROR")]
+    fn on_connect_error(&mut self, error: &ConnectError) {
+        let _ = error;
+    }
+}
+
+impl<H: Handler + ?Sized> Handler for Box<H> {
+    fn on_open(&mut self, conn: &mut Connection<'_>) {
+        (**self).on_open(conn);
+    }
+
+    fn on_message(&mut self, conn: &mut Connection<'_>, message: Message) {
+        (**self).on_message(conn, message);
+    }
+
+    fn on_fragment(&mut self, conn: &mut Connection<'_>, fragment: Fragment<'_>) {
+        (**self).on_fragment(conn, fragment);
+    }
+
+    fn on_writable(&mut self, conn: &mut Connection<'_>) {
+        (**self).on_writable(conn);
+    }
+
+    fn on_pong(&mut self, conn: &mut Connection<'_>, payload: &[u8]) {
+        (**self).on_pong(conn, payload);
+    }
+
+    fn on_close(&mut self, closed: Closed) {
+        (**self).on_close(closed);
+    }
+
+    fn on_connect_error(&mut self, error: &ConnectError) {
+        (**self).on_connect_error(error);
+    }
+}

@@ -1,0 +1,202 @@
+//! A connection's send queue: bounded, filled from any thread, emptied by the
+//! service thread.
+
+use crate::error::SendError;
+use crate::ffi::wsi::FrameKind;
+use crate::message::{CloseFrame, Message, Payload, MAX_CONTROL_PAYLOAD};
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// A frame on its way.
+pub(crate) struct Outgoing {
+    pub kind: FrameKind,
+    pub payload: Payload,
+}
+
+/// What is to be done next with a writable connection.
+pub(crate) enum Next {
+    Frame(Outgoing),
+    /// Everything went out, and then the connection is to be closed.
+    Close(CloseFrame),
+    /// Everything went out; `true`: the handler waits to hear of it.
+    Idle(bool),
+}
+
+pub(crate) struct Outbox {
+    limit: usize,
+    queue: Mutex<Queue>,
+}
+
+#[derive(Default)]
+struct Queue {
+    frames: VecDeque<Outgoing>,
+    bytes: usize,
+    /// Set once; nothing is taken afterwards.
+    close: Option<CloseFrame>,
+    closed: bool,
+    wants_writable: bool,
+}
+
+impl Outbox {
+    pub fn new(limit: usize) -> Self {
+        Outbox {
+            limit,
+            queue: Mutex::default(),
+        }
+    }
+
+    /// Takes a message, or gives it back.
+    pub fn push(&self, message: Message) -> Result<(), SendError> {
+        let (kind, payload) = match message {
+            Message::Close(frame) => {
+                let frame = frame.unwrap_or_else(|| crate::CloseCode::NORMAL.into());
+                return match self.close(frame) {
+                    Ok(()) => Ok(()),
+                    Err(frame) => Err(SendError::Closed(Box::new(Message::Close(Some(frame))))),
+                };
+            }
+            Message::Text(text) => (FrameKind::Text, Payload::from(text)),
+            Message::Binary(payload) => (FrameKind::Binary, payload),
+            Message::Ping(payload) => (FrameKind::Ping, payload),
+            Message::Pong(payload) => (FrameKind::Pong, payload),
+        };
+        let is_control = matches!(kind, FrameKind::Ping | FrameKind::Pong);
+        // lws refuses more than INT_MAX, frame header included.
+        let longest = if is_control {
+            MAX_CONTROL_PAYLOAD
+        } else {
+            i32::MAX as usize - 64
+        };
+        if payload.len() > longest {
+            return Err(SendError::TooLong(Box::new(restore(kind, payload))));
+        }
+        let mut queue = self.lock();
+        if queue.closed || queue.close.is_some() {
+            drop(queue);
+            return Err(SendError::Closed(Box::new(restore(kind, payload))));
+        }
+        let bytes = queue.bytes.saturating_add(payload.len());
+        if bytes > self.limit && !queue.frames.is_empty() {
+            queue.wants_writable = true;
+            drop(queue);
+            return Err(SendError::Full(Box::new(restore(kind, payload))));
+        }
+        queue.bytes = bytes;
+        queue.frames.push_back(Outgoing { kind, payload });
+        Ok(())
+    }
+
+    /// Closes after what is queued; `Err` gives the frame back when that has
+    /// been asked for before.
+    pub fn close(&self, frame: CloseFrame) -> Result<(), CloseFrame> {
+        let mut queue = self.lock();
+        if queue.closed || queue.close.is_some() {
+            return Err(frame);
+        }
+        queue.close = Some(frame);
+        Ok(())
+    }
+
+    /// Takes nothing any more, and forgets what is queued.
+    pub fn shut(&self) {
+        let mut queue = self.lock();
+        queue.closed = true;
+        queue.bytes = 0;
+        let frames = std::mem::take(&mut queue.frames);
+        drop(queue);
+        drop(frames);
+    }
+
+    /// Asks for [`Next::Idle`]`(true)`.
+    pub fn request_writable(&self) {
+        self.lock().wants_writable = true;
+    }
+
+    pub fn next(&self) -> Next {
+        let mut queue = self.lock();
+        if let Some(frame) = queue.frames.pop_front() {
+            queue.bytes -= frame.payload.len();
+            return Next::Frame(frame);
+        }
+        if !queue.closed {
+            if let Some(frame) = &queue.close {
+                return Next::Close(frame.clone());
+            }
+        }
+        Next::Idle(std::mem::take(&mut queue.wants_writable))
+    }
+
+    /// Whether [`next`](Outbox::next) has more than nothing to say.
+    pub fn has_work(&self) -> bool {
+        let queue = self.lock();
+        !queue.closed && (!queue.frames.is_empty() || queue.close.is_some() || queue.wants_writable)
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.lock().bytes
+    }
+
+    pub fn is_closing(&self) -> bool {
+        let queue = self.lock();
+        queue.closed || queue.close.is_some()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        // No user code runs under this lock, so that a poisoned one is still consistent.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The message that was taken apart. A text's payload was UTF-8 all along.
+fn restore(kind: FrameKind, payload: Payload) -> Message {
+    match kind {
+        FrameKind::Text => match payload.into_text() {
+            Ok(text) => Message::Text(text),
+            Err(payload) => Message::Binary(payload),
+        },
+        FrameKind::Binary => Message::Binary(payload),
+        FrameKind::Ping => Message::Ping(payload),
+        FrameKind::Pong => Message::Pong(payload),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::CloseCode;
+
+    #[test]
+    fn a_full_queue_gives_the_message_back_and_tells_when_it_is_empty() {
+        let outbox = Outbox::new(5);
+        outbox.push("longer than the limit".into()).unwrap();
+        let refused = outbox.push("é".into()).unwrap_err();
+        assert!(matches!(refused, SendError::Full(_)));
+        assert_eq!(refused.into_message().as_text(), Some("é"));
+        assert!(matches!(outbox.next(), Next::Frame(_)));
+        assert!(matches!(outbox.next(), Next::Idle(true)));
+        assert!(matches!(outbox.next(), Next::Idle(false)));
+        assert_eq!(outbox.bytes(), 0);
+    }
+
+    #[test]
+    fn what_was_queued_goes_before_the_close_and_nothing_after_it() {
+        let outbox = Outbox::new(100);
+        outbox.push("first".into()).unwrap();
+        outbox.push(Message::Close(None)).unwrap();
+        let refused = outbox.push("second".into()).unwrap_err();
+        assert_eq!(refused.into_message().as_text(), Some("second"));
+        assert!(outbox.close(CloseCode::GOING_AWAY.into()).is_err());
+        assert!(matches!(outbox.next(), Next::Frame(_)));
+        assert!(matches!(outbox.next(), Next::Close(f) if f.code() == CloseCode::NORMAL));
+        outbox.shut();
+        assert!(matches!(outbox.next(), Next::Idle(_)));
+    }
+
+    #[test]
+    fn a_control_frame_that_does_not_fit_is_refused() {
+        let outbox = Outbox::new(1000);
+        let refused = outbox.push(Message::ping(vec![0; 126])).unwrap_err();
+        assert!(matches!(refused, SendError::TooLong(_)));
+        outbox.push(Message::ping(vec![0; 125])).unwrap();
+    }
+}

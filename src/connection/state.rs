@@ -1,0 +1,98 @@
+//! What the engine keeps of a connection, on the service thread.
+
+use super::assembler::Assembler;
+use super::outbox::Outbox;
+use super::{Closed, ConnectionId, Handler, Initiator, Role, WebSocketConfig};
+use crate::client::attempt::Attempt;
+use crate::ffi::wsi::WsiCell;
+use crate::message::{CloseFrame, Payload};
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How far a connection has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// The opening handshake isn't done.
+    Handshake,
+    Open,
+    /// A close frame was sent; the application gets nothing more.
+    Closing,
+    /// The application was told that it is over, or will be by who holds this.
+    Ended,
+}
+
+/// One connection. Every field is borrowed for short stretches only, never
+/// while C or an application's code runs: both may come back for this same connection.
+pub(crate) struct Conn {
+    pub id: ConnectionId,
+    pub role: Role,
+    pub wsi: WsiCell,
+    pub outbox: Arc<Outbox>,
+    pub stage: Cell<Stage>,
+    /// Taken out while a method of it runs.
+    pub handler: RefCell<Option<Box<dyn Handler>>>,
+    pub assembler: RefCell<Assembler>,
+    /// Payloads that the C library may still read (permessage-deflate).
+    pub in_flight: RefCell<Vec<Payload>>,
+    pub subprotocol: RefCell<Option<String>>,
+    pub fragments: bool,
+    pub close_timeout: Duration,
+    /// Who closed, and the first close frame.
+    pub ending: RefCell<Option<(Initiator, Option<CloseFrame>)>>,
+    /// The handler panicked; the connection is dropped at the next chance.
+    pub doomed: Cell<bool>,
+    pub reading: Cell<bool>,
+    /// What the handler last asked for, applied when it returns.
+    pub wants_reading: Cell<bool>,
+    /// Of a client: where it connects, and who waits for that.
+    pub attempt: RefCell<Option<Box<Attempt>>>,
+}
+
+impl Conn {
+    pub fn new(
+        role: Role,
+        config: &WebSocketConfig,
+        handler: Box<dyn Handler>,
+        subprotocol: Option<String>,
+        attempt: Option<Box<Attempt>>,
+    ) -> Self {
+        Conn {
+            id: ConnectionId::next(),
+            role,
+            wsi: WsiCell::empty(),
+            outbox: Arc::new(Outbox::new(config.max_write_buffer_size)),
+            stage: Cell::new(Stage::Handshake),
+            handler: RefCell::new(Some(handler)),
+            assembler: RefCell::new(Assembler::new(config)),
+            in_flight: RefCell::default(),
+            subprotocol: RefCell::new(subprotocol),
+            fragments: config.fragments,
+            close_timeout: config.close_timeout,
+            ending: RefCell::new(None),
+            doomed: Cell::new(false),
+            reading: Cell::new(true),
+            wants_reading: Cell::new(true),
+            attempt: RefCell::new(attempt),
+        }
+    }
+
+    /// Notes who ended the connection; the first one counts.
+    pub fn note_ending(&self, initiator: Initiator, frame: Option<CloseFrame>) {
+        self.ending.borrow_mut().get_or_insert((initiator, frame));
+    }
+
+    /// What the application is told in the end.
+    pub fn closed(&self) -> Closed {
+        let (initiator, frame) = self
+            .ending
+            .borrow()
+            .clone()
+            .unwrap_or((Initiator::Failure, None));
+        Closed {
+            id: self.id,
+            initiator,
+            frame,
+        }
+    }
+}

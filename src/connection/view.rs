@@ -1,0 +1,140 @@
+//! What a handler sees of its connection during a call.
+
+use super::state::{Conn, Stage};
+use super::{ConnectionId, Role};
+use crate::context::engine::Engine;
+use crate::context::ContextHandle;
+use crate::error::SendError;
+use crate::ffi::wsi::Wsi;
+use crate::message::{CloseFrame, Message};
+use std::fmt;
+use std::net::SocketAddr;
+
+/// A connection, borrowed for one call of a [`Handler`](crate::Handler) method.
+///
+/// It can't be kept: take the [`id`](Connection::id) and a
+/// [`handle`](Connection::handle) instead.
+///
+/// ```compile_fail
+/// use libwebsockets::{Connection, Handler};
+/// struct Keeps<'a>(Option<&'a mut Connection<'a>>);
+/// impl Handler for Keeps<'static> {
+///     fn on_open(&mut self, conn: &mut Connection<'_>) {
+///         self.0 = Some(conn); // does not live long enough
+///     }
+/// }
+/// ```
+pub struct Connection<'a> {
+    engine: &'a Engine,
+    conn: &'a Conn,
+    wsi: &'a Wsi<'a>,
+}
+
+impl<'a> Connection<'a> {
+    pub(crate) fn new(engine: &'a Engine, conn: &'a Conn, wsi: &'a Wsi<'a>) -> Self {
+        Connection { engine, conn, wsi }
+    }
+
+    /// The connection's name, which never comes back.
+    pub fn id(&self) -> ConnectionId {
+        self.conn.id
+    }
+
+    /// Which side we are.
+    pub fn role(&self) -> Role {
+        self.conn.role
+    }
+
+    /// A handle to the context, to reach this and other connections later.
+    pub fn handle(&self) -> ContextHandle {
+        self.engine.handle()
+    }
+
+    /// Queues a message. It is sent as soon as the socket takes it, after what
+    /// was queued before.
+    ///
+    /// # Errors
+    ///
+    /// The message is given back when the queue is full, when the connection is
+    /// closing, or when it is too long.
+    #[doc(alias = "lws_write")]
+    pub fn send(&mut self, message: impl Into<Message>) -> Result<(), SendError> {
+        self.conn.outbox.push(message.into())
+    }
+
+    /// Closes the connection: what is queued is sent first, then the close
+    /// frame; the peer then has
+    /// [`close_timeout`](crate::WebSocketConfig::close_timeout) to answer. A
+    /// second call has no effect.
+    #[doc(alias = "lws_close_reason")]
+    pub fn close(&mut self, frame: impl Into<CloseFrame>) {
+        // An earlier close stands; its frame is the one that is sent.
+        let _ = self.conn.outbox.close(frame.into());
+    }
+
+    /// Drops the connection without a closing handshake, and what is queued with it.
+    pub fn abort(&mut self) {
+        self.conn.outbox.shut();
+        self.conn.note_ending(super::Initiator::Local, None);
+        self.conn.doomed.set(true);
+    }
+
+    /// Asks for one call of [`Handler::on_writable`](crate::Handler::on_writable)
+    /// once everything queued went out.
+    #[doc(alias = "lws_callback_on_writable")]
+    pub fn request_writable(&mut self) {
+        self.conn.outbox.request_writable();
+    }
+
+    /// Bytes that wait to be sent.
+    pub fn queued_bytes(&self) -> usize {
+        self.conn.outbox.bytes()
+    }
+
+    /// Stops reading from the peer, which is then slowed down by TCP. Pings and
+    /// close frames aren't seen either until
+    /// [`resume_reading`](Connection::resume_reading). What was read already
+    /// may still be delivered.
+    #[doc(alias = "lws_rx_flow_control")]
+    pub fn pause_reading(&mut self) {
+        self.conn.wants_reading.set(false);
+    }
+
+    /// Reads from the peer again.
+    pub fn resume_reading(&mut self) {
+        self.conn.wants_reading.set(true);
+    }
+
+    /// Whether the connection takes messages.
+    pub fn is_open(&self) -> bool {
+        self.conn.stage.get() == Stage::Open && !self.conn.outbox.is_closing()
+    }
+
+    /// The subprotocol that was agreed on.
+    pub fn subprotocol(&self) -> Option<String> {
+        self.conn.subprotocol.borrow().clone()
+    }
+
+    /// The peer's address; `None` on a Unix domain socket.
+    #[doc(alias = "lws_get_peer_simple")]
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        self.wsi.peer_addr()
+    }
+
+    /// The facts of the TLS session; `None` on a plain connection.
+    #[cfg(feature = "tls")]
+    #[doc(alias = "lws_get_ssl")]
+    pub fn tls(&self) -> Option<crate::tls::TlsInfo> {
+        self.wsi.tls_info()
+    }
+}
+
+impl fmt::Debug for Connection<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("id", &self.id())
+            .field("role", &self.role())
+            .field("stage", &self.conn.stage.get())
+            .finish_non_exhaustive()
+    }
+}

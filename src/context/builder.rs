@@ -1,0 +1,297 @@
+//! Describes a context, and builds it.
+
+use super::engine::Engine;
+use super::Context;
+use crate::error::Error;
+use crate::ffi::context::{ContextOptions, RawContext};
+use crate::ffi::vhost::{Listen, VhostOptions};
+use crate::server::{ListenAddress, Vhost, VhostState};
+use std::collections::HashMap;
+use std::ffi::CString;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Describes a context. Every setting has a default.
+#[derive(Debug)]
+#[must_use]
+pub struct ContextBuilder {
+    vhosts: Vec<Vhost>,
+    receive_buffer: usize,
+    max_fds: Option<u32>,
+    handshake_timeout: Duration,
+    max_header_bytes: u32,
+    #[cfg(feature = "keylog")]
+    keylog: crate::keylog::KeyLog,
+}
+
+/// What the context remembers of its builder.
+pub(super) struct Settings {
+    pub receive_buffer: usize,
+    pub handshake_timeout: u32,
+}
+
+/// The C library composes a whole handshake in its receive buffer.
+const MIN_RECEIVE_BUFFER: usize = 32 << 10;
+
+/// Above this many descriptors the C library's tables are no longer sized by
+/// the process' limit, which may be a billion.
+const MAX_TABLE: u64 = 1 << 18;
+
+impl ContextBuilder {
+    pub(super) fn new() -> Self {
+        ContextBuilder {
+            vhosts: Vec::new(),
+            receive_buffer: 64 << 10,
+            max_fds: None,
+            handshake_timeout: Duration::from_secs(20),
+            max_header_bytes: 16 << 10,
+            #[cfg(feature = "keylog")]
+            keylog: crate::keylog::KeyLog::default(),
+        }
+    }
+
+    /// Adds a vhost. Vhosts are numbered from 0 in the order in which they are given.
+    pub fn vhost(mut self, vhost: Vhost) -> Self {
+        self.vhosts.push(vhost);
+        self
+    }
+
+    /// Bytes that are read from a socket at once, and that each connection
+    /// reserves. Default: 64 KiB; at least 32 KiB.
+    #[doc(alias = "pt_serv_buf_size")]
+    #[doc(alias = "rx_buffer_size")]
+    pub fn receive_buffer(mut self, bytes: usize) -> Self {
+        self.receive_buffer = bytes;
+        self
+    }
+
+    /// Descriptors that the context makes room for. Default: the process'
+    /// limit, up to 262144. The memory is about 16 bytes for each; a number below
+    /// the process' limit makes the C library search its table at each event.
+    #[doc(alias = "fd_limit_per_thread")]
+    pub fn max_fds(mut self, fds: u32) -> Self {
+        self.max_fds = Some(fds.max(16));
+        self
+    }
+
+    /// How long the TLS and HTTP phases of a connection may take, in whole
+    /// seconds. Default: 20 s.
+    #[doc(alias = "timeout_secs")]
+    pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
+        self.handshake_timeout = timeout;
+        self
+    }
+
+    /// Bytes for the headers of one handshake; longer ones are refused.
+    /// Default: 16 KiB, which is also the least.
+    #[doc(alias = "max_http_header_data2")]
+    pub fn max_header_bytes(mut self, bytes: u32) -> Self {
+        self.max_header_bytes = bytes.clamp(16 << 10, 1 << 20);
+        self
+    }
+
+    /// The key log of all of the context's TLS connections. Default:
+    /// [`KeyLog::from_env`](crate::keylog::KeyLog::from_env).
+    #[cfg(feature = "keylog")]
+    pub fn keylog(mut self, keylog: crate::keylog::KeyLog) -> Self {
+        self.keylog = keylog;
+        self
+    }
+
+    /// Builds the context, which then listens; it is serviced by
+    /// [`Context::run`].
+    ///
+    /// # Errors
+    ///
+    /// A key log, an address, a certificate or a key that can't be used; a
+    /// vhost without a handler; the C library's own failures.
+    #[doc(alias = "lws_create_context")]
+    pub fn build(self) -> Result<Context, Error> {
+        #[cfg(feature = "keylog")]
+        let engine = Rc::new(Engine::new(crate::keylog::start(&self.keylog)?));
+        #[cfg(not(feature = "keylog"))]
+        let engine = Rc::new(Engine::new());
+        let settings = Settings {
+            receive_buffer: self.receive_buffer.clamp(MIN_RECEIVE_BUFFER, 16 << 20),
+            handshake_timeout: whole_seconds(self.handshake_timeout),
+        };
+        let raw = RawContext::create(
+            Rc::clone(&engine),
+            &ContextOptions {
+                receive_buffer: settings.receive_buffer,
+                max_fds: self.max_fds.or_else(sane_fd_table),
+                handshake_timeout: settings.handshake_timeout,
+                max_header_bytes: self.max_header_bytes,
+            },
+        )?;
+        engine.shared.set_waker(raw.waker());
+        let mut context = Context {
+            raw: Some(raw),
+            engine,
+            settings,
+            client_vhosts: HashMap::new(),
+            #[cfg(feature = "tls")]
+            no_client_tls: Some(Rc::new(crate::ffi::tls::ClientCtx::new()?)),
+        };
+        let mut ports = HashMap::new();
+        for vhost in self.vhosts {
+            context.add_vhost(vhost, &mut ports)?;
+        }
+        context.finalize_startup();
+        Ok(context)
+    }
+}
+
+impl Context {
+    /// Creates a vhost. `ports` knows the real port of addresses given before.
+    fn add_vhost(
+        &mut self,
+        vhost: Vhost,
+        ports: &mut HashMap<SocketAddr, u16>,
+    ) -> Result<(), Error> {
+        if vhost.default.is_none() && vhost.subprotocols.is_empty() {
+            return Err(crate::error::InvalidInput::new(format!(
+                "vhost {} serves nothing: give it accept() or subprotocol()",
+                vhost.name
+            ))
+            .into());
+        }
+        let Some(raw) = &mut self.raw else {
+            return Err(Error::Library { what: "a vhost" });
+        };
+        let index = self.engine.vhosts.borrow().len();
+        let (listen, address) = match &vhost.listen {
+            ListenAddress::Tcp(address) => {
+                let known = ports.get(address).copied();
+                (tcp(address, known)?, Some(*address))
+            }
+            #[cfg(feature = "unix-sockets")]
+            ListenAddress::Unix(path) => (unix(path)?, None),
+        };
+        let c_string = |text: &str| {
+            CString::new(text).map_err(|_| {
+                Error::from(crate::error::InvalidInput::new(
+                    "a name holds a NUL character",
+                ))
+            })
+        };
+        let (ping_after, hangup_after) = vhost.config.idle_seconds();
+        let mut options = VhostOptions {
+            index,
+            name: c_string(&vhost.name)?,
+            listen: Some(listen),
+            subprotocols: Vec::new(),
+            receive_buffer: self.settings.receive_buffer,
+            handshake_timeout: self.settings.handshake_timeout,
+            connect_timeout: 20,
+            ping_after,
+            hangup_after,
+            deflate: vhost.config.deflate,
+            server_tls: false,
+        };
+        for (name, _) in &vhost.subprotocols {
+            options.subprotocols.push(c_string(name)?);
+        }
+        #[cfg(feature = "tls")]
+        {
+            options.server_tls = vhost.tls.is_some();
+        }
+        let state = Rc::new(VhostState {
+            vhost,
+            #[cfg(feature = "tls")]
+            tls: std::cell::Cell::new(None),
+        });
+        #[cfg(feature = "tls")]
+        {
+            *self.engine.tls_setup.borrow_mut() = options.server_tls.then(|| Rc::clone(&state));
+        }
+        self.engine.vhosts.borrow_mut().push(state);
+        let made = raw.create_vhost(
+            options,
+            #[cfg(feature = "tls")]
+            self.no_client_tls.clone(),
+        );
+        #[cfg(feature = "tls")]
+        if let Some(error) = self.engine.tls_error.borrow_mut().take() {
+            return Err(error);
+        }
+        let made = match (made, address) {
+            (Ok(made), _) => made,
+            // The library doesn't say why; a second look at the address may.
+            (Err(error), Some(address)) => return Err(tcp(&address, None).err().unwrap_or(error)),
+            (Err(error), None) => return Err(error),
+        };
+        let real = address.map(|address| {
+            let port = raw.listen_port(made).unwrap_or(address.port());
+            ports.insert(address, port);
+            SocketAddr::new(address.ip(), port)
+        });
+        self.engine.add_address(real);
+        Ok(())
+    }
+
+    fn finalize_startup(&mut self) {
+        if let Some(raw) = &mut self.raw {
+            raw.finalize_startup();
+        }
+    }
+}
+
+/// How the C library is told to listen on a TCP address. `known`: the port that
+/// an earlier vhost with this address has.
+fn tcp(address: &SocketAddr, known: Option<u16>) -> Result<Listen, Error> {
+    if address.is_ipv6() && !cfg!(feature = "ipv6") {
+        return Err(crate::error::InvalidInput::new(format!(
+            "listening on {address} needs this crate's feature `ipv6`"
+        ))
+        .into());
+    }
+    if known.is_none() {
+        // The library only says that it failed. Binding here first tells why.
+        TcpListener::bind(address).map_err(|source| Error::listen(address, source))?;
+    }
+    let interface = match address.ip() {
+        ip if ip.is_unspecified() => None,
+        IpAddr::V4(ip) => CString::new(ip.to_string()).ok(),
+        IpAddr::V6(ip) => CString::new(ip.to_string()).ok(),
+    };
+    Ok(Listen {
+        interface,
+        port: known.unwrap_or(address.port()),
+        is_unix: false,
+        is_ipv6: address.is_ipv6(),
+    })
+}
+
+#[cfg(feature = "unix-sockets")]
+fn unix(path: &std::path::Path) -> Result<Listen, Error> {
+    use crate::error::InvalidInput;
+    let shown = path.display();
+    let text = path
+        .to_str()
+        .filter(|text| text.len() <= 100)
+        .and_then(|text| CString::new(text).ok())
+        .ok_or_else(|| {
+            InvalidInput::new(format!(
+                "the socket's path {shown} must be UTF-8 of at most 100 bytes, without NUL"
+            ))
+        })?;
+    Ok(Listen {
+        interface: Some(text),
+        port: 0,
+        is_unix: true,
+        is_ipv6: false,
+    })
+}
+
+fn whole_seconds(time: Duration) -> u32 {
+    u32::try_from(time.as_millis().div_ceil(1000))
+        .unwrap_or(u32::MAX)
+        .clamp(1, 86_400)
+}
+
+/// A bound for the library's tables where the process' own limit is no sane one.
+fn sane_fd_table() -> Option<u32> {
+    (crate::ffi::context::fd_limit() > MAX_TABLE).then_some(MAX_TABLE as u32)
+}

@@ -1,0 +1,312 @@
+//! What other threads may ask of a context.
+
+use super::Context;
+use crate::client::{Client, Connecting, Ticket};
+use crate::connection::outbox::Outbox;
+use crate::connection::{ConnectionId, Handler};
+use crate::error::{ConnectionGone, ContextGone, SendError};
+use crate::ffi::context::Waker;
+use crate::message::{CloseFrame, Message};
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::thread::ThreadId;
+
+/// Reaches a context from any thread. Clones reach the same one.
+///
+/// After the context is dropped, every method says so by its error.
+#[derive(Clone)]
+pub struct ContextHandle {
+    shared: Arc<Shared>,
+}
+
+/// How a broadcast went.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Broadcast {
+    /// Connections whose queue took the message.
+    pub queued: usize,
+    /// Connections whose queue was full.
+    pub full: Vec<ConnectionId>,
+}
+
+/// What the service thread is asked to do.
+pub(crate) enum Command {
+    Connect(Box<Client>, Box<dyn Handler + Send>, Ticket),
+    Drop(ConnectionId),
+    Run(Box<dyn FnOnce(&mut Context) + Send>),
+}
+
+/// What handles and the service thread share.
+pub(crate) struct Shared {
+    service_thread: ThreadId,
+    waker: OnceLock<Waker>,
+    /// A wake-up is on its way already.
+    woken: AtomicBool,
+    gone: AtomicBool,
+    stop: AtomicBool,
+    commands: Mutex<Vec<Command>>,
+    /// Connections whose queue was filled from outside.
+    dirty: Mutex<Vec<ConnectionId>>,
+    /// The queues of open connections.
+    outboxes: RwLock<HashMap<ConnectionId, Arc<Outbox>>>,
+}
+
+impl Shared {
+    pub fn new() -> Self {
+        Shared {
+            service_thread: std::thread::current().id(),
+            waker: OnceLock::new(),
+            woken: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
+            stop: AtomicBool::new(false),
+            commands: Mutex::default(),
+            dirty: Mutex::default(),
+            outboxes: RwLock::default(),
+        }
+    }
+
+    pub fn set_waker(&self, waker: Waker) {
+        // Set once, when the context is built.
+        let _ = self.waker.set(waker);
+    }
+
+    pub fn service_thread(&self) -> ThreadId {
+        self.service_thread
+    }
+
+    /// Makes the service loop look at what was asked of it. On its own thread
+    /// that isn't needed: it looks before it sleeps.
+    fn wake(&self) {
+        if std::thread::current().id() != self.service_thread
+            && !self.woken.swap(true, Ordering::AcqRel)
+        {
+            if let Some(waker) = self.waker.get() {
+                waker.wake();
+            }
+        }
+    }
+
+    /// Called by the service loop before it looks.
+    pub fn rearm(&self) {
+        self.woken.store(false, Ordering::Release);
+    }
+
+    pub fn take_commands(&self) -> Vec<Command> {
+        std::mem::take(&mut *lock(&self.commands))
+    }
+
+    /// Puts commands back that weren't reached, in front of newer ones.
+    pub fn return_commands(&self, mut left: Vec<Command>) {
+        let mut commands = lock(&self.commands);
+        left.append(&mut commands);
+        *commands = left;
+    }
+
+    pub fn take_dirty(&self) -> Vec<ConnectionId> {
+        std::mem::take(&mut *lock(&self.dirty))
+    }
+
+    pub fn has_pending(&self) -> bool {
+        !lock(&self.commands).is_empty() || !lock(&self.dirty).is_empty()
+    }
+
+    pub fn is_stopping(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+
+    pub fn take_stop(&self) -> bool {
+        self.stop.swap(false, Ordering::AcqRel)
+    }
+
+    pub fn open(&self, id: ConnectionId, outbox: Arc<Outbox>) {
+        let mut outboxes = self
+            .outboxes
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        outboxes.insert(id, outbox);
+    }
+
+    pub fn close(&self, id: ConnectionId) {
+        let mut outboxes = self
+            .outboxes
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        outboxes.remove(&id);
+    }
+
+    /// From now on every handle's methods fail.
+    pub fn set_gone(&self) {
+        self.gone.store(true, Ordering::Release);
+    }
+
+    fn outbox(&self, id: ConnectionId) -> Option<Arc<Outbox>> {
+        let outboxes = self.outboxes.read().unwrap_or_else(PoisonError::into_inner);
+        outboxes.get(&id).cloned()
+    }
+
+    fn command(&self, command: Command) -> Result<(), ContextGone> {
+        let mut commands = lock(&self.commands);
+        // Checked under the lock, so that none is added after the last were taken.
+        if self.gone.load(Ordering::Acquire) {
+            drop(commands);
+            return Err(ContextGone);
+        }
+        commands.push(command);
+        drop(commands);
+        self.wake();
+        Ok(())
+    }
+
+    fn mark_dirty(&self, id: ConnectionId) {
+        lock(&self.dirty).push(id);
+        self.wake();
+    }
+}
+
+impl ContextHandle {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        ContextHandle { shared }
+    }
+
+    /// Queues a message for an open connection.
+    ///
+    /// # Errors
+    ///
+    /// The message is given back: the queue is full, the connection isn't open
+    /// (a stale id), or the message is too long.
+    #[doc(alias = "lws_write")]
+    pub fn send(&self, id: ConnectionId, message: impl Into<Message>) -> Result<(), SendError> {
+        let message = message.into();
+        let Some(outbox) = self.shared.outbox(id) else {
+            return Err(SendError::Closed(Box::new(message)));
+        };
+        outbox.push(message)?;
+        self.shared.mark_dirty(id);
+        Ok(())
+    }
+
+    /// Queues a copy of a message for every open connection, servers' and
+    /// clients'.
+    pub fn broadcast(&self, message: impl Into<Message>) -> Broadcast {
+        let message = message.into();
+        let targets: Vec<_> = {
+            let outboxes = self.shared.outboxes.read();
+            let outboxes = outboxes.unwrap_or_else(PoisonError::into_inner);
+            outboxes
+                .iter()
+                .map(|(id, o)| (*id, Arc::clone(o)))
+                .collect()
+        };
+        let mut result = Broadcast::default();
+        let mut queued = Vec::new();
+        for (id, outbox) in targets {
+            match outbox.push(message.clone()) {
+                Ok(()) => queued.push(id),
+                Err(SendError::Full(_)) => result.full.push(id),
+                Err(_) => {}
+            }
+        }
+        result.queued = queued.len();
+        if !queued.is_empty() {
+            lock(&self.shared.dirty).append(&mut queued);
+            self.shared.wake();
+        }
+        result
+    }
+
+    /// Closes a connection after what is queued for it, as
+    /// [`Connection::close`](crate::Connection::close) does.
+    ///
+    /// # Errors
+    ///
+    /// The connection isn't open (a stale id).
+    pub fn close(
+        &self,
+        id: ConnectionId,
+        frame: impl Into<CloseFrame>,
+    ) -> Result<(), ConnectionGone> {
+        let outbox = self.shared.outbox(id).ok_or(ConnectionGone)?;
+        // An earlier close stands.
+        let _ = outbox.close(frame.into());
+        self.shared.mark_dirty(id);
+        Ok(())
+    }
+
+    /// Drops a connection without a closing handshake.
+    ///
+    /// # Errors
+    ///
+    /// The connection isn't open (a stale id).
+    pub fn abort(&self, id: ConnectionId) -> Result<(), ConnectionGone> {
+        self.shared.outbox(id).ok_or(ConnectionGone)?;
+        self.shared
+            .command(Command::Drop(id))
+            .map_err(|_| ConnectionGone)
+    }
+
+    /// Connects a client on the context's thread.
+    ///
+    /// # Errors
+    ///
+    /// The context is gone. What is wrong with the client's settings comes out
+    /// of the [`Connecting`].
+    #[doc(alias = "lws_client_connect_via_info")]
+    pub fn connect(
+        &self,
+        client: Client,
+        handler: impl Handler + Send,
+    ) -> Result<Connecting, ContextGone> {
+        let (connecting, ticket) = Connecting::pair(self.shared.service_thread);
+        let command = Command::Connect(Box::new(client), Box::new(handler), ticket);
+        self.shared.command(command)?;
+        Ok(connecting)
+    }
+
+    /// Runs a closure on the context's thread, between events.
+    ///
+    /// # Errors
+    ///
+    /// The context is gone. A closure that wasn't run when the context is
+    /// dropped is dropped with it.
+    pub fn run(&self, f: impl FnOnce(&mut Context) + Send + 'static) -> Result<(), ContextGone> {
+        self.shared.command(Command::Run(Box::new(f)))
+    }
+
+    /// Makes [`Context::run`] return; connections stay open until the context is
+    /// dropped or run again. A signal handler must not call this; a thread that
+    /// waits for signals may.
+    #[doc(alias = "lws_cancel_service")]
+    pub fn stop(&self) {
+        self.shared.stop.store(true, Ordering::Release);
+        self.shared.wake();
+    }
+
+    /// The connections that are open, in the order in which they were opened.
+    pub fn connections(&self) -> Vec<ConnectionId> {
+        let outboxes = self.shared.outboxes.read();
+        let outboxes = outboxes.unwrap_or_else(PoisonError::into_inner);
+        let mut ids: Vec<_> = outboxes.keys().copied().collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// Whether the context still lives.
+    pub fn is_alive(&self) -> bool {
+        !self.shared.gone.load(Ordering::Acquire)
+    }
+}
+
+impl fmt::Debug for ContextHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ContextHandle")
+            .field("alive", &self.is_alive())
+            .finish_non_exhaustive()
+    }
+}
+
+/// No foreign code runs under these locks, so that a poisoned one is consistent.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,172 @@
+//! A context: the service loop and all that it serves.
+
+mod builder;
+pub(crate) mod engine;
+mod handle;
+mod pending;
+pub(crate) mod timers;
+
+pub use builder::ContextBuilder;
+pub use handle::{Broadcast, ContextHandle};
+
+use crate::client::{Client, Connecting};
+use crate::connection::Handler;
+use crate::error::Error;
+use crate::ffi::context::RawContext;
+use crate::ffi::vhost::VhostId;
+use builder::Settings;
+use engine::Engine;
+use pending::ClientVhostKey;
+use std::collections::HashMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::panic::resume_unwind;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// A libwebsockets context: servers and clients that one thread services.
+///
+/// It belongs to the thread that built it; other threads reach it through a
+/// [`ContextHandle`]. Several contexts may run on several threads.
+///
+/// ```compile_fail
+/// fn is_send<T: Send>() {}
+/// is_send::<libwebsockets::Context>(); // a context stays on its thread
+/// ```
+///
+/// Dropping a context closes its connections without a handshake, calls
+/// [`Handler::on_close`] for each, and resumes the panic of a handler that
+/// nobody has seen yet, unless the thread is panicking already.
+#[doc(alias = "lws_context")]
+pub struct Context {
+    /// `None` while the context is being dropped.
+    raw: Option<RawContext>,
+    engine: Rc<Engine>,
+    settings: Settings,
+    /// Vhosts of clients, by what those have in common.
+    client_vhosts: HashMap<ClientVhostKey, VhostId>,
+    /// Given to vhosts that make no TLS connections, for which the C library
+    /// would load the system's certificates otherwise.
+    #[cfg(feature = "tls")]
+    no_client_tls: Option<Rc<crate::ffi::tls::ClientCtx>>,
+}
+
+impl Context {
+    /// Starts to describe a context.
+    pub fn builder() -> ContextBuilder {
+        ContextBuilder::new()
+    }
+
+    /// A handle for other threads.
+    pub fn handle(&self) -> ContextHandle {
+        self.engine.handle()
+    }
+
+    /// The address that the `vhost`th vhost given to the builder listens on,
+    /// with the real port where 0 was asked for. `None`: there is no such vhost,
+    /// or it listens on a Unix domain socket.
+    #[doc(alias = "lws_get_vhost_listen_port")]
+    pub fn local_addr(&self, vhost: usize) -> Option<SocketAddr> {
+        self.engine.local_addr(vhost)
+    }
+
+    /// The context's key log.
+    #[cfg(feature = "keylog")]
+    pub fn keylog(&self) -> &crate::keylog::KeyLogHandle {
+        self.engine.keylog()
+    }
+
+    /// Services the context until [`ContextHandle::stop`]. It may be called again.
+    ///
+    /// # Errors
+    ///
+    /// The C library can't go on (`lws_service` failed).
+    ///
+    /// # Panics
+    ///
+    /// Resumes the panic of a handler, a factory or a closure given to
+    /// [`ContextHandle::run`]. The context may be serviced again afterwards.
+    pub fn run(&mut self) -> Result<(), Error> {
+        while !self.engine.take_stop() {
+            self.service(None)?;
+        }
+        Ok(())
+    }
+
+    /// Waits for events, at most for `timeout`, and handles those that are
+    /// there. It may return early, without any.
+    ///
+    /// # Errors
+    ///
+    /// The C library can't go on (`lws_service` failed).
+    ///
+    /// # Panics
+    ///
+    /// As for [`run`](Context::run).
+    #[doc(alias = "lws_service")]
+    pub fn service(&mut self, timeout: Option<Duration>) -> Result<(), Error> {
+        self.handle_pending();
+        let timeout = self.engine.sleep(timeout);
+        let Some(raw) = &mut self.raw else {
+            return Ok(());
+        };
+        let wait = timeout != Some(Duration::ZERO);
+        if let (true, Some(timeout)) = (wait, timeout) {
+            raw.set_alarm(timeout);
+        }
+        let alive = raw.service(wait);
+        self.resume_panic();
+        self.handle_pending();
+        if alive {
+            Ok(())
+        } else {
+            Err(Error::Library {
+                what: "another turn of the service loop",
+            })
+        }
+    }
+
+    /// Connects a client. The outcome also reaches the handler, by
+    /// [`on_open`](Handler::on_open) or
+    /// [`on_connect_error`](Handler::on_connect_error).
+    ///
+    /// # Errors
+    ///
+    /// TLS settings that can't be used: files that can't be read, for example.
+    #[doc(alias = "lws_client_connect_via_info")]
+    pub fn connect(&mut self, client: Client, handler: impl Handler) -> Result<Connecting, Error> {
+        let (connecting, ticket) = self.engine.ticket();
+        let handler = Box::new(handler);
+        self.start(Rc::new(client), handler, Some(ticket), 0)?;
+        self.resume_panic();
+        Ok(connecting)
+    }
+
+    /// Resumes the panic of an application's code that was caught on its way
+    /// through C.
+    fn resume_panic(&self) {
+        if let Some(panic) = self.engine.take_panic() {
+            resume_unwind(panic);
+        }
+    }
+}
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        self.engine.begin_shutdown();
+        // Its callbacks only collect what is to be told to handlers.
+        self.raw = None;
+        self.engine.end_shutdown();
+        if !std::thread::panicking() {
+            self.resume_panic();
+        }
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("connections", &self.engine.connection_count())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,247 @@
+//! What is done between two turns of the C library's loop: commands of other
+//! threads, due timers, and connections that clients start.
+
+use super::engine::Engine;
+use super::handle::Command;
+use super::timers::Due;
+use super::Context;
+use crate::client::attempt::Attempt;
+use crate::client::{Client, ConnectError, Ticket};
+use crate::connection::state::{Conn, Stage};
+use crate::connection::{ConnectionId, Handler, Initiator, Role};
+use crate::error::Error;
+use crate::ffi::connect::ConnectOptions;
+use crate::ffi::vhost::{VhostId, VhostOptions};
+use std::ffi::CString;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// What clients that share a vhost have in common.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) struct ClientVhostKey {
+    deflate: bool,
+    connect_timeout: u32,
+    #[cfg(feature = "tls")]
+    tls: Option<crate::tls::ClientTls>,
+}
+
+impl Context {
+    /// Does what is due, until nothing is.
+    pub(super) fn handle_pending(&mut self) {
+        let engine = Rc::clone(&self.engine);
+        engine.shared.rearm();
+        let mut commands = Remaining::take(&engine);
+        while let Some(command) = commands.next() {
+            self.execute(command);
+        }
+        drop(commands);
+        for id in engine.shared.take_dirty() {
+            engine.request_writable(id);
+        }
+        loop {
+            // Its own statement: the borrow must end before foreign code runs.
+            let due = engine.timers.borrow_mut().take_due();
+            match due {
+                Some(Due::CloseTimeout(id)) => engine.close_timed_out(id),
+                Some(Due::Reconnect(attempt, handler)) => self.restart(attempt, handler),
+                None => break,
+            }
+        }
+        self.resume_panic();
+    }
+
+    fn execute(&mut self, command: Command) {
+        match command {
+            Command::Connect(client, handler, ticket) => {
+                let attempt = Attempt {
+                    client: Rc::new(*client),
+                    ticket: Some(ticket),
+                    failures: 0,
+                    error: None,
+                };
+                self.restart(Box::new(attempt), handler);
+            }
+            Command::Drop(id) => self.engine.drop_connection(id),
+            // A panic of it unwinds to the caller of `run` or `service`: no C is in between.
+            Command::Run(f) => f(self),
+        }
+    }
+
+    /// Makes an attempt; settings that can't be used are told to the handler.
+    fn restart(&mut self, mut attempt: Box<Attempt>, handler: Box<dyn Handler>) {
+        match self.client_vhost(&attempt.client) {
+            Ok(vhost) => self.attempt(vhost, attempt, handler),
+            Err(error) => {
+                attempt.error = Some(ConnectError::Setup(Arc::new(error)));
+                self.engine.connect_failed(attempt, handler);
+            }
+        }
+    }
+
+    /// Starts a client on this thread.
+    pub(super) fn start(
+        &mut self,
+        client: Rc<Client>,
+        handler: Box<dyn Handler>,
+        ticket: Option<Ticket>,
+        failures: u32,
+    ) -> Result<(), Error> {
+        let vhost = self.client_vhost(&client)?;
+        let attempt = Box::new(Attempt {
+            client,
+            ticket,
+            failures,
+            error: None,
+        });
+        self.attempt(vhost, attempt, handler);
+        Ok(())
+    }
+
+    fn attempt(&mut self, vhost: VhostId, attempt: Box<Attempt>, handler: Box<dyn Handler>) {
+        let client = Rc::clone(&attempt.client);
+        let Some(raw) = &mut self.raw else {
+            return;
+        };
+        let config = &client.config;
+        let conn = Rc::new(Conn::new(
+            Role::Client,
+            config,
+            handler,
+            None,
+            Some(attempt),
+        ));
+        let slot = self.engine.insert(Rc::clone(&conn));
+        // Checked when they were given; none holds a NUL.
+        let text = |text: String| CString::new(text).ok();
+        let origin = client.origin.clone().and_then(text);
+        let offered = match client.subprotocols.is_empty() {
+            true => None,
+            false => text(client.subprotocols.join(", ")),
+        };
+        let (ping_after, hangup_after) = config.idle_seconds();
+        let alive = raw.connect(&ConnectOptions {
+            vhost,
+            address: &client.target.address,
+            port: client.target.port,
+            target: &client.target.request,
+            host: &client.target.host,
+            origin: origin.as_deref(),
+            subprotocols: offered.as_deref(),
+            #[cfg(feature = "tls")]
+            tls: client.target.tls.then(|| client.tls.relaxations()),
+            #[cfg(not(feature = "tls"))]
+            tls: None,
+            slot,
+            ping_after,
+            hangup_after,
+        });
+        if !alive {
+            // Some failures free the wsi with no callback, others after one that ended it.
+            conn.wsi.clear();
+            self.engine.remove(slot);
+            self.engine.finish(&conn);
+        }
+    }
+
+    /// The vhost for clients with these settings; it is made at first use and
+    /// kept as long as the context.
+    fn client_vhost(&mut self, client: &Client) -> Result<VhostId, Error> {
+        let seconds = client.connect_timeout.as_millis().div_ceil(1000);
+        let key = ClientVhostKey {
+            deflate: client.config.deflate,
+            connect_timeout: u32::try_from(seconds).unwrap_or(u32::MAX).clamp(1, 86_400),
+            #[cfg(feature = "tls")]
+            tls: client.target.tls.then(|| client.tls.clone()),
+        };
+        if let Some(vhost) = self.client_vhosts.get(&key) {
+            return Ok(*vhost);
+        }
+        let Some(raw) = &mut self.raw else {
+            return Err(Error::Library { what: "a client" });
+        };
+        #[cfg(feature = "tls")]
+        let tls = match &key.tls {
+            Some(tls) => {
+                let ctx = tls.build()?;
+                #[cfg(feature = "keylog")]
+                crate::ffi::tls::SslCtx::attach_keylog(&ctx, &self.engine);
+                Some(Rc::new(ctx))
+            }
+            None => self.no_client_tls.clone(),
+        };
+        let vhost = raw.create_vhost(
+            VhostOptions {
+                // Beyond every server vhost's number: nothing is accepted here.
+                index: usize::MAX - 1,
+                name: c"client".into(),
+                listen: None,
+                subprotocols: Vec::new(),
+                receive_buffer: self.settings.receive_buffer,
+                handshake_timeout: self.settings.handshake_timeout,
+                connect_timeout: key.connect_timeout,
+                ping_after: 300,
+                hangup_after: 310,
+                deflate: key.deflate,
+                server_tls: false,
+            },
+            #[cfg(feature = "tls")]
+            tls,
+        )?;
+        self.client_vhosts.insert(key, vhost);
+        Ok(vhost)
+    }
+}
+
+/// Commands that were taken; those not reached (one panicked) go back.
+struct Remaining<'a> {
+    engine: &'a Engine,
+    commands: std::vec::IntoIter<Command>,
+}
+
+impl<'a> Remaining<'a> {
+    fn take(engine: &'a Engine) -> Self {
+        Remaining {
+            engine,
+            commands: engine.shared.take_commands().into_iter(),
+        }
+    }
+
+    fn next(&mut self) -> Option<Command> {
+        self.commands.next()
+    }
+}
+
+impl Drop for Remaining<'_> {
+    fn drop(&mut self) {
+        let left: Vec<_> = self.commands.by_ref().collect();
+        if !left.is_empty() {
+            self.engine.shared.return_commands(left);
+        }
+    }
+}
+
+impl Engine {
+    /// A queue was filled from outside.
+    fn request_writable(&self, id: ConnectionId) {
+        if let Some(conn) = self.by_id(id) {
+            if conn.stage.get() == Stage::Open {
+                conn.wsi.with(|wsi| wsi.request_writable());
+            }
+        }
+    }
+
+    fn close_timed_out(&self, id: ConnectionId) {
+        if let Some(conn) = self.by_id(id) {
+            conn.wsi.with(|wsi| wsi.kill_later());
+        }
+    }
+
+    fn drop_connection(&self, id: ConnectionId) {
+        if let Some(conn) = self.by_id(id) {
+            conn.note_ending(Initiator::Local, None);
+            conn.outbox.shut();
+            conn.doomed.set(true);
+            conn.wsi.with(|wsi| wsi.kill_later());
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! The crate's errors. Each says what to change.
+
+use crate::message::Message;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::{fmt, io};
+
+/// Why something could not be set up or run.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// A value given to a builder can't be used.
+    InvalidInput(InvalidInput),
+    /// A file named in the configuration can't be read.
+    File {
+        /// What the file was for, as "certificate".
+        purpose: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A server can't listen where it was told to.
+    Listen {
+        /// The address or the socket's path.
+        address: String,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// Certificates, keys, ciphers or TLS versions can't be used.
+    Tls {
+        /// Which of them.
+        what: String,
+        /// The TLS library's reason.
+        reason: String,
+    },
+    /// The C library could not make what was asked for.
+    Library {
+        /// What it was.
+        what: &'static str,
+    },
+    /// The key log can't be started.
+    #[cfg(feature = "keylog")]
+    KeyLog(crate::keylog::KeyLogError),
+    /// This build's C library has no locks (`LWS_MAX_SMP` is 1), so that only
+    /// one context may live at a time, and there is one.
+    OnlyOneContext,
+}
+
+impl Error {
+    pub(crate) fn tls(what: impl Into<String>, reason: impl Into<String>) -> Self {
+        Error::Tls {
+            what: what.into(),
+            reason: reason.into(),
+        }
+    }
+
+    pub(crate) fn listen(address: &SocketAddr, source: io::Error) -> Self {
+        Error::Listen {
+            address: address.to_string(),
+            source,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::InvalidInput(e) => e.fmt(f),
+            Error::File {
+                purpose,
+                path,
+                source,
+            } => write!(f, "cannot read the {purpose} {}: {source}", path.display()),
+            Error::Listen { address, source } => {
+                write!(f, "cannot listen on {address}: {source}")
+            }
+            Error::Tls { what, reason } => write!(f, "cannot use the {what}: {reason}"),
+            Error::Library { what } => write!(
+                f,
+                "libwebsockets could not create {what}; its own messages are in the log \
+                 (target libwebsockets::lws)"
+            ),
+            #[cfg(feature = "keylog")]
+            Error::KeyLog(e) => e.fmt(f),
+            Error::OnlyOneContext => f.write_str(
+                "this libwebsockets was built with LWS_MAX_SMP=1, so that only one context may \
+                 live at a time: drop the other one first, or use the vendored library",
+            ),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Error::InvalidInput(e) => Some(e),
+            Error::File { source, .. } | Error::Listen { source, .. } => Some(source),
+            #[cfg(feature = "keylog")]
+            Error::KeyLog(e) => Some(e),
+            _ => None,
+        }
+    }
+}
+
+impl From<InvalidInput> for Error {
+    fn from(e: InvalidInput) -> Self {
+        Error::InvalidInput(e)
+    }
+}
+
+#[cfg(feature = "keylog")]
+impl From<crate::keylog::KeyLogError> for Error {
+    fn from(e: crate::keylog::KeyLogError) -> Self {
+        Error::KeyLog(e)
+    }
+}
+
+/// A value that can't be used, and what would do instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidInput(String);
+
+impl InvalidInput {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        InvalidInput(message.into())
+    }
+}
+
+impl fmt::Display for InvalidInput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for InvalidInput {}
+
+/// A message that was not taken for sending, given back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The connection's queue is full: wait for
+    /// [`Handler::on_writable`](crate::Handler::on_writable), then send again.
+    Full(Box<Message>),
+    /// The connection is closing or closed, or never was (a stale id).
+    Closed(Box<Message>),
+    /// A ping or pong with more than 125 bytes, or a message over 2 GiB.
+    TooLong(Box<Message>),
+}
+
+impl SendError {
+    /// The message, to be sent again or elsewhere.
+    pub fn into_message(self) -> Message {
+        match self {
+            SendError::Full(m) | SendError::Closed(m) | SendError::TooLong(m) => *m,
+        }
+    }
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SendError::Full(_) => f.write_str(
+                "the connection's send queue is full: send again from on_writable, or raise \
+                 max_write_buffer_size",
+            ),
+            SendError::Closed(_) => f.write_str("the connection is closing or closed"),
+            SendError::TooLong(m) => write!(
+                f,
+                "a payload of {} bytes is too long (a control frame has at most 125, a message \
+                 at most 2147483647)",
+                m.len()
+            ),
+        }
+    }
+}
+
+impl std::error::Error for SendError {}
+
+/// The connection is closed, or its id was never given out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionGone;
+
+impl fmt::Display for ConnectionGone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the connection is closed, or its id is not of this context")
+    }
+}
+
+impl std::error::Error for ConnectionGone {}
+
+/// The context is stopped or dropped; nothing can be asked of it any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ContextGone;
+
+impl fmt::Display for ContextGone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the context has been dropped")
+    }
+}
+
+impl std::error::Error for ContextGone {}

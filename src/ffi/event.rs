@@ -1,0 +1,59 @@
+//! What the C library's callbacks mean, and what we answer.
+
+use super::headers::HeaderWriter;
+
+/// One callback, decoded.
+pub(crate) enum Event<'cb> {
+    /// A server got a request to switch protocols; its headers are there to be
+    /// read (`LWS_CALLBACK_HTTP_CONFIRM_UPGRADE`).
+    UpgradeRequested { to: &'cb str },
+    /// A server got a plain HTTP request (`LWS_CALLBACK_HTTP`).
+    HttpRequest,
+    /// The opening handshake is done, in the server's role.
+    ServerEstablished,
+    /// A client composes its request (`LWS_CALLBACK_CLIENT_APPEND_HANDSHAKE_HEADER`).
+    ClientRequest(HeaderWriter<'cb>),
+    /// A client got the response that accepts the upgrade; its headers are there.
+    ClientResponse,
+    /// The opening handshake is done, in the client's role.
+    ClientEstablished,
+    /// A client's connection could not be made.
+    ClientFailed { reason: &'cb str },
+    /// A piece of a message.
+    Received(Chunk<'cb>),
+    /// A pong.
+    Pong(&'cb [u8]),
+    /// The socket takes more.
+    Writable,
+    /// The peer sent a close frame; the library answers it.
+    PeerClosed {
+        code: Option<u16>,
+        reason: &'cb [u8],
+    },
+    /// The connection is over, after having been open.
+    Closed,
+    /// The wsi is about to be freed.
+    Destroyed,
+}
+
+/// A piece of a message, as it came off the socket.
+#[derive(Clone, Copy)]
+pub(crate) struct Chunk<'cb> {
+    pub data: &'cb [u8],
+    /// The first piece of a message.
+    pub first: bool,
+    /// The last piece of a message.
+    pub last: bool,
+    pub binary: bool,
+    /// Bytes of the frame that are still to come.
+    pub remaining: usize,
+}
+
+/// What the C library is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Go on.
+    Continue,
+    /// Close the connection (after a close frame, where a reason was set).
+    Close,
+}

@@ -1,0 +1,226 @@
+//! HTTP headers of a handshake: reading those of the peer, writing our own.
+
+use super::sys;
+use super::wsi::Wsi;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use std::ffi::{c_char, c_int, c_void, CStr};
+use std::marker::PhantomData;
+
+/// No header that the library holds is longer than its header buffer.
+const MAX_HEADER: c_int = 1 << 20;
+
+/// A request target as a server got it.
+#[derive(Debug, Default)]
+pub(crate) struct Target {
+    pub is_get: bool,
+    pub path: Vec<u8>,
+    /// `name=value` pieces of the query, already decoded by the library.
+    pub query: Vec<Vec<u8>>,
+}
+
+impl Wsi<'_> {
+    /// The path and query of the request, while its headers are held.
+    pub fn request_target(&self) -> Target {
+        use sys::lws_token_indexes as token;
+        let path = self.header(token::WSI_TOKEN_GET_URI);
+        let mut query = Vec::new();
+        while let Some(piece) =
+            self.header_fragment(token::WSI_TOKEN_HTTP_URI_ARGS, query.len() as c_int)
+        {
+            query.push(piece);
+        }
+        Target {
+            is_get: path.is_some(),
+            path: path.unwrap_or_default(),
+            query,
+        }
+    }
+
+    /// Every header that the library kept, while it holds them. Values that
+    /// aren't valid (they hold control characters) are left out.
+    pub fn header_map(&self) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for index in 0.. {
+            // SAFETY: the function checks the index against its table and returns NULL beyond.
+            let name = unsafe { sys::lws_token_to_string(sys::lws_token_indexes(index)) };
+            if name.is_null() {
+                break;
+            }
+            // SAFETY: a non-null result is a static NUL-terminated string.
+            let name = unsafe { CStr::from_ptr(name.cast::<c_char>()) };
+            // Header tokens end in a colon; methods and pseudo headers don't.
+            let Some(name) = name.to_bytes().strip_suffix(b":") else {
+                continue;
+            };
+            if let Some(value) = self.header(sys::lws_token_indexes(index)) {
+                insert(&mut map, name, &value);
+            }
+        }
+        for name in self.custom_names() {
+            if let Some(value) = self.custom_header(&name) {
+                insert(&mut map, name.strip_suffix(b":").unwrap_or(&name), &value);
+            }
+        }
+        map
+    }
+
+    fn header(&self, token: sys::lws_token_indexes) -> Option<Vec<u8>> {
+        // SAFETY: the wsi is valid; without held headers the length is 0.
+        let len = unsafe { sys::lws_hdr_total_length(self.as_ptr(), token) };
+        if len <= 0 || len > MAX_HEADER {
+            return None;
+        }
+        let mut value = vec![0u8; len as usize + 1];
+        // SAFETY: the buffer has len + 1 bytes, room for the value and its NUL.
+        let n =
+            unsafe { sys::lws_hdr_copy(self.as_ptr(), value.as_mut_ptr().cast(), len + 1, token) };
+        value.truncate(usize::try_from(n).ok()?);
+        Some(value)
+    }
+
+    fn header_fragment(&self, token: sys::lws_token_indexes, index: c_int) -> Option<Vec<u8>> {
+        // SAFETY: the wsi is valid; an index beyond the last gives 0.
+        let len = unsafe { sys::lws_hdr_fragment_length(self.as_ptr(), token, index) };
+        if len <= 0 || len > MAX_HEADER {
+            return None;
+        }
+        let mut value = vec![0u8; len as usize + 1];
+        let buffer = value.as_mut_ptr().cast();
+        // SAFETY: the buffer has len + 1 bytes, room for the fragment and its NUL.
+        let n = unsafe { sys::lws_hdr_copy_fragment(self.as_ptr(), buffer, len + 1, token, index) };
+        value.truncate(usize::try_from(n).ok()?);
+        Some(value)
+    }
+
+    fn custom_names(&self) -> Vec<Vec<u8>> {
+        unsafe extern "C" fn collect(name: *const c_char, len: c_int, names: *mut c_void) {
+            let Ok(len) = usize::try_from(len) else {
+                return;
+            };
+            // SAFETY: lws passes a name of `len` bytes that lies in its header buffer.
+            let name = unsafe { std::slice::from_raw_parts(name.cast::<u8>(), len) };
+            // SAFETY: the pointer is to the Vec below, which nothing else uses meanwhile.
+            let names = unsafe { &mut *names.cast::<Vec<Vec<u8>>>() };
+            names.push(name.to_vec());
+        }
+        let mut names: Vec<Vec<u8>> = Vec::new();
+        let opaque = std::ptr::from_mut(&mut names).cast();
+        // SAFETY: the wsi is valid; the callback's pointer is to `names`, alive for the call.
+        unsafe { sys::lws_hdr_custom_name_foreach(self.as_ptr(), Some(collect), opaque) };
+        names
+    }
+
+    fn custom_header(&self, name: &[u8]) -> Option<Vec<u8>> {
+        let name_len = c_int::try_from(name.len()).ok()?;
+        let name = name.as_ptr().cast();
+        // SAFETY: the wsi is valid and the name has `name_len` bytes.
+        let len = unsafe { sys::lws_hdr_custom_length(self.as_ptr(), name, name_len) };
+        if !(0..MAX_HEADER).contains(&len) {
+            return None;
+        }
+        let mut value = vec![0u8; len as usize + 1];
+        let buffer = value.as_mut_ptr().cast();
+        // SAFETY: the buffer has len + 1 bytes, room for the value and its NUL.
+        let n = unsafe { sys::lws_hdr_custom_copy(self.as_ptr(), buffer, len + 1, name, name_len) };
+        value.truncate(usize::try_from(n).ok()?);
+        Some(value)
+    }
+}
+
+fn insert(map: &mut HeaderMap, name: &[u8], value: &[u8]) {
+    let name = HeaderName::from_bytes(name);
+    let value = HeaderValue::from_bytes(value);
+    if let (Ok(name), Ok(value)) = (name, value) {
+        map.append(name, value);
+    }
+}
+
+/// Where a client's own headers are appended to its request.
+pub(crate) struct HeaderWriter<'cb> {
+    /// lws' write position, advanced by what we write.
+    position: *mut *mut u8,
+    room: usize,
+    _callback: PhantomData<&'cb mut u8>,
+}
+
+impl<'cb> HeaderWriter<'cb> {
+    /// # Safety
+    ///
+    /// `position` points, for `'cb`, to a pointer to at least `room` writable bytes.
+    pub(super) unsafe fn new(position: *mut *mut u8, room: usize) -> Self {
+        HeaderWriter {
+            position,
+            room,
+            _callback: PhantomData,
+        }
+    }
+
+    /// Appends `name: value CRLF`; `Err` where there is no room for it.
+    pub fn append(&mut self, name: &HeaderName, value: &HeaderValue) -> Result<(), ()> {
+        let mut line = name.as_str().as_bytes().to_vec();
+        line.extend_from_slice(b": ");
+        line.extend_from_slice(value.as_bytes());
+        line.extend_from_slice(b"\r\n");
+        if line.len() > self.room {
+            return Err(());
+        }
+        // SAFETY: `position` is valid for 'cb (contract of `new`).
+        let to = unsafe { *self.position };
+        // SAFETY: `to` has `room` writable bytes, and the line fits into them.
+        unsafe { to.copy_from_nonoverlapping(line.as_ptr(), line.len()) };
+        // SAFETY: the sum stays within those `room` bytes.
+        let after = unsafe { to.add(line.len()) };
+        // SAFETY: `position` is valid for 'cb (contract of `new`).
+        unsafe { *self.position = after };
+        self.room -= line.len();
+        Ok(())
+    }
+}
+
+/// Bytes kept for the status line, the library's own headers and ours.
+const RESPONSE_HEADERS: usize = 4096;
+
+impl Wsi<'_> {
+    /// Answers an HTTP request with a status, headers and a short text.
+    /// The connection is to be closed afterwards.
+    pub fn respond(&self, status: http::StatusCode, headers: &HeaderMap, body: &str) {
+        let mut response = crate::message::Payload::with_capacity(RESPONSE_HEADERS + body.len());
+        let write = |response: &mut crate::message::Payload, text: &[u8]| {
+            response.extend_from_slice(text);
+        };
+        let reason = status.canonical_reason().unwrap_or("Status");
+        write(
+            &mut response,
+            format!(
+                "HTTP/1.1 {} {reason}\r\nconnection: close\r\ncontent-type: text/plain; \
+                 charset=utf-8\r\ncontent-length: {}\r\n",
+                status.as_u16(),
+                body.len()
+            )
+            .as_bytes(),
+        );
+        for (name, value) in headers {
+            write(&mut response, name.as_str().as_bytes());
+            write(&mut response, b": ");
+            write(&mut response, value.as_bytes());
+            write(&mut response, b"\r\n");
+        }
+        write(&mut response, b"\r\n");
+        write(&mut response, body.as_bytes());
+        self.write_http(&mut response);
+    }
+
+    /// Sends bytes as they are, while the wsi is of the http role. What the
+    /// socket doesn't take at once is copied and sent before the connection closes.
+    fn write_http(&self, payload: &mut crate::message::Payload) {
+        let headroom = sys::LWSRS_HEADROOM as usize;
+        let buffer = payload.buffer_mut();
+        let len = buffer.len().saturating_sub(headroom);
+        let start = buffer.as_mut_ptr();
+        // SAFETY: every payload has the headroom in front.
+        let body = unsafe { start.add(headroom) };
+        let kind = sys::lws_write_protocol::LWS_WRITE_HTTP_FINAL;
+        // SAFETY: `body` has `len` bytes and the headroom in front; the wsi is valid.
+        unsafe { sys::lws_write(self.as_ptr(), body, len, kind) };
+    }
+}

@@ -1,0 +1,272 @@
+//! `SSL_CTX`: the ones that lws makes for servers, and the ones that we make
+//! for clients. Both are configured by us, through the C glue: lws' own loading
+//! takes one CA of a bundle, no chain from memory, and says little of why.
+
+use super::sys;
+use super::wsi::Wsi;
+use crate::error::Error;
+use crate::tls::{CipherLists, ClientCertificates, TlsInfo, TlsVersion};
+use std::ffi::{c_char, c_int, CStr, CString};
+use std::marker::PhantomData;
+use std::ptr::NonNull;
+
+/// Settings that server and client share.
+pub(crate) trait SslCtx {
+    fn as_ptr(&self) -> *mut sys::SSL_CTX;
+
+    fn set_versions(&self, min: TlsVersion, max: TlsVersion) -> Result<(), Error> {
+        let raw = |version| match version {
+            TlsVersion::Tls12 => sys::LWSRS_TLS_1_2 as c_int,
+            TlsVersion::Tls13 => sys::LWSRS_TLS_1_3 as c_int,
+        };
+        // SAFETY: the SSL_CTX is valid while `self` is.
+        let rc = unsafe { sys::lwsrs_tls_versions(self.as_ptr(), raw(min), raw(max)) };
+        check(rc, || format!("TLS versions {min} to {max}"))
+    }
+
+    fn set_ciphers(&self, ciphers: &CipherLists) -> Result<(), Error> {
+        let text = |list: &Option<String>| {
+            list.as_deref()
+                .map(CString::new)
+                .transpose()
+                .map_err(|_| Error::tls("cipher list", "it holds a NUL character"))
+        };
+        let (tls12, tls13) = (text(&ciphers.tls12)?, text(&ciphers.tls13)?);
+        let raw = |list: &Option<CString>| list.as_ref().map_or(std::ptr::null(), |l| l.as_ptr());
+        // SAFETY: the SSL_CTX is valid while `self` is; the lists are null or NUL-terminated.
+        let rc = unsafe { sys::lwsrs_tls_ciphers(self.as_ptr(), raw(&tls12), raw(&tls13)) };
+        check(rc, || {
+            format!(
+                "cipher list {:?}",
+                ciphers
+                    .tls12
+                    .as_deref()
+                    .or(ciphers.tls13.as_deref())
+                    .unwrap_or("")
+            )
+        })
+    }
+
+    /// A certificate with its chain, then its key.
+    fn set_identity(
+        &self,
+        chain: &[u8],
+        key: &[u8],
+        password: Option<&CStr>,
+        who: &str,
+    ) -> Result<(), Error> {
+        // SAFETY: the SSL_CTX is valid while `self` is; the slice gives its own length.
+        let rc = unsafe { sys::lwsrs_tls_chain(self.as_ptr(), chain.as_ptr().cast(), chain.len()) };
+        check(rc, || format!("{who}'s certificate"))?;
+        let password = password.map_or(std::ptr::null(), CStr::as_ptr);
+        // SAFETY: as above; the password is null or NUL-terminated.
+        let rc =
+            unsafe { sys::lwsrs_tls_key(self.as_ptr(), key.as_ptr().cast(), key.len(), password) };
+        check(rc, || format!("{who}'s private key"))
+    }
+
+    /// Sends the secrets of this SSL_CTX' connections to the context's key log.
+    #[cfg(feature = "keylog")]
+    fn attach_keylog(&self, engine: &crate::context::engine::Engine) {
+        let Some(ctx) = NonNull::new(self.as_ptr()) else {
+            return;
+        };
+        // SAFETY: the SSL_CTX is valid while `self` is and has made no connection yet. The
+        // engine holds the log's handle and outlives the lws context (RawContext owns an Rc of
+        // it), and with that every connection made from this SSL_CTX.
+        unsafe { super::keylog::attach(engine.keylog(), ctx) };
+    }
+
+    fn add_roots(&self, roots: &[u8], is_server: bool) -> Result<(), Error> {
+        let data = roots.as_ptr().cast();
+        // SAFETY: the SSL_CTX is valid while `self` is; the slice gives its own length.
+        let rc = unsafe {
+            sys::lwsrs_tls_roots(self.as_ptr(), data, roots.len(), c_int::from(is_server))
+        };
+        check(rc, || "CA certificates".into())
+    }
+}
+
+/// Turns the glue's -1 into an error with the TLS library's reason.
+fn check(rc: c_int, what: impl FnOnce() -> String) -> Result<(), Error> {
+    if rc == 0 {
+        return Ok(());
+    }
+    let mut buffer = [0u8; 256];
+    // SAFETY: the buffer has the length that is passed; the text is NUL-terminated in it.
+    unsafe { sys::lwsrs_tls_error(buffer.as_mut_ptr().cast(), buffer.len()) };
+    let reason = CStr::from_bytes_until_nul(&buffer).unwrap_or_default();
+    let reason = match reason.to_string_lossy() {
+        text if text.is_empty() => "the TLS library gives no reason".into(),
+        text => text.into_owned(),
+    };
+    Err(Error::tls(what(), reason))
+}
+
+/// A server's SSL_CTX, owned by its vhost, during the callback that sets it up.
+pub(crate) struct ServerCtx<'cb> {
+    ptr: NonNull<sys::SSL_CTX>,
+    _callback: PhantomData<&'cb mut ()>,
+}
+
+impl ServerCtx<'_> {
+    /// # Safety
+    ///
+    /// `ptr` is valid for the lifetime of what is returned.
+    pub(super) unsafe fn new(ptr: NonNull<sys::SSL_CTX>) -> Self {
+        ServerCtx {
+            ptr,
+            _callback: PhantomData,
+        }
+    }
+
+    /// Compression and renegotiation off, buffers given back when idle.
+    pub fn harden(&self) {
+        // SAFETY: the SSL_CTX is valid while `self` is.
+        unsafe { sys::lwsrs_tls_harden(self.as_ptr()) };
+    }
+
+    /// Whether peers are asked for certificates. `id` tells this vhost's TLS
+    /// sessions from those of another with other rules.
+    pub fn set_client_auth(&self, mode: ClientCertificates, id: &[u8]) -> Result<(), Error> {
+        let mode = match mode {
+            ClientCertificates::None => sys::LWSRS_CLIENT_CERT_NONE,
+            ClientCertificates::Optional => sys::LWSRS_CLIENT_CERT_OPTIONAL,
+            ClientCertificates::Required => sys::LWSRS_CLIENT_CERT_REQUIRED,
+        };
+        // SAFETY: the SSL_CTX is valid while `self` is; the id is copied.
+        let rc = unsafe {
+            sys::lwsrs_tls_client_auth(self.as_ptr(), mode as c_int, id.as_ptr().cast(), id.len())
+        };
+        check(rc, || "client certificate mode".into())
+    }
+
+    /// What [`Wsi::tls_ctx_is`] compares; never dereferenced.
+    pub fn identity(&self) -> CtxIdentity {
+        CtxIdentity(self.ptr.as_ptr().addr())
+    }
+}
+
+impl SslCtx for ServerCtx<'_> {
+    fn as_ptr(&self) -> *mut sys::SSL_CTX {
+        self.ptr.as_ptr()
+    }
+}
+
+/// Tells one SSL_CTX from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CtxIdentity(usize);
+
+/// A client's SSL_CTX, which we own. It must be dropped after the lws context
+/// that uses it.
+pub(crate) struct ClientCtx(NonNull<sys::SSL_CTX>);
+
+impl ClientCtx {
+    pub fn new() -> Result<Self, Error> {
+        // SAFETY: makes a new object from nothing.
+        let ptr = unsafe { sys::lwsrs_tls_client_new() };
+        match NonNull::new(ptr) {
+            Some(ptr) => Ok(ClientCtx(ptr)),
+            None => {
+                Err(check(-1, || "TLS client context".into())
+                    .err()
+                    .unwrap_or(Error::Library {
+                        what: "a TLS client context",
+                    }))
+            }
+        }
+    }
+
+    /// The roots that the TLS library was built to find.
+    #[doc(alias = "SSL_CTX_set_default_verify_paths")]
+    pub fn add_system_roots(&self) -> Result<(), Error> {
+        // SAFETY: the SSL_CTX is valid while `self` is.
+        let rc = unsafe { sys::lwsrs_tls_system_roots(self.as_ptr()) };
+        check(rc, || "system's CA certificates".into())
+    }
+}
+
+impl SslCtx for ClientCtx {
+    fn as_ptr(&self) -> *mut sys::SSL_CTX {
+        self.0.as_ptr()
+    }
+}
+
+impl Drop for ClientCtx {
+    fn drop(&mut self) {
+        // SAFETY: we own this reference; connections that still use it hold their own.
+        unsafe { sys::lwsrs_tls_ctx_free(self.0.as_ptr()) };
+    }
+}
+
+impl Wsi<'_> {
+    fn ssl(&self) -> Option<NonNull<sys::SSL>> {
+        // SAFETY: the wsi is valid for 'cb.
+        NonNull::new(unsafe { sys::lws_get_ssl(self.as_ptr()) })
+    }
+
+    /// Whether this connection's handshake used that SSL_CTX.
+    pub fn tls_ctx_is(&self, ctx: CtxIdentity) -> bool {
+        self.ssl().is_some_and(|ssl| {
+            // SAFETY: a wsi's SSL is valid as long as the wsi.
+            let used = unsafe { sys::lwsrs_ssl_ctx(ssl.as_ptr()) };
+            used.addr() == ctx.0
+        })
+    }
+
+    /// The facts of the TLS session; `None` on a plain connection.
+    pub fn tls_info(&self) -> Option<TlsInfo> {
+        let ssl = self.ssl()?.as_ptr();
+        // SAFETY: a wsi's SSL is valid as long as the wsi.
+        let version = unsafe { sys::lwsrs_ssl_version(ssl) };
+        // SAFETY: as above.
+        let cipher = unsafe { sys::lwsrs_ssl_cipher(ssl) };
+        // SAFETY: as above.
+        let server_name = unsafe { sys::lwsrs_ssl_server_name(ssl) };
+        Some(TlsInfo {
+            // SAFETY: null or a static NUL-terminated string.
+            version: unsafe { owned(version) }.unwrap_or_default(),
+            // SAFETY: null or a static NUL-terminated string.
+            cipher: unsafe { owned(cipher) }.unwrap_or_default(),
+            // SAFETY: null or a NUL-terminated string that lives as long as the SSL.
+            server_name: unsafe { owned(server_name) },
+            alpn: alpn(ssl),
+            peer_certificate: peer_certificate(ssl),
+        })
+    }
+}
+
+fn alpn(ssl: *const sys::SSL) -> Option<Vec<u8>> {
+    let mut data = std::ptr::null();
+    // SAFETY: the callers pass a valid SSL; `data` is set to what it holds, or null.
+    let len = unsafe { sys::lwsrs_ssl_alpn(ssl, &mut data) };
+    if data.is_null() || len == 0 {
+        return None;
+    }
+    // SAFETY: the TLS library keeps `len` bytes there as long as the SSL lives.
+    Some(unsafe { std::slice::from_raw_parts(data, len) }.to_vec())
+}
+
+fn peer_certificate(ssl: *const sys::SSL) -> Option<Vec<u8>> {
+    // SAFETY: the callers pass a valid SSL; with length 0 nothing is written.
+    let len = unsafe { sys::lwsrs_ssl_peer_certificate(ssl, std::ptr::null_mut(), 0) };
+    if len == 0 {
+        return None;
+    }
+    let mut der = vec![0u8; len];
+    // SAFETY: the buffer has `len` bytes, and nothing is written where they don't suffice.
+    let written = unsafe { sys::lwsrs_ssl_peer_certificate(ssl, der.as_mut_ptr(), len) };
+    (written == len).then_some(der)
+}
+
+/// # Safety
+///
+/// `text` is null or NUL-terminated.
+unsafe fn owned(text: *const c_char) -> Option<String> {
+    if text.is_null() {
+        return None;
+    }
+    // SAFETY: as this function's contract.
+    let text = unsafe { CStr::from_ptr(text) };
+    Some(text.to_string_lossy().into_owned())
+}

@@ -1,0 +1,237 @@
+//! The one callback that the C library knows: it decodes, hands on to the
+//! engine, and lets no panic through.
+
+use super::event::{Chunk, Event, Verdict};
+use super::headers::HeaderWriter;
+use super::sys;
+use super::wsi::Wsi;
+use crate::context::engine::Engine;
+use std::ffi::{c_int, c_void};
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::ptr::NonNull;
+
+/// Longer than anything that the library can have received: a length beyond it
+/// is an underflow in C, and no slice is made of it.
+const MAX_LEN: usize = i32::MAX as usize;
+
+/// # Safety
+///
+/// Called by the C library alone, for protocols of a context whose user
+/// pointer is a live [`Engine`], on that context's service thread.
+pub(super) unsafe extern "C" fn callback(
+    wsi: *mut sys::lws,
+    reason: sys::lws_callback_reasons,
+    user: *mut c_void,
+    input: *mut c_void,
+    len: usize,
+) -> c_int {
+    let Some(wsi) = NonNull::new(wsi) else {
+        return 0;
+    };
+    // SAFETY: lws passes a wsi, real or fake, and both know their context.
+    let context = unsafe { sys::lws_get_context(wsi.as_ptr()) };
+    // SAFETY: a wsi's context is valid.
+    let engine = unsafe { sys::lws_context_user(context) }.cast::<Engine>();
+    // SAFETY: the user pointer is null or the context's engine, which outlives it.
+    let Some(engine) = (unsafe { engine.as_ref() }) else {
+        return 0;
+    };
+    // SAFETY: what lws passed, unchanged.
+    let run = AssertUnwindSafe(|| unsafe { dispatch(engine, wsi, reason, user, input, len) });
+    match catch_unwind(run) {
+        Ok(result) => result,
+        Err(panic) => {
+            engine.keep_panic(panic);
+            -1
+        }
+    }
+}
+
+/// # Safety
+///
+/// As for [`callback`].
+unsafe fn dispatch(
+    engine: &Engine,
+    wsi: NonNull<sys::lws>,
+    reason: sys::lws_callback_reasons,
+    user: *mut c_void,
+    input: *mut c_void,
+    len: usize,
+) -> c_int {
+    use sys::lws_callback_reasons as r;
+
+    // First the reasons that come with a fake wsi: nothing may be asked of it.
+    match reason {
+        r::LWS_CALLBACK_PROTOCOL_INIT
+        | r::LWS_CALLBACK_PROTOCOL_DESTROY
+        | r::LWS_CALLBACK_EVENT_WAIT_CANCELLED
+        | r::LWS_CALLBACK_VHOST_CERT_AGING => return 0,
+        // Its result is the thread's id; one that never changes is right for us.
+        r::LWS_CALLBACK_GET_THREAD_ID => return 0,
+        #[cfg(feature = "tls")]
+        r::LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS => {
+            let Some(ctx) = NonNull::new(user.cast::<sys::SSL_CTX>()) else {
+                return -1;
+            };
+            // SAFETY: lws passes the vhost's new SSL_CTX, alive during this callback.
+            let ctx = unsafe { super::tls::ServerCtx::new(ctx) };
+            return if engine.on_server_tls(&ctx) { 0 } else { -1 };
+        }
+        r::LWS_CALLBACK_OPENSSL_LOAD_EXTRA_CLIENT_VERIFY_CERTS => return 0,
+        // 0 lets the TLS library's own verdict stand.
+        r::LWS_CALLBACK_OPENSSL_PERFORM_SERVER_CERT_VERIFICATION => return 0,
+        _ => {}
+    }
+
+    // SAFETY: every other reason comes with a real wsi, alive during the callback,
+    // or is handed on without being looked at.
+    let Some(event) = (unsafe { decode(wsi, reason, input, len) }) else {
+        // SAFETY: what lws passed, unchanged, to lws' own default handler.
+        return unsafe { sys::lws_callback_http_dummy(wsi.as_ptr(), reason, user, input, len) };
+    };
+    match event {
+        Decoded::Event(event) => {
+            // SAFETY: the events decoded come with a real wsi, alive during the callback.
+            let wsi = unsafe { Wsi::new(wsi) };
+            match engine.on_event(&wsi, event) {
+                Verdict::Continue => 0,
+                Verdict::Close => -1,
+            }
+        }
+        Decoded::Broken => -1,
+    }
+}
+
+enum Decoded<'cb> {
+    Event(Event<'cb>),
+    /// The library contradicts itself; the connection is closed.
+    Broken,
+}
+
+/// `None`: a reason that isn't ours.
+///
+/// # Safety
+///
+/// As for [`callback`]; what is returned borrows `input`, and must not outlive
+/// the callback.
+unsafe fn decode<'cb>(
+    wsi: NonNull<sys::lws>,
+    reason: sys::lws_callback_reasons,
+    input: *mut c_void,
+    len: usize,
+) -> Option<Decoded<'cb>> {
+    use sys::lws_callback_reasons as r;
+
+    let event = match reason {
+        r::LWS_CALLBACK_HTTP_CONFIRM_UPGRADE => {
+            // SAFETY: lws passes the NUL-terminated value of the Upgrade header.
+            let to = unsafe { c_str(input.cast()) };
+            Event::UpgradeRequested { to }
+        }
+        r::LWS_CALLBACK_HTTP => Event::HttpRequest,
+        r::LWS_CALLBACK_ESTABLISHED => Event::ServerEstablished,
+        r::LWS_CALLBACK_CLIENT_APPEND_HANDSHAKE_HEADER => {
+            if input.is_null() || len > MAX_LEN {
+                return Some(Decoded::Broken);
+            }
+            // SAFETY: `input` is lws' write position with `len` bytes of room.
+            Event::ClientRequest(unsafe { HeaderWriter::new(input.cast(), len) })
+        }
+        r::LWS_CALLBACK_CLIENT_FILTER_PRE_ESTABLISH => Event::ClientResponse,
+        r::LWS_CALLBACK_CLIENT_ESTABLISHED => Event::ClientEstablished,
+        r::LWS_CALLBACK_CLIENT_CONNECTION_ERROR => {
+            // SAFETY: `input` is null or has `len` bytes.
+            let Some(bytes) = (unsafe { bytes(input, len) }) else {
+                return Some(Decoded::Broken);
+            };
+            let end = bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len());
+            let reason = std::str::from_utf8(&bytes[..end]).unwrap_or("unknown reason");
+            Event::ClientFailed { reason }
+        }
+        r::LWS_CALLBACK_RECEIVE | r::LWS_CALLBACK_CLIENT_RECEIVE => {
+            // SAFETY: `input` is null or has `len` bytes.
+            let Some(data) = (unsafe { bytes(input, len) }) else {
+                return Some(Decoded::Broken);
+            };
+            // SAFETY: these two reasons come with a wsi of the ws role.
+            Event::Received(unsafe { chunk(wsi.as_ptr(), data) })
+        }
+        r::LWS_CALLBACK_RECEIVE_PONG | r::LWS_CALLBACK_CLIENT_RECEIVE_PONG => {
+            // SAFETY: `input` is null or has `len` bytes.
+            match unsafe { bytes(input, len) } {
+                Some(payload) => Event::Pong(payload),
+                None => return Some(Decoded::Broken),
+            }
+        }
+        r::LWS_CALLBACK_SERVER_WRITEABLE | r::LWS_CALLBACK_CLIENT_WRITEABLE => Event::Writable,
+        r::LWS_CALLBACK_WS_PEER_INITIATED_CLOSE => {
+            // SAFETY: `input` is null or has `len` bytes.
+            let Some(body) = (unsafe { bytes(input, len) }) else {
+                return Some(Decoded::Broken);
+            };
+            match body {
+                [high, low, reason @ ..] => Event::PeerClosed {
+                    code: Some(u16::from_be_bytes([*high, *low])),
+                    reason,
+                },
+                _ => Event::PeerClosed {
+                    code: None,
+                    reason: &[],
+                },
+            }
+        }
+        r::LWS_CALLBACK_CLOSED | r::LWS_CALLBACK_CLIENT_CLOSED => Event::Closed,
+        r::LWS_CALLBACK_WSI_DESTROY => Event::Destroyed,
+        _ => return None,
+    };
+    Some(Decoded::Event(event))
+}
+
+/// # Safety
+///
+/// `wsi` is valid and of the ws role.
+unsafe fn chunk<'cb>(wsi: *mut sys::lws, data: &'cb [u8]) -> Chunk<'cb> {
+    // SAFETY: as this function's contract.
+    let first = unsafe { sys::lws_is_first_fragment(wsi) } != 0;
+    // SAFETY: as this function's contract.
+    let last = unsafe { sys::lws_is_final_fragment(wsi) } != 0;
+    // SAFETY: as this function's contract.
+    let binary = unsafe { sys::lws_frame_is_binary(wsi) } != 0;
+    // SAFETY: as this function's contract.
+    let remaining = unsafe { sys::lws_remaining_packet_payload(wsi) };
+    Chunk {
+        data,
+        first,
+        last,
+        binary,
+        remaining,
+    }
+}
+
+/// A callback's buffer as a slice; `None` for a length that can't be true.
+///
+/// # Safety
+///
+/// `input` is null or points to `len` bytes that live for `'cb`.
+unsafe fn bytes<'cb>(input: *mut c_void, len: usize) -> Option<&'cb [u8]> {
+    if len > MAX_LEN {
+        return None;
+    }
+    if input.is_null() || len == 0 {
+        return Some(&[]);
+    }
+    // SAFETY: as this function's contract; the length is below isize::MAX.
+    Some(unsafe { std::slice::from_raw_parts(input.cast::<u8>(), len) })
+}
+
+/// # Safety
+///
+/// `text` is null or a NUL-terminated string that lives for `'cb`.
+unsafe fn c_str<'cb>(text: *const std::ffi::c_char) -> &'cb str {
+    if text.is_null() {
+        return "";
+    }
+    // SAFETY: as this function's contract.
+    let text = unsafe { std::ffi::CStr::from_ptr(text) };
+    text.to_str().unwrap_or("")
+}

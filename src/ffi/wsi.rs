@@ -1,0 +1,214 @@
+//! One connection as the C library knows it: `struct lws`, called wsi.
+
+use super::sys;
+use crate::message::{CloseFrame, Payload};
+use std::cell::Cell;
+use std::marker::PhantomData;
+use std::net::SocketAddr;
+use std::ptr::NonNull;
+
+/// A wsi that is valid for `'cb`, the time of one callback.
+pub(crate) struct Wsi<'cb> {
+    ptr: NonNull<sys::lws>,
+    _callback: PhantomData<&'cb mut sys::lws>,
+}
+
+/// What a frame is sent as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FrameKind {
+    Text,
+    Binary,
+    Ping,
+    Pong,
+}
+
+/// The connection can't be written to any more; it must be closed.
+#[derive(Debug)]
+pub(crate) struct Dead;
+
+impl<'cb> Wsi<'cb> {
+    /// # Safety
+    ///
+    /// `ptr` is a real (not a fake) wsi that isn't freed before `'cb` ends, and
+    /// this is the context's service thread.
+    pub(super) unsafe fn new(ptr: NonNull<sys::lws>) -> Self {
+        Wsi {
+            ptr,
+            _callback: PhantomData,
+        }
+    }
+
+    pub(super) fn as_ptr(&self) -> *mut sys::lws {
+        self.ptr.as_ptr()
+    }
+
+    /// Asks for a WRITEABLE callback.
+    #[doc(alias = "lws_callback_on_writable")]
+    pub fn request_writable(&self) {
+        // SAFETY: the wsi is valid for 'cb (contract of `new`).
+        unsafe { sys::lws_callback_on_writable(self.as_ptr()) };
+    }
+
+    /// Whether another write now would be buffered by the library.
+    #[doc(alias = "lws_send_pipe_choked")]
+    pub fn is_choked(&self) -> bool {
+        // SAFETY: the wsi is valid for 'cb (contract of `new`).
+        unsafe { sys::lws_send_pipe_choked(self.as_ptr()) != 0 }
+    }
+
+    /// Stops or resumes reading from the peer.
+    #[doc(alias = "lws_rx_flow_control")]
+    pub fn set_reading(&self, on: bool) {
+        // SAFETY: the wsi is valid for 'cb (contract of `new`).
+        unsafe { sys::lws_rx_flow_control(self.as_ptr(), i32::from(on)) };
+    }
+
+    /// Closes the connection without a handshake, from the service loop, after
+    /// the present callback.
+    pub fn kill_later(&self) {
+        // SAFETY: the wsi is valid for 'cb (contract of `new`); LWS_TO_KILL_ASYNC
+        // closes it from the service loop, not within this call.
+        unsafe { sys::lwsrs_kill_async(self.as_ptr()) };
+    }
+
+    /// The index that was stored with [`set_slot`](Wsi::set_slot), if any.
+    pub fn slot(&self) -> Option<usize> {
+        // SAFETY: the wsi is valid for 'cb (contract of `new`).
+        let data = unsafe { sys::lws_get_opaque_user_data(self.as_ptr()) };
+        data.addr().checked_sub(1)
+    }
+
+    /// Stores the index of our own state with the wsi. It is a number, never a
+    /// pointer: what it leads to is checked at each use.
+    #[doc(alias = "lws_set_opaque_user_data")]
+    pub fn set_slot(&self, index: usize) {
+        let data = std::ptr::without_provenance_mut(index + 1);
+        // SAFETY: the wsi is valid for 'cb (contract of `new`); lws only stores the value.
+        unsafe { sys::lws_set_opaque_user_data(self.as_ptr(), data) };
+    }
+
+    /// The number that the vhost was created with.
+    pub fn vhost_index(&self) -> Option<usize> {
+        // SAFETY: the wsi is valid for 'cb (contract of `new`).
+        let vhost = unsafe { sys::lws_get_vhost(self.as_ptr()) };
+        if vhost.is_null() {
+            return None;
+        }
+        // SAFETY: a wsi's vhost lives at least as long as the wsi.
+        let user = unsafe { sys::lws_get_vhost_user(vhost) };
+        user.addr().checked_sub(1)
+    }
+
+    /// Sends one frame, whose payload must be kept until the next WRITEABLE or
+    /// the end: permessage-deflate reads it after this returns.
+    ///
+    /// Only for a wsi of the ws role that is open.
+    #[doc(alias = "lws_write")]
+    pub fn write(&self, kind: FrameKind, payload: &mut Payload) -> Result<(), Dead> {
+        let protocol = match kind {
+            FrameKind::Text => sys::lws_write_protocol::LWS_WRITE_TEXT,
+            FrameKind::Binary => sys::lws_write_protocol::LWS_WRITE_BINARY,
+            FrameKind::Ping => sys::lws_write_protocol::LWS_WRITE_PING,
+            FrameKind::Pong => sys::lws_write_protocol::LWS_WRITE_PONG,
+        };
+        let headroom = sys::LWSRS_HEADROOM as usize;
+        let buffer = payload.buffer_mut();
+        let Some(len) = buffer.len().checked_sub(headroom) else {
+            return Err(Dead);
+        };
+        let start = buffer.as_mut_ptr();
+        // SAFETY: the buffer has at least `headroom` bytes, checked above.
+        let body = unsafe { start.add(headroom) };
+        // SAFETY: `body` has `len` readable and writable bytes and LWSRS_HEADROOM (at
+        // least LWS_PRE) writable ones in front; the wsi is valid for 'cb.
+        let n = unsafe { sys::lws_write(self.as_ptr(), body, len, protocol) };
+        if n < 0 {
+            Err(Dead)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Sets what the close frame says that goes out when the callback returns
+    /// [`Verdict::Close`](super::event::Verdict::Close). Only for a wsi of the ws role.
+    #[doc(alias = "lws_close_reason")]
+    pub fn set_close_reason(&self, frame: &CloseFrame) {
+        let mut reason = frame.reason().as_bytes().to_vec();
+        let code = sys::lws_close_status(u32::from(frame.code().get()));
+        // SAFETY: the wsi is valid and of the ws role (rule of this method); the reason's
+        // bytes are copied by the call.
+        unsafe { sys::lws_close_reason(self.as_ptr(), code, reason.as_mut_ptr(), reason.len()) };
+    }
+
+    /// The status of the HTTP response that a client got, if it got one.
+    #[doc(alias = "lws_http_client_http_response")]
+    pub fn http_status(&self) -> Option<u16> {
+        // SAFETY: the wsi is valid for 'cb (contract of `new`).
+        let status = unsafe { sys::lws_http_client_http_response(self.as_ptr()) };
+        u16::try_from(status).ok().filter(|s| *s != 0)
+    }
+
+    /// The peer's address, while the socket is open.
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        // SAFETY: the wsi is valid for 'cb (contract of `new`).
+        let fd = unsafe { sys::lws_get_socket_fd(self.as_ptr()) };
+        super::socket::peer_addr(fd)
+    }
+
+    /// The key under which [`WsiCell`] remembers this wsi.
+    fn key(&self) -> NonNull<sys::lws> {
+        self.ptr
+    }
+}
+
+/// Remembers a wsi between callbacks.
+///
+/// It is set inside a callback of that wsi and cleared in its WSI_DESTROY
+/// callback, which the library sends before it frees the wsi; both happen on
+/// the service thread, and the cell can't leave it.
+pub(crate) struct WsiCell(Cell<Option<NonNull<sys::lws>>>);
+
+impl WsiCell {
+    pub fn empty() -> Self {
+        WsiCell(Cell::new(None))
+    }
+
+    pub fn set(&self, wsi: &Wsi<'_>) {
+        self.0.set(Some(wsi.key()));
+    }
+
+    pub fn clear(&self) {
+        self.0.set(None);
+    }
+
+    pub fn is_set(&self) -> bool {
+        self.0.get().is_some()
+    }
+
+    pub fn holds(&self, wsi: &Wsi<'_>) -> bool {
+        self.0.get() == Some(wsi.key())
+    }
+
+    /// Calls `f` with the wsi, if it still lives. `f` gets only what doesn't
+    /// free a wsi within the call.
+    pub fn with<R>(&self, f: impl FnOnce(&Outside<'_>) -> R) -> Option<R> {
+        let ptr = self.0.get()?;
+        // SAFETY: the cell is cleared before the wsi is freed, on this same thread, and
+        // nothing in `Outside` frees one.
+        let wsi = unsafe { Wsi::new(ptr) };
+        Some(f(&Outside(wsi)))
+    }
+}
+
+/// What may be done with a wsi outside its own callbacks.
+pub(crate) struct Outside<'a>(Wsi<'a>);
+
+impl Outside<'_> {
+    pub fn request_writable(&self) {
+        self.0.request_writable();
+    }
+
+    pub fn kill_later(&self) {
+        self.0.kill_later();
+    }
+}

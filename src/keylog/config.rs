@@ -1,0 +1,116 @@
+//! What an application asks of the key log when it builds a context.
+
+use super::file::Rules;
+use std::path::{self, PathBuf};
+
+/// Whether and where a context logs its TLS secrets.
+///
+/// The default is [`KeyLog::from_env`]. What is asked here goes before the
+/// environment: after [`KeyLog::off`] or [`KeyLog::file`] the variable isn't
+/// read at all.
+///
+/// # The file
+/// A relative path is taken from the directory that is current when it is
+/// given, or, for the variable's, when the context is built; a later change of
+/// directory doesn't move the log. Paths have any length and needn't be UTF-8.
+///
+/// The file is created with mode 0600, less what the umask takes away. An
+/// existing file is appended to if it is a regular file, belongs to the
+/// effective user, and gives its group and others no access at all
+/// ([`allow_access_by_others`](Self::allow_access_by_others) lifts the last of
+/// these). Symbolic links are not followed at the file itself; those in the
+/// directories before it are.
+///
+/// On Windows the file has the access rights that its directory hands down. It
+/// is opened for appending only, and others may read, write, rename and delete
+/// it meanwhile. Devices and pipes are refused, and so are files on other
+/// machines, unless
+/// [`allow_network_path`](Self::allow_network_path) says otherwise.
+#[derive(Clone, Debug)]
+#[must_use = "a key log does nothing until a context is built with it"]
+pub struct KeyLog {
+    pub(super) request: Request,
+    pub(super) enabled: bool,
+    pub(super) rules: Rules,
+}
+
+/// Where the path comes from.
+#[derive(Clone, Debug)]
+pub(super) enum Request {
+    Off,
+    Environment,
+    File(PathBuf),
+}
+
+impl KeyLog {
+    /// No log, whatever the environment says. The handle can still start one,
+    /// with [`set_path`](super::KeyLogHandle::set_path) and
+    /// [`enable`](super::KeyLogHandle::enable).
+    pub fn off() -> Self {
+        Self::new(Request::Off, false)
+    }
+
+    /// The log that the environment asks for, if it does: the default.
+    ///
+    /// The variable's name was chosen when this crate was built; see
+    /// [`env_name`](super::env_name). It is read once, when the context is
+    /// built. Unset and empty mean no log.
+    pub fn from_env() -> Self {
+        Self::new(Request::Environment, true)
+    }
+
+    /// A log in this file, whatever the environment says.
+    ///
+    /// A file that can't be used is an error when the context is built.
+    pub fn file(path: impl Into<PathBuf>) -> Self {
+        let given = path.into();
+        // What can't be made absolute is kept, for the context's build to refuse.
+        let path = path::absolute(&given).unwrap_or(given);
+        Self::new(Request::File(path), true)
+    }
+
+    /// Whether the log is on from the start: true unless this is
+    /// [`KeyLog::off`].
+    ///
+    /// With false the path is checked when the context is built, but no file is
+    /// opened or created before
+    /// [`enable`](super::KeyLogHandle::enable). With true after
+    /// [`KeyLog::off`] there is no path, and the context's build fails.
+    pub fn enabled(mut self, enabled: bool) -> Self {
+        self.enabled = enabled;
+        self
+    }
+
+    /// Accepts a file whose mode lets its group or others read or write it.
+    /// Off by default: whoever reads the file can decrypt the connections.
+    ///
+    /// Unix only; no effect elsewhere. A new file gets mode 0600 all the same.
+    pub fn allow_access_by_others(mut self, allow: bool) -> Self {
+        self.rules.access_by_others = allow;
+        self
+    }
+
+    /// Accepts a file on another machine (`\\server\share\keys.log`, or a drive
+    /// letter that stands for one). Off by default: the secrets would cross the
+    /// network, and an injected variable could send them away.
+    ///
+    /// Windows only; no effect elsewhere.
+    pub fn allow_network_path(mut self, allow: bool) -> Self {
+        self.rules.network_path = allow;
+        self
+    }
+
+    fn new(request: Request, enabled: bool) -> Self {
+        KeyLog {
+            request,
+            enabled,
+            rules: Rules::default(),
+        }
+    }
+}
+
+impl Default for KeyLog {
+    fn default() -> Self {
+        Self::from_env()
+    }
+}

@@ -1,0 +1,84 @@
+//! From a configuration to a running log: who asks, and whether they may.
+
+use super::config::Request;
+use super::log::{Control, Log};
+use super::{file, KeyLog, KeyLogError, KeyLogHandle, Problem, Source, TARGET};
+use crate::ffi::keylog::{self as ffi, Variable};
+use std::path::PathBuf;
+
+/// The name of the variable that [`KeyLog::from_env`] reads: what `LWS_KEYLOG_ENV`
+/// said when this crate was built, else `LWS_SSLKEYLOGFILE`. `None` if it was
+/// built with an empty name, and reads no variable.
+///
+/// The generic `SSLKEYLOGFILE` of browsers and other libraries is read only by
+/// a build that was given that name.
+pub fn env_name() -> Option<&'static str> {
+    ffi::env_name()
+}
+
+/// Starts the log of one context. Called once, when the context is built.
+///
+/// An error is the application's: what the environment asks for in vain is a
+/// warning, and a problem in the log's statistics.
+pub(crate) fn start(config: &KeyLog) -> Result<KeyLogHandle, KeyLogError> {
+    match &config.request {
+        Request::Off => open(config, Source::Off, None),
+        Request::File(path) => open(config, Source::Api, Some(path.clone())),
+        Request::Environment => Ok(from_variable(config, ffi::read_variable())),
+    }
+}
+
+/// The log that the variable asks for: never an error.
+pub(super) fn from_variable(config: &KeyLog, variable: Variable) -> KeyLogHandle {
+    let idle = |source, path, refused| {
+        KeyLogHandle::new(Log::new(Control {
+            source,
+            path,
+            rules: config.rules,
+            refused,
+        }))
+    };
+    match variable {
+        Variable::Unset => idle(Source::Off, None, None),
+        Variable::Ignored => {
+            log::warn!(target: TARGET, "{}", Problem::VariableIgnored);
+            idle(Source::Variable, None, Some(Problem::VariableIgnored))
+        }
+        Variable::Set(value) => {
+            let path = PathBuf::from(value);
+            // Absolute even if it is refused: enable() may try it again later.
+            let path = std::path::absolute(&path).unwrap_or(path);
+            open(config, Source::Variable, Some(path.clone())).unwrap_or_else(|e| {
+                let reason = e.to_string();
+                log::warn!(
+                    target: TARGET,
+                    "{} asks for a key log, and there is none: {reason}",
+                    Source::Variable
+                );
+                let refused = Problem::PathRefused { reason };
+                idle(Source::Variable, Some(path), Some(refused))
+            })
+        }
+    }
+}
+
+fn open(
+    config: &KeyLog,
+    source: Source,
+    path: Option<PathBuf>,
+) -> Result<KeyLogHandle, KeyLogError> {
+    let path = path.map(|p| file::resolve(&p)).transpose()?;
+    if let (Some(path), false) = (&path, config.enabled) {
+        file::check(path, &config.rules)?;
+    }
+    let handle = KeyLogHandle::new(Log::new(Control {
+        source,
+        path,
+        rules: config.rules,
+        refused: None,
+    }));
+    if config.enabled {
+        handle.enable()?;
+    }
+    Ok(handle)
+}

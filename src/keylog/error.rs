@@ -1,0 +1,151 @@
+//! Why a file can't be the key log, and what to do about it.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+/// Why there is no key log, or why a record didn't reach it.
+///
+/// Every message names the path, the reason, and what to change. None contains
+/// a secret.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum KeyLogError {
+    /// The log was enabled, but there is no path.
+    NoPath,
+    /// The path is empty.
+    EmptyPath,
+    /// The path contains a NUL, which no file name can.
+    NulInPath {
+        /// The path as it was given.
+        path: PathBuf,
+    },
+    /// The file would lie on another machine, or it can't be told that it
+    /// doesn't (Windows).
+    NetworkPath {
+        /// The log's path.
+        path: PathBuf,
+    },
+    /// The directory that the file should lie in doesn't exist.
+    ParentMissing {
+        /// The log's path.
+        path: PathBuf,
+    },
+    /// The path is a symbolic link, which is never followed.
+    Symlink {
+        /// The log's path.
+        path: PathBuf,
+    },
+    /// The path is something else than a regular file.
+    NotRegular {
+        /// The log's path.
+        path: PathBuf,
+        /// What it is, with an article.
+        kind: &'static str,
+    },
+    /// The file belongs to another user (Unix).
+    NotOwner {
+        /// The log's path.
+        path: PathBuf,
+        /// The user that the file belongs to.
+        owner: u32,
+        /// The effective user of this process.
+        user: u32,
+    },
+    /// The file's mode lets its group or others read or write it (Unix).
+    OpenToOthers {
+        /// The log's path.
+        path: PathBuf,
+        /// The file's permission bits.
+        mode: u32,
+    },
+    /// The system refused to open or examine the file.
+    Open {
+        /// The log's path.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The system refused to append a record.
+    Write {
+        /// The log's path.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+}
+
+impl fmt::Display for KeyLogError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Paths are quoted as Debug does it: one with a line break in it must
+        // not forge a line of the application's log.
+        match self {
+            Self::NoPath => f.write_str(
+                "the key log cannot be enabled: no path is set: call set_path() first, or build \
+                 the context with KeyLog::file()",
+            ),
+            Self::EmptyPath => f.write_str(
+                "the key log's path is empty: give the path of a file, or KeyLog::off()",
+            ),
+            Self::NulInPath { path } => {
+                write!(f, "the key log's path {path:?} contains a NUL: remove it")
+            }
+            Self::NetworkPath { path } => write!(
+                f,
+                "the key log {path:?} is not known to lie on this machine: choose a local path, \
+                 or allow it with KeyLog::allow_network_path(true)"
+            ),
+            Self::ParentMissing { path } => match path.parent() {
+                Some(parent) => write!(
+                    f,
+                    "the key log {path:?} cannot be created: its directory {parent:?} does not \
+                     exist: create it"
+                ),
+                None => write!(
+                    f,
+                    "the key log {path:?} has no directory: give a file's path"
+                ),
+            },
+            Self::Symlink { path } => write!(
+                f,
+                "the key log {path:?} is a symbolic link, which is not followed: give the path \
+                 of the file itself"
+            ),
+            Self::NotRegular { path, kind } => write!(
+                f,
+                "the key log {path:?} is {kind}, not a regular file: give the path of a file"
+            ),
+            Self::NotOwner { path, owner, user } => write!(
+                f,
+                "the key log {path:?} belongs to user {owner}, but this process runs as user \
+                 {user}: remove it or choose another path"
+            ),
+            Self::OpenToOthers { path, mode } => write!(
+                f,
+                "the key log {path:?} has mode {mode:04o}, so other users have access to the \
+                 secrets: `chmod 600` or remove it, or allow it with \
+                 KeyLog::allow_access_by_others(true)"
+            ),
+            Self::Open { path, source } => write!(
+                f,
+                "the key log {path:?} cannot be opened: {source}: check the path and the rights \
+                 of its directories"
+            ),
+            Self::Write { path, source } => write!(
+                f,
+                "the key log {path:?} cannot be written: {source}: check the space and the state \
+                 of its file system"
+            ),
+        }
+    }
+}
+
+impl Error for KeyLogError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Open { source, .. } | Self::Write { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Which files may hold secrets, and how they are opened.
+
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
+#[cfg(unix)]
+use unix as platform;
+#[cfg(windows)]
+use windows as platform;
+
+use super::KeyLogError;
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{self, Path, PathBuf};
+
+/// What the application allows beyond the defaults.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Rules {
+    /// Group or world bits in the mode of an existing file (Unix).
+    pub access_by_others: bool,
+    /// A file on another machine (Windows).
+    pub network_path: bool,
+}
+
+/// A file that was found fit, open for appending.
+pub(super) struct Opened {
+    pub file: File,
+    pub identity: Identity,
+    /// Whether its last line has no end, as a process leaves it that dies while
+    /// it writes, or a file system that fills up.
+    pub torn: bool,
+}
+
+/// What tells one file from another, whatever their names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Identity {
+    volume: u64,
+    index: u64,
+}
+
+impl Identity {
+    /// The file that is at a path now.
+    pub fn at(path: &Path) -> io::Result<Self> {
+        platform::identity_at(path).map(|(identity, _)| identity)
+    }
+}
+
+impl Opened {
+    /// Whether the file has no name left.
+    pub fn is_removed(&self) -> bool {
+        platform::identity(&self.file).is_ok_and(|(_, links)| links == 0)
+    }
+}
+
+/// Makes a path absolute, so that it stays the same file wherever the process
+/// goes.
+pub(super) fn resolve(path: &Path) -> Result<PathBuf, KeyLogError> {
+    if path.as_os_str().is_empty() {
+        return Err(KeyLogError::EmptyPath);
+    }
+    if path.as_os_str().as_encoded_bytes().contains(&0) {
+        return Err(KeyLogError::NulInPath {
+            path: path.to_owned(),
+        });
+    }
+    path::absolute(path).map_err(|source| KeyLogError::Open {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Finds what can be known to be wrong with a path without opening or creating
+/// anything there: opening a device alone can set it going.
+pub(super) fn check(path: &Path, rules: &Rules) -> Result<(), KeyLogError> {
+    platform::check_path(path, rules)?;
+    match fs::symlink_metadata(path) {
+        Ok(found) => accept(path, &found, rules),
+        Err(source) if source.kind() == io::ErrorKind::NotFound => {
+            let parent = path.parent().map(fs::metadata);
+            if parent.is_none_or(|found| found.is_err()) {
+                return Err(KeyLogError::ParentMissing {
+                    path: path.to_owned(),
+                });
+            }
+            Ok(())
+        }
+        Err(source) => Err(cannot_open(path, source)),
+    }
+}
+
+/// Opens a log for appending, or creates it for its owner alone.
+pub(super) fn open(path: &Path, rules: &Rules) -> Result<Opened, KeyLogError> {
+    check(path, rules)?;
+    let file = platform::open(path).map_err(|source| cannot_open(path, source))?;
+    let fail = |source| cannot_open(path, source);
+    // What was opened is judged, not what was there a moment ago.
+    let found = file.metadata().map_err(fail)?;
+    accept(path, &found, rules)?;
+    let (identity, _) = platform::identity(&file).map_err(fail)?;
+    let torn = found.len() > 0 && !ends_whole(path, identity).unwrap_or(false);
+    Ok(Opened {
+        file,
+        identity,
+        torn,
+    })
+}
+
+/// Whether a file may be a key log.
+fn accept(path: &Path, found: &Metadata, rules: &Rules) -> Result<(), KeyLogError> {
+    let kind = found.file_type();
+    if kind.is_symlink() {
+        return Err(KeyLogError::Symlink {
+            path: path.to_owned(),
+        });
+    }
+    if !kind.is_file() {
+        return Err(KeyLogError::NotRegular {
+            path: path.to_owned(),
+            kind: platform::describe(kind),
+        });
+    }
+    platform::check_owner(path, found, rules)
+}
+
+/// Whether the last byte of a file is a line break. The log itself is open for
+/// appending only, so this opens it once more.
+fn ends_whole(path: &Path, identity: Identity) -> io::Result<bool> {
+    let mut file = platform::open_to_read(path)?;
+    if platform::identity(&file)?.0 != identity {
+        return Ok(false);
+    }
+    let mut last = [0];
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut last)?;
+    Ok(last == [b'\n'])
+}
+
+fn cannot_open(path: &Path, source: io::Error) -> KeyLogError {
+    KeyLogError::Open {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// Opens a path as [`open`] does, without looking at it first.
+#[cfg(all(test, unix))]
+pub(super) fn open_unchecked(path: &Path) -> io::Result<File> {
+    platform::open(path)
+}

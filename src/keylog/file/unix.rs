@@ -1,0 +1,84 @@
+//! Files on Unix: mode, owner, device and inode.
+
+use super::{Identity, Rules};
+use crate::ffi::keylog as ffi;
+use crate::keylog::KeyLogError;
+use std::fs::{self, File, FileType, Metadata, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+/// Whether a path's form alone forbids it; nothing does here.
+pub(super) fn check_path(_: &Path, _: &Rules) -> Result<(), KeyLogError> {
+    Ok(())
+}
+
+/// The mode is given at creation, where the umask can only take bits away; to
+/// change it later would leave a moment in which anybody can open the file.
+pub(super) fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .custom_flags(ffi::OPEN_FLAGS)
+        .open(path)
+}
+
+pub(super) fn open_to_read(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .custom_flags(ffi::OPEN_FLAGS)
+        .open(path)
+}
+
+/// The file and the number of its names.
+pub(super) fn identity(file: &File) -> io::Result<(Identity, u64)> {
+    file.metadata().map(|found| identify(&found))
+}
+
+pub(super) fn identity_at(path: &Path) -> io::Result<(Identity, u64)> {
+    fs::symlink_metadata(path).map(|found| identify(&found))
+}
+
+pub(super) fn check_owner(path: &Path, found: &Metadata, rules: &Rules) -> Result<(), KeyLogError> {
+    let user = ffi::effective_user();
+    if found.uid() != user {
+        return Err(KeyLogError::NotOwner {
+            path: path.to_owned(),
+            owner: found.uid(),
+            user,
+        });
+    }
+    let mode = found.mode() & 0o7777;
+    if mode & 0o077 != 0 && !rules.access_by_others {
+        return Err(KeyLogError::OpenToOthers {
+            path: path.to_owned(),
+            mode,
+        });
+    }
+    Ok(())
+}
+
+pub(super) fn describe(kind: FileType) -> &'static str {
+    if kind.is_dir() {
+        "a directory"
+    } else if kind.is_fifo() {
+        "a FIFO"
+    } else if kind.is_socket() {
+        "a socket"
+    } else if kind.is_char_device() {
+        "a character device"
+    } else if kind.is_block_device() {
+        "a block device"
+    } else {
+        "of an unknown kind"
+    }
+}
+
+fn identify(found: &Metadata) -> (Identity, u64) {
+    let identity = Identity {
+        volume: found.dev(),
+        index: found.ino(),
+    };
+    (identity, found.nlink())
+}

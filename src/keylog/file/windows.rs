@@ -1,0 +1,117 @@
+//! Files on Windows: share modes, and names that are no files.
+
+use super::{Identity, Rules};
+use crate::ffi::keylog as ffi;
+use crate::keylog::KeyLogError;
+use std::fs::{self, File, FileType, Metadata, OpenOptions};
+use std::io;
+use std::os::windows::fs::OpenOptionsExt;
+use std::path::{Component, Path, Prefix};
+
+// The names are those of the Windows SDK.
+const FILE_READ_DATA: u32 = 0x0001;
+const FILE_APPEND_DATA: u32 = 0x0004;
+const FILE_READ_ATTRIBUTES: u32 = 0x0080;
+const SYNCHRONIZE: u32 = 0x0010_0000;
+const FILE_SHARE_READ: u32 = 1;
+const FILE_SHARE_WRITE: u32 = 2;
+const FILE_SHARE_DELETE: u32 = 4;
+const FILE_FLAG_OPEN_REPARSE_POINT: u32 = 0x0020_0000;
+
+/// Refuses devices, pipes and, unless they are allowed, files on other machines.
+pub(super) fn check_path(path: &Path, rules: &Rules) -> Result<(), KeyLogError> {
+    match place(path) {
+        Place::Local => {}
+        Place::Network if rules.network_path => {}
+        Place::Network => return Err(network_path(path)),
+        Place::Device => {
+            return Err(KeyLogError::NotRegular {
+                path: path.to_owned(),
+                kind: "a device or a pipe",
+            })
+        }
+    }
+    // A drive letter or a link can stand for another machine's directory.
+    let Some(parent) = path.parent().filter(|_| !rules.network_path) else {
+        return Ok(());
+    };
+    match fs::canonicalize(parent) {
+        Ok(real) if place(&real) == Place::Local => Ok(()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()), // reported later
+        Ok(_) | Err(_) => Err(network_path(path)),
+    }
+}
+
+/// `FILE_APPEND_DATA` without `FILE_WRITE_DATA`: the system puts each write at
+/// the end, whoever else writes. Sharing everything, `DELETE` above all, lets
+/// others remove and rename the file while it is open.
+pub(super) fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .access_mode(FILE_APPEND_DATA | FILE_READ_ATTRIBUTES | SYNCHRONIZE)
+        .share_mode(FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE)
+        .custom_flags(FILE_FLAG_OPEN_REPARSE_POINT)
+        .open(path)
+}
+
+pub(super) fn open_to_read(path: &Path) -> io::Result<File> {
+    open_existing(path, FILE_READ_DATA | FILE_READ_ATTRIBUTES | SYNCHRONIZE)
+}
+
+/// The file and the number of its names.
+pub(super) fn identity(file: &File) -> io::Result<(Identity, u64)> {
+    let (volume, index, links) = ffi::file_identity(file)?;
+    Ok((Identity { volume, index }, links))
+}
+
+pub(super) fn identity_at(path: &Path) -> io::Result<(Identity, u64)> {
+    identity(&open_existing(path, FILE_READ_ATTRIBUTES)?)
+}
+
+/// Windows has no mode; the directory's access list is handed down.
+pub(super) fn check_owner(_: &Path, _: &Metadata, _: &Rules) -> Result<(), KeyLogError> {
+    Ok(())
+}
+
+pub(super) fn describe(kind: FileType) -> &'static str {
+    if kind.is_dir() {
+        "a directory"
+    } else {
+        "of an unknown kind"
+    }
+}
+
+fn open_existing(path: &Path, access: u32) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .access_mode(access)
+        .share_mode(FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE)
+        .custom_flags(FILE_FLAG_OPEN_REPARSE_POINT)
+        .open(path)
+}
+
+#[derive(PartialEq, Eq)]
+enum Place {
+    Local,
+    Network,
+    Device,
+}
+
+/// Where an absolute path leads, by its form.
+fn place(path: &Path) -> Place {
+    let Some(Component::Prefix(prefix)) = path.components().next() else {
+        return Place::Device; // not absolute: nothing is known of it
+    };
+    match prefix.kind() {
+        Prefix::Disk(_) | Prefix::VerbatimDisk(_) => Place::Local,
+        Prefix::UNC(..) | Prefix::VerbatimUNC(..) => Place::Network,
+        Prefix::DeviceNS(_) | Prefix::Verbatim(_) => Place::Device,
+    }
+}
+
+fn network_path(path: &Path) -> KeyLogError {
+    KeyLogError::NetworkPath {
+        path: path.to_owned(),
+    }
+}

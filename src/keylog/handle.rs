@@ -1,0 +1,90 @@
+//! The application's hold on a context's key log.
+
+use super::{KeyLogError, Log, Stats};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Switches a context's key log, moves it, and tells what it did.
+///
+/// Clones are the same log. It works from any thread, at any time, handshakes
+/// running or not; it may outlive its context, and then switches nothing.
+///
+/// What is logged while a switch is thrown: when [`disable`](Self::disable)
+/// returns, no further record is written; when [`enable`](Self::enable)
+/// returns, every record from then on is. A record in between is either in the
+/// file, whole, or nowhere. Records that come while the log is disabled aren't
+/// counted.
+#[derive(Clone)]
+pub struct KeyLogHandle {
+    log: Arc<Log>,
+}
+
+impl KeyLogHandle {
+    /// Switches the log on: opens its file, or creates it. Does nothing if it is
+    /// on already and its file is open.
+    ///
+    /// # Errors
+    /// [`KeyLogError::NoPath`] while there is no path. Otherwise what is wrong
+    /// with the file; the log is then as it was before.
+    pub fn enable(&self) -> Result<(), KeyLogError> {
+        self.log.enable()
+    }
+
+    /// Switches the log off and closes its file, so that it can be removed, on
+    /// Windows too. The path stays. Waits for a record that is being written.
+    pub fn disable(&self) {
+        self.log.disable();
+    }
+
+    /// Whether the log is on. It may be on and fail to write; see
+    /// [`Stats::problem`].
+    pub fn is_enabled(&self) -> bool {
+        self.log.is_enabled()
+    }
+
+    /// Moves the log to another file. It stays on if it was on, and then the
+    /// new file is opened before the old one is closed, and no record is lost.
+    /// It stays off if it was off, and then the path is only checked; the file
+    /// is created by [`enable`](Self::enable).
+    ///
+    /// What the configuration allowed ([`KeyLog`](super::KeyLog)) holds for
+    /// every path. The log is the application's from now on
+    /// ([`Stats::requested_by`]).
+    ///
+    /// # Errors
+    /// What is wrong with the path or the file; the old log then goes on.
+    pub fn set_path(&self, path: impl AsRef<Path>) -> Result<(), KeyLogError> {
+        self.log.set_path(path.as_ref())
+    }
+
+    /// The log's path, absolute, if it has one. A path that was refused at the
+    /// start is still told: [`enable`](Self::enable) tries it again.
+    pub fn path(&self) -> Option<PathBuf> {
+        self.log.path()
+    }
+
+    /// What the log did, who asked for it, and why it isn't logging.
+    pub fn stats(&self) -> Stats {
+        self.log.stats()
+    }
+
+    pub(super) fn new(log: Log) -> Self {
+        KeyLogHandle { log: Arc::new(log) }
+    }
+
+    /// What the C hook gets the address of.
+    pub(crate) fn log(&self) -> &Arc<Log> {
+        &self.log
+    }
+}
+
+impl fmt::Debug for KeyLogHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyLogHandle")
+            .field("enabled", &self.is_enabled())
+            .field("path", &self.path())
+            .field("stats", &self.stats())
+            .finish()
+    }
+}

@@ -1,0 +1,67 @@
+//! The key log: the TLS secrets of one context, for Wireshark.
+//!
+//! With them a capture of this context's connections can be decrypted, by
+//! anybody who has both. [RFC 9850], section 1.1, is plain about it: this is a
+//! tool for debugging, not for production. Nothing is written unless somebody
+//! asks, and when somebody does, a warning says so in the log, with the path.
+//!
+//! # Who asks
+//! 1. The application, by [`KeyLog::file`], [`KeyLog::off`] or the handle.
+//! 2. Else the environment: [`KeyLog::from_env`], the default, reads the
+//!    variable whose name was chosen when this crate was built ([`env_name`]),
+//!    once, when the context is built. A process with raised privileges
+//!    (setuid, setgid, file capabilities) ignores it.
+//! 3. Else nobody, and there is no log.
+//!
+//! A path that the application gave and that can't be used is an error of the
+//! context's build. One that the environment gave is a warning, and the context
+//! runs without a log: an environment must not stop a service. Once a log runs,
+//! its troubles never reach TLS: they are counted in [`Stats`] and logged, once
+//! for each cause, under the target `libwebsockets::keylog`.
+//!
+//! # Decrypting a capture in Wireshark
+//! 1. Start the application with a log, through the API or the variable:
+//!    `LWS_SSLKEYLOGFILE=/home/me/keys.log ./app`.
+//! 2. Capture from before the connection is made: the handshake is needed.
+//! 3. In Wireshark: *Edit → Preferences → Protocols → TLS → (Pre)-Master-Secret
+//!    log filename*, or on the command line
+//!    `tshark -r capture.pcap -o tls.keylog_file:/home/me/keys.log -Y websocket`.
+//! 4. [`KeyLogHandle::disable`] and delete the file when done.
+//!
+//! # The file
+//! Lines of the format of [RFC 9850], section 2: `label SP hex SP hex LF`, for
+//! clients and servers, TLS 1.2 and 1.3, whatever labels the TLS library emits.
+//! Each goes out in one append, so several contexts and processes can share one
+//! file. It is created for its owner alone (0600), and an existing one is used
+//! only if it is a regular file of this user that nobody else can open; see
+//! [`KeyLog`] for what can be allowed, and for Windows.
+//!
+//! # At run time
+//! The context hands out a [`KeyLogHandle`]; it switches the log, moves it, and
+//! tells what it did, from any thread, while handshakes run. While the log is
+//! disabled, a record costs one relaxed atomic load.
+//!
+//! [RFC 9850]: https://www.rfc-editor.org/rfc/rfc9850
+
+mod config;
+mod env;
+mod error;
+mod file;
+mod handle;
+mod log;
+mod record;
+mod sink;
+mod stats;
+#[cfg(test)]
+pub(crate) mod tests;
+
+pub use config::KeyLog;
+pub use env::env_name;
+pub(crate) use env::start;
+pub use error::KeyLogError;
+pub use handle::KeyLogHandle;
+pub(crate) use log::Log;
+pub use stats::{Problem, Source, Stats};
+
+/// The target of every message of this module.
+const TARGET: &str = "libwebsockets::keylog";

@@ -1,0 +1,105 @@
+//! What a key log tells about itself.
+
+use super::env_name;
+use std::fmt;
+
+/// What a key log has done, who asked for it, and why it isn't logging.
+///
+/// A snapshot: counters go on while it is read. Nothing in it is secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Records that the system took whole.
+    pub written: u64,
+    /// Records that were no line of the format (a line break, a NUL, a byte
+    /// that isn't printable ASCII, nothing, or more than 64 KiB) and weren't
+    /// written.
+    pub dropped: u64,
+    /// Records that couldn't be written, or not whole.
+    pub failed: u64,
+    /// The last error at run time, with the path and the system's reason. It
+    /// stays when later records are written.
+    pub last_error: Option<String>,
+    /// Who asked for this log.
+    pub requested_by: Source,
+    /// Why nothing is logged at present; `None`: records are.
+    pub problem: Option<Problem>,
+}
+
+/// Who asked for a key log, by naming its path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Source {
+    /// The application: by [`KeyLog::file`](super::KeyLog::file) or
+    /// [`KeyLogHandle::set_path`](super::KeyLogHandle::set_path).
+    Api,
+    /// The environment: by the variable [`env_name`].
+    Variable,
+    /// Nobody.
+    Off,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::Api => f.write_str("the application"),
+            Source::Variable => write!(f, "the variable {}", env_name().unwrap_or_default()),
+            Source::Off => f.write_str("nobody"),
+        }
+    }
+}
+
+/// Why a key log writes nothing; its `Display` says what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Problem {
+    /// Nobody named a path.
+    NoPath,
+    /// There is a path, but the log is switched off.
+    Disabled,
+    /// The variable is set, but this process runs with raised privileges, and
+    /// its environment is somebody else's.
+    VariableIgnored,
+    /// The path can't be used.
+    PathRefused {
+        /// The message of the [`KeyLogError`](super::KeyLogError).
+        reason: String,
+    },
+    /// The last record couldn't be written. Each later one tries again.
+    Failing {
+        /// The message of the [`KeyLogError`](super::KeyLogError).
+        reason: String,
+    },
+    /// The TLS library didn't take the hook for some of this context's
+    /// connections; their secrets are never seen.
+    NoHook,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Problem::NoPath => {
+                f.write_str("no path is set: build the context with KeyLog::file(), ")?;
+                if let Some(name) = env_name() {
+                    write!(
+                        f,
+                        "or with KeyLog::from_env() and the variable {name} set, "
+                    )?;
+                }
+                f.write_str("or call set_path() and enable()")
+            }
+            Problem::Disabled => f.write_str("the key log is switched off: call enable()"),
+            Problem::VariableIgnored => write!(
+                f,
+                "the variable {} is set but ignored, because this process runs with raised \
+                 privileges (setuid, setgid or capabilities): use KeyLog::file() or set_path()",
+                env_name().unwrap_or_default()
+            ),
+            Problem::PathRefused { reason } | Problem::Failing { reason } => f.write_str(reason),
+            Problem::NoHook => f.write_str(
+                "the TLS library did not take the key log's hook: build against OpenSSL 1.1.1 or \
+                 newer, and look for an earlier out-of-memory error",
+            ),
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Tests of the key log, without TLS: what records do to files.
+
+#[cfg(unix)]
+mod files;
+mod records;
+mod switch;
+
+use super::{KeyLog, KeyLogHandle};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A directory of one test, removed when the test ends.
+pub(crate) struct Dir(PathBuf);
+
+impl Dir {
+    pub(crate) fn new(test: &str) -> Self {
+        let name = format!("lws-keylog-{}-{test}", std::process::id());
+        let dir = std::env::temp_dir().join(name);
+        let _ = fs::remove_dir_all(&dir);
+        fs::create_dir_all(&dir).unwrap();
+        Dir(dir)
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// A file that a key log may be appended to.
+    fn file(&self, name: &str, content: &[u8]) -> PathBuf {
+        let path = self.path(name);
+        fs::write(&path, content).unwrap();
+        #[cfg(unix)]
+        set_mode(&path, 0o600);
+        path
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[cfg(unix)]
+fn set_mode(path: &Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// What every secret of these tests consists of.
+const SECRET: &str = "5ec2e7";
+
+/// The `n`th line of a thread; all differ.
+fn line(thread: usize, n: usize) -> String {
+    format!("CLIENT_RANDOM {thread:032x}{n:032x} {}", SECRET.repeat(16))
+}
+
+fn start(path: &Path) -> KeyLogHandle {
+    super::start(&KeyLog::file(path)).unwrap()
+}
+
+fn record(handle: &KeyLogHandle, line: &str) {
+    handle.log().record(line.as_bytes());
+}
+
+/// The lines of a file; fails if one isn't whole.
+fn lines(path: &Path) -> Vec<String> {
+    let content = fs::read_to_string(path).unwrap();
+    assert!(content.is_empty() || content.ends_with('\n'));
+    let whole = line(0, 0).len();
+    for line in content.lines() {
+        let fits = line.len() == whole && line.starts_with("CLIENT_RANDOM ");
+        assert!(fits, "a torn line: {line:?}");
+    }
+    content.lines().map(str::to_owned).collect()
+}

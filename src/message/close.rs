@@ -1,0 +1,158 @@
+//! Close frames (RFC 6455 §5.5.1, §7.4).
+
+use crate::error::InvalidInput;
+use std::fmt;
+
+/// The longest reason of a close frame: 125 bytes less the code's two.
+const MAX_REASON: usize = 123;
+
+/// Why a connection is closed (RFC 6455 §7.4.1, IANA "WebSocket Close Code
+/// Number Registry").
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CloseCode(u16);
+
+impl CloseCode {
+    /// 1000: the purpose of the connection is fulfilled.
+    pub const NORMAL: CloseCode = CloseCode(1000);
+    /// 1001: a server goes down, or a browser leaves the page.
+    pub const GOING_AWAY: CloseCode = CloseCode(1001);
+    /// 1002: the peer broke the protocol.
+    pub const PROTOCOL_ERROR: CloseCode = CloseCode(1002);
+    /// 1003: a kind of data that can't be accepted.
+    pub const UNSUPPORTED: CloseCode = CloseCode(1003);
+    /// 1007: a text message that isn't UTF-8.
+    pub const INVALID_PAYLOAD: CloseCode = CloseCode(1007);
+    /// 1008: a message that violates a policy.
+    pub const POLICY_VIOLATION: CloseCode = CloseCode(1008);
+    /// 1009: a message that is too big.
+    pub const TOO_BIG: CloseCode = CloseCode(1009);
+    /// 1010: the server didn't negotiate an extension that the client needs.
+    pub const MANDATORY_EXTENSION: CloseCode = CloseCode(1010);
+    /// 1011: the server met an unexpected condition.
+    pub const INTERNAL_ERROR: CloseCode = CloseCode(1011);
+    /// 1012: the service restarts.
+    pub const SERVICE_RESTART: CloseCode = CloseCode(1012);
+    /// 1013: the service is overloaded; try again later.
+    pub const TRY_AGAIN_LATER: CloseCode = CloseCode(1013);
+
+    /// A code that may be sent: 1000–1003, 1007–1014 (registered) or 3000–4999
+    /// (for libraries, frameworks and applications).
+    ///
+    /// # Errors
+    ///
+    /// Any other code: it is reserved, or only ever reported (1005, 1006, 1015).
+    pub fn new(code: u16) -> Result<Self, InvalidInput> {
+        match code {
+            1000..=1003 | 1007..=1014 | 3000..=4999 => Ok(CloseCode(code)),
+            _ => Err(InvalidInput::new(format!(
+                "close code {code} may not be sent; use 1000 to 1003, 1007 to 1014, or 3000 to 4999"
+            ))),
+        }
+    }
+
+    /// What the peer sent, whatever it is.
+    pub(crate) fn received(code: u16) -> Self {
+        CloseCode(code)
+    }
+
+    /// The number.
+    pub fn get(self) -> u16 {
+        self.0
+    }
+}
+
+impl fmt::Display for CloseCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl From<CloseCode> for u16 {
+    fn from(code: CloseCode) -> u16 {
+        code.0
+    }
+}
+
+/// A close frame: a code, and a reason for humans.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CloseFrame {
+    code: CloseCode,
+    reason: String,
+}
+
+impl CloseFrame {
+    /// A frame with a reason of at most 123 bytes.
+    ///
+    /// # Errors
+    ///
+    /// A longer reason.
+    pub fn new(code: CloseCode, reason: impl Into<String>) -> Result<Self, InvalidInput> {
+        let reason = reason.into();
+        if reason.len() > MAX_REASON {
+            return Err(InvalidInput::new(format!(
+                "a close reason has at most {MAX_REASON} bytes of UTF-8, and this one has {}",
+                reason.len()
+            )));
+        }
+        Ok(CloseFrame { code, reason })
+    }
+
+    /// What the peer sent; bytes that aren't UTF-8 are replaced.
+    pub(crate) fn received(code: u16, reason: &[u8]) -> Self {
+        CloseFrame {
+            code: CloseCode::received(code),
+            reason: String::from_utf8_lossy(reason).into_owned(),
+        }
+    }
+
+    /// The code.
+    pub fn code(&self) -> CloseCode {
+        self.code
+    }
+
+    /// The reason, empty where none was given.
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+}
+
+impl From<CloseCode> for CloseFrame {
+    fn from(code: CloseCode) -> Self {
+        CloseFrame {
+            code,
+            reason: String::new(),
+        }
+    }
+}
+
+impl fmt::Display for CloseFrame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.reason.is_empty() {
+            write!(f, "{}", self.code)
+        } else {
+            write!(f, "{} ({})", self.code, self.reason)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_codes_that_may_travel_are_accepted() {
+        for good in [1000, 1003, 1007, 1014, 3000, 4999] {
+            assert_eq!(CloseCode::new(good).unwrap().get(), good);
+        }
+        for bad in [0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000] {
+            assert!(CloseCode::new(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_reason_that_does_not_fit_is_refused() {
+        assert!(CloseFrame::new(CloseCode::NORMAL, "x".repeat(123)).is_ok());
+        let error = CloseFrame::new(CloseCode::NORMAL, "x".repeat(124)).unwrap_err();
+        assert!(error.to_string().contains("123"), "{error}");
+    }
+}

@@ -1,0 +1,127 @@
+//! What travels over a WebSocket: messages, their payloads, and close frames.
+
+mod close;
+mod payload;
+
+pub use close::{CloseCode, CloseFrame};
+pub use payload::{Payload, Text};
+
+/// The longest payload of a ping, pong or close frame (RFC 6455 §5.5).
+pub const MAX_CONTROL_PAYLOAD: usize = 125;
+
+/// A whole WebSocket message (RFC 6455 §5.6), or a control frame (§5.5).
+///
+/// Handlers receive [`Text`](Message::Text) and [`Binary`](Message::Binary);
+/// the others are only sent. The library answers pings by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Message {
+    /// UTF-8 text.
+    Text(Text),
+    /// Bytes.
+    Binary(Payload),
+    /// A ping; the peer answers with a pong of the same payload.
+    Ping(Payload),
+    /// An unsolicited pong.
+    Pong(Payload),
+    /// Starts the closing handshake, as [`Connection::close`](crate::Connection::close).
+    Close(Option<CloseFrame>),
+}
+
+impl Message {
+    /// A text message.
+    pub fn text(text: impl Into<Text>) -> Self {
+        Message::Text(text.into())
+    }
+
+    /// A binary message.
+    pub fn binary(payload: impl Into<Payload>) -> Self {
+        Message::Binary(payload.into())
+    }
+
+    /// A ping with at most [`MAX_CONTROL_PAYLOAD`] bytes.
+    pub fn ping(payload: impl Into<Payload>) -> Self {
+        Message::Ping(payload.into())
+    }
+
+    /// The length of the payload in bytes; of a close frame, its reason's.
+    pub fn len(&self) -> usize {
+        match self {
+            Message::Text(text) => text.as_str().len(),
+            Message::Binary(p) | Message::Ping(p) | Message::Pong(p) => p.len(),
+            Message::Close(frame) => frame.as_ref().map_or(0, |f| f.reason().len()),
+        }
+    }
+
+    /// Whether the payload has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The text, if this is a text message.
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Message::Text(text) => Some(text.as_str()),
+            _ => None,
+        }
+    }
+
+    /// The payload's bytes, whatever the kind; none of a close frame.
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Message::Text(text) => text.as_str().as_bytes(),
+            Message::Binary(p) | Message::Ping(p) | Message::Pong(p) => p,
+            Message::Close(_) => &[],
+        }
+    }
+}
+
+impl From<&str> for Message {
+    fn from(text: &str) -> Self {
+        Message::text(text)
+    }
+}
+
+impl From<String> for Message {
+    fn from(text: String) -> Self {
+        Message::text(text)
+    }
+}
+
+impl From<&[u8]> for Message {
+    fn from(bytes: &[u8]) -> Self {
+        Message::binary(bytes)
+    }
+}
+
+impl From<Vec<u8>> for Message {
+    fn from(bytes: Vec<u8>) -> Self {
+        Message::binary(bytes)
+    }
+}
+
+impl From<Payload> for Message {
+    fn from(payload: Payload) -> Self {
+        Message::Binary(payload)
+    }
+}
+
+impl From<Text> for Message {
+    fn from(text: Text) -> Self {
+        Message::Text(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conversions_keep_the_payload_and_choose_the_kind() {
+        assert_eq!(Message::from("é").as_text(), Some("é"));
+        assert_eq!(Message::from(vec![1, 2]).as_bytes(), [1, 2]);
+        assert_eq!(Message::from("abc").len(), 3);
+        assert!(Message::Close(None).is_empty());
+        assert_eq!(Message::ping("x").as_text(), None);
+    }
+}

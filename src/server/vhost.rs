@@ -1,0 +1,161 @@
+//! A virtual host: an address to listen on, a name, TLS, and handlers.
+
+use super::request::{is_token, Refusal, Request};
+use crate::connection::{Handler, WebSocketConfig};
+use crate::error::InvalidInput;
+use std::fmt;
+use std::net::SocketAddr;
+#[cfg(feature = "unix-sockets")]
+use std::path::PathBuf;
+use std::rc::Rc;
+
+/// Makes the handler of a connection, or refuses it.
+pub(crate) type Factory = Rc<dyn Fn(&Request<'_>) -> Result<Box<dyn Handler>, Refusal>>;
+
+/// The longest subprotocol name that the C library matches (server-ws.c).
+const MAX_SUBPROTOCOL: usize = 63;
+
+/// Where a vhost listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ListenAddress {
+    Tcp(SocketAddr),
+    #[cfg(feature = "unix-sockets")]
+    Unix(PathBuf),
+}
+
+/// A virtual host: an address to listen on, a name, TLS settings, and what
+/// becomes of its connections.
+///
+/// Several vhosts with the same address share its socket; which one serves a
+/// connection is decided by the name that the client asks for (SNI and Host),
+/// the first one serving what fits none.
+#[must_use]
+pub struct Vhost {
+    pub(crate) listen: ListenAddress,
+    pub(crate) name: String,
+    pub(crate) default: Option<Factory>,
+    pub(crate) subprotocols: Vec<(String, Factory)>,
+    pub(crate) config: WebSocketConfig,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<crate::tls::ServerTls>,
+}
+
+impl Vhost {
+    /// A vhost on a TCP address. Port 0 takes a free port, which
+    /// [`Context::local_addr`](crate::Context::local_addr) reports. `[::]` takes
+    /// IPv4 as well.
+    #[doc(alias = "lws_create_vhost")]
+    pub fn listen(address: impl Into<SocketAddr>) -> Self {
+        Vhost::new(ListenAddress::Tcp(address.into()))
+    }
+
+    /// A vhost on a Unix domain socket at `path`.
+    #[cfg(feature = "unix-sockets")]
+    pub fn listen_unix(path: impl Into<PathBuf>) -> Self {
+        Vhost::new(ListenAddress::Unix(path.into()))
+    }
+
+    fn new(listen: ListenAddress) -> Self {
+        Vhost {
+            listen,
+            name: "localhost".into(),
+            default: None,
+            subprotocols: Vec::new(),
+            config: WebSocketConfig::default(),
+            #[cfg(feature = "tls")]
+            tls: None,
+        }
+    }
+
+    /// The host name that this vhost serves. Default: `localhost`.
+    ///
+    /// # Errors
+    ///
+    /// A name with characters other than letters, digits, `-`, `.` and `_`, an
+    /// empty one, or one of more than 253.
+    pub fn name(mut self, name: impl Into<String>) -> Result<Self, InvalidInput> {
+        let name = name.into();
+        let valid = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
+        if name.is_empty() || name.len() > 253 || !name.bytes().all(valid) {
+            return Err(InvalidInput::new(format!(
+                "{name:?} is no host name: use up to 253 letters, digits, '-', '.' and '_'"
+            )));
+        }
+        self.name = name;
+        Ok(self)
+    }
+
+    /// Serves connections that offer no subprotocol.
+    ///
+    /// `factory` is called for each, with the request, on the service thread.
+    pub fn accept<H: Handler>(
+        mut self,
+        factory: impl Fn(&Request<'_>) -> Result<H, Refusal> + 'static,
+    ) -> Self {
+        self.default = Some(boxed(factory));
+        self
+    }
+
+    /// Serves connections that offer this subprotocol. Those that offer only
+    /// subprotocols that the vhost hasn't are refused with status 400.
+    ///
+    /// # Errors
+    ///
+    /// A name that is no token (RFC 9110 §5.6.2) of 1 to 63 characters, or that
+    /// was given before.
+    pub fn subprotocol<H: Handler>(
+        mut self,
+        name: impl Into<String>,
+        factory: impl Fn(&Request<'_>) -> Result<H, Refusal> + 'static,
+    ) -> Result<Self, InvalidInput> {
+        let name = name.into();
+        check_subprotocol(&name)?;
+        if self.subprotocols.iter().any(|(own, _)| *own == name) {
+            return Err(InvalidInput::new(format!(
+                "subprotocol {name} is given twice for vhost {}",
+                self.name
+            )));
+        }
+        self.subprotocols.push((name, boxed(factory)));
+        Ok(self)
+    }
+
+    /// Limits and habits of this vhost's connections.
+    pub fn config(mut self, config: WebSocketConfig) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Speaks TLS.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: crate::tls::ServerTls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+}
+
+impl fmt::Debug for Vhost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.subprotocols.iter().map(|(name, _)| name).collect();
+        f.debug_struct("Vhost")
+            .field("listen", &self.listen)
+            .field("name", &self.name)
+            .field("subprotocols", &names)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Refuses what can't be the name of a subprotocol.
+pub(crate) fn check_subprotocol(name: &str) -> Result<(), InvalidInput> {
+    if name.is_empty() || name.len() > MAX_SUBPROTOCOL || !name.bytes().all(is_token) {
+        return Err(InvalidInput::new(format!(
+            "{name:?} is no subprotocol: use 1 to {MAX_SUBPROTOCOL} letters, digits and any of \
+             !#$%&'*+-.^_`|~"
+        )));
+    }
+    Ok(())
+}
+
+fn boxed<H: Handler>(factory: impl Fn(&Request<'_>) -> Result<H, Refusal> + 'static) -> Factory {
+    Rc::new(move |request| factory(request).map(|handler| Box::new(handler) as Box<dyn Handler>))
+}

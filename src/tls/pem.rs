@@ -1,0 +1,112 @@
+//! Certificates and keys, from files or memory.
+
+use crate::error::Error;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::path::PathBuf;
+
+/// Certificates or a key: a file's path, or PEM or DER bytes.
+///
+/// Bytes are zeroed when they are dropped, and never shown.
+#[derive(Clone)]
+pub struct Pem(Kind);
+
+#[derive(Clone)]
+enum Kind {
+    File(PathBuf),
+    Memory(Secret),
+}
+
+impl Pem {
+    /// The contents of a file, which is read when the context is built.
+    pub fn file(path: impl Into<PathBuf>) -> Self {
+        Pem(Kind::File(path.into()))
+    }
+
+    /// PEM text or DER bytes.
+    pub fn memory(bytes: impl Into<Vec<u8>>) -> Self {
+        Pem(Kind::Memory(Secret(bytes.into())))
+    }
+
+    /// The bytes, read from the file if need be.
+    pub(crate) fn load(&self, purpose: &'static str) -> Result<Secret, Error> {
+        match &self.0 {
+            Kind::Memory(bytes) => Ok(bytes.clone()),
+            Kind::File(path) => match std::fs::read(path) {
+                Ok(bytes) => Ok(Secret(bytes)),
+                Err(source) => Err(Error::File {
+                    purpose,
+                    path: path.clone(),
+                    source,
+                }),
+            },
+        }
+    }
+}
+
+/// The path, or the number of bytes in memory.
+impl fmt::Debug for Pem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::File(path) => write!(f, "Pem({})", path.display()),
+            Kind::Memory(bytes) => write!(f, "Pem({} bytes)", bytes.0.len()),
+        }
+    }
+}
+
+impl PartialEq for Pem {
+    fn eq(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Kind::File(a), Kind::File(b)) => a == b,
+            (Kind::Memory(a), Kind::Memory(b)) => a.0 == b.0,
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Pem {}
+
+impl Hash for Pem {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match &self.0 {
+            Kind::File(path) => path.hash(state),
+            Kind::Memory(bytes) => bytes.0.hash(state),
+        }
+    }
+}
+
+/// Bytes that are zeroed when they are dropped.
+#[derive(Clone)]
+pub(crate) struct Secret(Vec<u8>);
+
+impl Secret {
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.0.fill(0);
+        // Keeps the compiler from dropping stores to memory that is freed next.
+        std::hint::black_box(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_output_shows_no_key() {
+        let shown = format!("{:?}", Pem::memory("-----BEGIN PRIVATE KEY-----"));
+        assert_eq!(shown, "Pem(27 bytes)");
+    }
+
+    #[test]
+    fn a_missing_file_is_named_with_its_purpose() {
+        let error = Pem::file("/no/such/key.pem").load("private key").err();
+        let text = error.expect("an error").to_string();
+        assert!(text.contains("private key /no/such/key.pem"), "{text}");
+    }
+}

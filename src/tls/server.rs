@@ -1,0 +1,125 @@
+//! TLS of a vhost that listens.
+
+use super::{CipherLists, Pem, TlsVersion};
+use crate::error::Error;
+use crate::ffi::tls::{ServerCtx, SslCtx};
+use std::ffi::CString;
+
+/// Whether clients must show a certificate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ClientCertificates {
+    /// They aren't asked for one.
+    #[default]
+    None,
+    /// They are asked for one; one that is shown must be valid.
+    Optional,
+    /// The handshake fails without a valid one.
+    Required,
+}
+
+/// How a vhost speaks TLS: its certificate and key, and what it asks of peers.
+///
+/// The minimum version is TLS 1.2. Compression and renegotiation are off.
+#[derive(Clone, Debug)]
+pub struct ServerTls {
+    certificate: Pem,
+    key: Pem,
+    password: Option<String>,
+    min: TlsVersion,
+    max: TlsVersion,
+    ciphers: CipherLists,
+    client_certificates: ClientCertificates,
+    client_roots: Option<Pem>,
+}
+
+impl ServerTls {
+    /// A certificate, followed by its chain where there is one, and its key.
+    pub fn new(certificate: Pem, key: Pem) -> Self {
+        ServerTls {
+            certificate,
+            key,
+            password: None,
+            min: TlsVersion::Tls12,
+            max: TlsVersion::Tls13,
+            ciphers: CipherLists::default(),
+            client_certificates: ClientCertificates::None,
+            client_roots: None,
+        }
+    }
+
+    /// The password of an encrypted key. Without one such a key is an error;
+    /// nobody is asked at a terminal.
+    pub fn key_password(mut self, password: impl Into<String>) -> Self {
+        self.password = Some(password.into());
+        self
+    }
+
+    /// The oldest and the newest version that is spoken.
+    #[doc(alias = "SSL_CTX_set_min_proto_version")]
+    #[doc(alias = "SSL_CTX_set_max_proto_version")]
+    pub fn versions(mut self, min: TlsVersion, max: TlsVersion) -> Self {
+        (self.min, self.max) = (min, max);
+        self
+    }
+
+    /// The cipher list for TLS 1.2, in OpenSSL's syntax.
+    #[doc(alias = "ssl_cipher_list")]
+    pub fn ciphers(mut self, list: impl Into<String>) -> Self {
+        self.ciphers.tls12 = Some(list.into());
+        self
+    }
+
+    /// The cipher suites for TLS 1.3, colon-separated.
+    #[doc(alias = "tls1_3_plus_cipher_list")]
+    pub fn tls13_ciphers(mut self, list: impl Into<String>) -> Self {
+        self.ciphers.tls13 = Some(list.into());
+        self
+    }
+
+    /// Asks clients for certificates that one of `roots` has signed.
+    pub fn client_certificates(mut self, mode: ClientCertificates, roots: Pem) -> Self {
+        self.client_certificates = mode;
+        self.client_roots = Some(roots);
+        self
+    }
+
+    /// Sets up the vhost's SSL_CTX.
+    pub(crate) fn apply(&self, ctx: &ServerCtx<'_>, vhost: &str) -> Result<(), Error> {
+        ctx.harden();
+        if self.min > self.max {
+            return Err(Error::tls(
+                format!("TLS versions {} to {}", self.min, self.max),
+                "the oldest is newer than the newest",
+            ));
+        }
+        ctx.set_versions(self.min, self.max)?;
+        ctx.set_ciphers(&self.ciphers)?;
+        let password = self
+            .password
+            .as_deref()
+            .map(CString::new)
+            .transpose()
+            .map_err(|_| Error::tls("key's password", "it holds a NUL character"))?;
+        let certificate = self.certificate.load("certificate")?;
+        let key = self.key.load("private key")?;
+        ctx.set_identity(
+            certificate.as_bytes(),
+            key.as_bytes(),
+            password.as_deref(),
+            "server",
+        )?;
+        if let Some(roots) = &self.client_roots {
+            ctx.add_roots(roots.load("client CA certificates")?.as_bytes(), true)?;
+        }
+        ctx.set_client_auth(self.client_certificates, &session_id(vhost))
+    }
+}
+
+/// At most 32 bytes that differ between vhosts (SSL_MAX_SID_CTX_LENGTH).
+fn session_id(vhost: &str) -> Vec<u8> {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    vhost.hash(&mut hasher);
+    hasher.finish().to_be_bytes().to_vec()
+}
