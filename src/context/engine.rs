@@ -319,7 +319,8 @@ impl Engine {
     }
 
     fn refuse(&self, wsi: &Wsi<'_>, refusal: &Refusal) {
-        wsi.respond(refusal.status, &refusal.headers, &refusal.body);
+        let answer = refusal.answer();
+        wsi.respond(answer.status, &answer.headers, &answer.body);
     }
 
     fn on_client_request(&self, conn: &Conn, mut writer: HeaderWriter<'_>) -> Verdict {

@@ -8,7 +8,8 @@ use std::sync::Arc;
 /// Switches a context's key log, moves it, and tells what it did.
 ///
 /// Clones are the same log. It works from any thread, at any time, handshakes
-/// running or not; it may outlive its context, and then switches nothing.
+/// running or not. A handle that outlives its context does no harm; it keeps the
+/// file open until it is dropped or disabled.
 ///
 /// What is logged while a switch is thrown: when [`disable`](Self::disable)
 /// returns, no further record is written; when [`enable`](Self::enable)

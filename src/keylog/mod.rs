@@ -31,10 +31,11 @@
 //! # The file
 //! Lines of the format of [RFC 9850], section 2: `label SP hex SP hex LF`, for
 //! clients and servers, TLS 1.2 and 1.3, whatever labels the TLS library emits.
-//! Each goes out in one append, so several contexts and processes can share one
-//! file. It is created for its owner alone (0600), and an existing one is used
-//! only if it is a regular file of this user that nobody else can open; see
-//! [`KeyLog`] for what can be allowed, and for Windows.
+//! Each goes out in one append, unbuffered: several contexts and processes can
+//! share one file, and one that forks or dies leaves whole lines. The file is
+//! created for its owner alone (0600), and an existing one is used only if it is
+//! a regular file of this user that nobody else can open; see [`KeyLog`] for
+//! what can be allowed, and for Windows.
 //!
 //! # At run time
 //! The context hands out a [`KeyLogHandle`]; it switches the log, moves it, and

@@ -179,10 +179,14 @@ fn pair(piece: &[u8]) -> (String, String) {
 /// How an upgrade request is refused: an HTTP status, a text, headers.
 #[derive(Clone, Debug)]
 #[must_use]
-pub struct Refusal {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: String,
+pub struct Refusal(Box<Answer>);
+
+/// Boxed, for it is an `Err` that is rarely made.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: String,
 }
 
 impl Refusal {
@@ -193,11 +197,11 @@ impl Refusal {
         } else {
             StatusCode::INTERNAL_SERVER_ERROR
         };
-        Refusal {
+        Refusal(Box::new(Answer {
             status,
             headers: HeaderMap::new(),
             body: String::new(),
-        }
+        }))
     }
 
     /// 403: the client may not.
@@ -212,7 +216,7 @@ impl Refusal {
 
     /// A text for the body of the response.
     pub fn body(mut self, text: impl Into<String>) -> Self {
-        self.body = text.into();
+        self.0.body = text.into();
         self
     }
 
@@ -229,16 +233,20 @@ impl Refusal {
                 "the header {name} is the library's own; leave it out"
             )));
         }
-        self.headers.append(name, value);
+        self.0.headers.append(name, value);
         Ok(self)
     }
 
     fn static_header(mut self, name: &'static str, value: &'static str) -> Self {
-        self.headers.append(
+        self.0.headers.append(
             HeaderName::from_static(name),
             HeaderValue::from_static(value),
         );
         self
+    }
+
+    pub(crate) fn answer(&self) -> &Answer {
+        &self.0
     }
 
     /// The answer to a plain HTTP request, for which nothing is served yet.
@@ -277,7 +285,12 @@ mod tests {
 
     #[test]
     fn a_refusal_never_switches_protocols_nor_splits_its_response() {
-        assert_eq!(Refusal::new(StatusCode::SWITCHING_PROTOCOLS).status, 500);
+        assert_eq!(
+            Refusal::new(StatusCode::SWITCHING_PROTOCOLS)
+                .answer()
+                .status,
+            500
+        );
         assert!(Refusal::forbidden().header("x-a", "b\r\nc: d").is_err());
         assert!(Refusal::forbidden().header("content-length", "0").is_err());
         assert!(Refusal::forbidden()

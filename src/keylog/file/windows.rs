@@ -91,7 +91,7 @@ fn open_existing(path: &Path, access: u32) -> io::Result<File> {
         .open(path)
 }
 
-#[derive(PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 enum Place {
     Local,
     Network,
@@ -113,5 +113,44 @@ fn place(path: &Path) -> Place {
 fn network_path(path: &Path) -> KeyLogError {
     KeyLogError::NetworkPath {
         path: path.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lost: secrets that an injected variable sends to another machine or to
+    /// another program's pipe.
+    #[test]
+    fn a_paths_form_tells_where_it_leads() {
+        let cases = [
+            (r"C:\keys.log", Place::Local),
+            (r"\\?\C:\keys.log", Place::Local),
+            (r"\\server\share\keys.log", Place::Network),
+            (r"//server/share/keys.log", Place::Network),
+            (r"\\?\UNC\server\share\keys.log", Place::Network),
+            (r"\\.\pipe\keys", Place::Device),
+            (r"\\.\NUL", Place::Device),
+            (r"\\?\GLOBALROOT\Device\Null", Place::Device),
+            (r"keys.log", Place::Device),
+        ];
+        for (path, expected) in cases {
+            assert_eq!(place(Path::new(path)), expected, "{path}");
+        }
+    }
+
+    /// Lost: a directory that can't be cleaned up before the program ends.
+    #[test]
+    fn others_may_rename_and_remove_the_open_file() {
+        let dir = crate::keylog::tests::Dir::new("share");
+        let (path, renamed) = (dir.path("keys.log"), dir.path("keys.log.1"));
+        let file = open(&path).unwrap();
+        let (before, links) = identity(&file).unwrap();
+        assert_eq!(links, 1);
+        assert_eq!(identity_at(&path).unwrap().0, before);
+        fs::rename(&path, &renamed).unwrap();
+        assert_eq!(identity_at(&renamed).unwrap().0, before);
+        fs::remove_file(&renamed).unwrap();
     }
 }
