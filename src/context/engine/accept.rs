@@ -1,0 +1,93 @@
+//! Who may come in: upgrade requests, and the TLS settings of vhosts.
+
+use super::Engine;
+use crate::connection::state::Conn;
+use crate::connection::Role;
+use crate::ffi::event::Verdict;
+#[cfg(feature = "tls")]
+use crate::ffi::tls::ServerCtx;
+use crate::ffi::wsi::Wsi;
+use crate::server::{Refusal, Request, VhostState};
+use std::rc::Rc;
+
+impl Engine {
+    /// A server decides about an upgrade request.
+    pub(super) fn on_upgrade_request(&self, wsi: &Wsi<'_>, to: &str) -> Verdict {
+        let vhost = wsi
+            .vhost_index()
+            .and_then(|index| self.vhosts.borrow().get(index).cloned());
+        let Some(vhost) = vhost.filter(|_| !self.shutting_down.get()) else {
+            return Verdict::Close;
+        };
+        if !to.eq_ignore_ascii_case("websocket") {
+            self.refuse(wsi, &Refusal::upgrade_required());
+            return Verdict::Close;
+        }
+        #[cfg(feature = "tls")]
+        if vhost.tls.get().is_some_and(|ctx| !wsi.tls_ctx_is(ctx)) {
+            // The Host header names another vhost than the handshake was made with, whose
+            // rules for client certificates may differ (RFC 9110 §15.5.20).
+            let status = http::StatusCode::MISDIRECTED_REQUEST;
+            let why = "the TLS handshake was for another host";
+            self.refuse(wsi, &Refusal::new(status).body(why));
+            return Verdict::Close;
+        }
+        match self.accept(wsi, &vhost) {
+            Ok(conn) => {
+                wsi.set_slot(self.insert(Rc::clone(&conn)));
+                conn.wsi.set(wsi);
+                Verdict::Continue
+            }
+            Err(refusal) => {
+                self.refuse(wsi, &refusal);
+                Verdict::Close
+            }
+        }
+    }
+
+    /// Asks the vhost's factory for a handler.
+    pub(super) fn accept(&self, wsi: &Wsi<'_>, vhost: &VhostState) -> Result<Rc<Conn>, Refusal> {
+        let request = Request::read(wsi, &vhost.vhost.name)?;
+        let Some((subprotocol, factory)) = vhost.choose(request.offered_subprotocols()) else {
+            let status = http::StatusCode::BAD_REQUEST;
+            return Err(Refusal::new(status).body("none of the subprotocols offered is served"));
+        };
+        let request = request.with_subprotocol(subprotocol);
+        let handler = self.guard(|| factory(&request)).unwrap_or_else(|| {
+            Err(Refusal::new(http::StatusCode::INTERNAL_SERVER_ERROR).body("internal error"))
+        })?;
+        Ok(Rc::new(Conn::new(
+            Role::Server,
+            &vhost.vhost.config,
+            handler,
+            subprotocol.map(str::to_owned),
+            None,
+        )))
+    }
+
+    pub(super) fn refuse(&self, wsi: &Wsi<'_>, refusal: &Refusal) {
+        let answer = refusal.answer();
+        wsi.respond(answer.status, &answer.headers, &answer.body);
+    }
+
+    /// Sets up the SSL_CTX of the vhost that is being created.
+    #[cfg(feature = "tls")]
+    pub fn on_server_tls(&self, ctx: &ServerCtx<'_>) -> bool {
+        let Some(state) = self.tls_setup.borrow_mut().take() else {
+            return false;
+        };
+        let Some(tls) = &state.vhost.tls else {
+            return false;
+        };
+        #[cfg(feature = "keylog")]
+        crate::ffi::tls::SslCtx::attach_keylog(ctx, self);
+        state.tls.set(Some(ctx.identity()));
+        match tls.apply(ctx, &state.vhost.name) {
+            Ok(()) => true,
+            Err(error) => {
+                *self.tls_error.borrow_mut() = Some(error);
+                false
+            }
+        }
+    }
+}

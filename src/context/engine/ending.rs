@@ -1,0 +1,151 @@
+//! How connections end, and in the end the context: who is told, and when.
+
+use super::Engine;
+use crate::client::attempt::Attempt;
+use crate::client::ConnectError;
+use crate::connection::state::{Conn, Stage};
+use crate::connection::{Handler, Initiator};
+use crate::context::timers::Due;
+use crate::ffi::wsi::Wsi;
+use std::rc::Rc;
+
+impl Engine {
+    /// The application's part of a connection is over.
+    pub(super) fn end(&self, conn: &Rc<Conn>) {
+        if matches!(
+            conn.stage.replace(Stage::Ended),
+            Stage::Handshake | Stage::Ended
+        ) {
+            return;
+        }
+        self.shared.close(conn.id);
+        conn.outbox.shut();
+        let conn = Rc::clone(conn);
+        self.tell(Box::new(move |engine| {
+            // Taken out: a call below this one on the stack may be using it.
+            let handler = conn.handler.borrow_mut().take();
+            let Some(mut handler) = handler else {
+                return;
+            };
+            let closed = conn.closed();
+            let local = closed.initiator == Initiator::Local;
+            engine.guard(|| handler.on_close(closed));
+            let attempt = conn.attempt.borrow_mut().take();
+            match attempt {
+                Some(attempt) if !local => engine.retry(attempt, handler),
+                other => {
+                    engine.guard(move || drop(handler));
+                    engine.guard(move || drop(other));
+                }
+            }
+        }));
+    }
+
+    pub(super) fn on_destroyed(&self, conn: &Rc<Conn>, wsi: &Wsi<'_>) {
+        conn.wsi.clear();
+        if let Some(index) = wsi.slot() {
+            self.remove(index);
+        }
+        self.finish(conn);
+    }
+
+    /// Ends a connection that the C library has let go of.
+    pub(in crate::context) fn finish(&self, conn: &Rc<Conn>) {
+        let stage = conn.stage.get();
+        if stage != Stage::Handshake {
+            return self.end(conn);
+        }
+        conn.stage.set(Stage::Ended);
+        conn.outbox.shut();
+        let conn = Rc::clone(conn);
+        self.tell(Box::new(move |engine| {
+            let handler = conn.handler.borrow_mut().take();
+            let attempt = conn.attempt.borrow_mut().take();
+            match (handler, attempt) {
+                (Some(handler), Some(attempt)) => engine.connect_failed(attempt, handler),
+                // A server's connection that never opened: nobody knew of it.
+                (handler, attempt) => {
+                    engine.guard(move || drop(handler));
+                    engine.guard(move || drop(attempt));
+                }
+            }
+        }));
+    }
+
+    /// Tells a client's handler that an attempt failed, and plans the next one.
+    pub(in crate::context) fn connect_failed(
+        &self,
+        mut attempt: Box<Attempt>,
+        mut handler: Box<dyn Handler>,
+    ) {
+        let error = attempt.take_error();
+        self.guard(|| handler.on_connect_error(&error));
+        attempt.error = Some(error);
+        self.retry(attempt, handler);
+    }
+
+    /// Plans another attempt, or gives up.
+    pub(super) fn retry(&self, mut attempt: Box<Attempt>, handler: Box<dyn Handler>) {
+        attempt.failures = attempt.failures.saturating_add(1);
+        let wait = match &attempt.client.reconnect {
+            Some(backoff) if !self.shutting_down.get() => backoff.wait(attempt.failures),
+            _ => None,
+        };
+        if let Some(wait) = wait {
+            let due = Due::Reconnect(attempt, handler);
+            self.timers.borrow_mut().add(wait, due);
+            return;
+        }
+        let outcome = attempt.error.take().unwrap_or(ConnectError::ContextGone);
+        if let Some(ticket) = attempt.ticket.take() {
+            self.guard(|| ticket.resolve(Err(outcome)));
+        }
+        self.guard(move || drop(handler));
+        self.guard(move || drop(attempt));
+    }
+}
+
+/// The end of a context.
+impl Engine {
+    /// From here on no application's code runs, until [`Engine::end_shutdown`].
+    pub fn begin_shutdown(&self) {
+        self.shared.set_gone();
+        self.shutting_down.set(true);
+    }
+
+    /// Tells everybody what happened meanwhile, and drops what is left.
+    pub fn end_shutdown(&self) {
+        let left: Vec<_> = self
+            .conns
+            .borrow_mut()
+            .iter_mut()
+            .filter_map(Option::take)
+            .collect();
+        self.by_id.borrow_mut().clear();
+        for conn in left {
+            // The library freed it with its own context, without saying so.
+            conn.wsi.clear();
+            self.finish(&conn);
+        }
+        loop {
+            let told = std::mem::take(&mut *self.told_later.borrow_mut());
+            if told.is_empty() {
+                break;
+            }
+            for told in told {
+                self.guard(|| told(self));
+            }
+        }
+        let timers = self.timers.borrow_mut().take_all();
+        for due in timers {
+            self.guard(move || drop(due));
+        }
+        for command in self.shared.take_commands() {
+            self.guard(move || drop(command));
+        }
+        let vhosts = std::mem::take(&mut *self.vhosts.borrow_mut());
+        for vhost in vhosts {
+            self.guard(move || drop(vhost));
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! What becomes of the events of an open connection, and of a client's handshake.
+
+use super::Engine;
+use crate::connection::assembler::Assembled;
+use crate::connection::outbox::Next;
+use crate::connection::state::{Conn, Stage};
+use crate::connection::{Fragment, Initiator};
+use crate::context::timers::Due;
+use crate::ffi::event::{Chunk, Event, Verdict};
+use crate::ffi::headers::HeaderWriter;
+use crate::ffi::wsi::Wsi;
+use crate::message::{CloseCode, CloseFrame};
+use crate::server::Refusal;
+use std::rc::Rc;
+use std::sync::Arc;
+
+impl Engine {
+    /// Decides what becomes of an event.
+    pub fn on_event(&self, wsi: &Wsi<'_>, event: Event<'_>) -> Verdict {
+        match event {
+            Event::UpgradeRequested { to } => return self.on_upgrade_request(wsi, to),
+            Event::HttpRequest => {
+                self.refuse(wsi, &Refusal::upgrade_required());
+                return Verdict::Close;
+            }
+            _ => {}
+        }
+        let Some(conn) = self.conn(wsi) else {
+            return Verdict::Continue;
+        };
+        match event {
+            Event::UpgradeRequested { .. } | Event::HttpRequest => Verdict::Close,
+            Event::ServerEstablished | Event::ClientEstablished => self.on_open(&conn, wsi),
+            Event::ClientRequest(writer) => self.on_client_request(&conn, writer),
+            Event::ClientResponse => self.on_client_response(&conn, wsi),
+            Event::ClientFailed { reason } => {
+                if let Some(attempt) = &mut *conn.attempt.borrow_mut() {
+                    attempt.note(reason, wsi.http_status());
+                }
+                Verdict::Continue
+            }
+            Event::Received(chunk) => self.on_received(&conn, wsi, &chunk),
+            Event::Pong(payload) => {
+                if conn.stage.get() == Stage::Open {
+                    self.with_handler(&conn, wsi, |h, c| h.on_pong(c, payload));
+                }
+                self.settle(&conn, wsi)
+            }
+            Event::Writable => self.on_writable(&conn, wsi),
+            Event::PeerClosed { code, reason } => {
+                let frame = code.map(|code| CloseFrame::received(code, reason));
+                conn.note_ending(Initiator::Remote, frame);
+                conn.outbox.shut();
+                Verdict::Continue
+            }
+            Event::Closed => {
+                self.end(&conn);
+                Verdict::Continue
+            }
+            Event::Destroyed => {
+                self.on_destroyed(&conn, wsi);
+                Verdict::Continue
+            }
+        }
+    }
+
+    pub(super) fn on_client_request(&self, conn: &Conn, mut writer: HeaderWriter<'_>) -> Verdict {
+        let mut attempt = conn.attempt.borrow_mut();
+        let Some(attempt) = &mut *attempt else {
+            return Verdict::Close;
+        };
+        let client = Rc::clone(&attempt.client);
+        for (name, value) in &client.headers {
+            if writer.append(name, value).is_err() {
+                attempt.note("the request's headers don't fit the buffer", None);
+                return Verdict::Close;
+            }
+        }
+        Verdict::Continue
+    }
+
+    pub(super) fn on_client_response(&self, conn: &Conn, wsi: &Wsi<'_>) -> Verdict {
+        let headers = wsi.header_map();
+        let subprotocol = headers
+            .get("sec-websocket-protocol")
+            .and_then(|value| value.to_str().ok());
+        let mut attempt = conn.attempt.borrow_mut();
+        let Some(attempt) = &mut *attempt else {
+            return Verdict::Close;
+        };
+        if let Some(name) = subprotocol {
+            if !attempt.client.subprotocols.iter().any(|own| own == name) {
+                attempt.note("the server chose a subprotocol that wasn't offered", None);
+                return Verdict::Close;
+            }
+        }
+        *conn.subprotocol.borrow_mut() = subprotocol.map(str::to_owned);
+        Verdict::Continue
+    }
+
+    pub(super) fn on_open(&self, conn: &Rc<Conn>, wsi: &Wsi<'_>) -> Verdict {
+        conn.stage.set(Stage::Open);
+        self.shared.open(conn.id, Arc::clone(&conn.outbox));
+        let ticket = match &mut *conn.attempt.borrow_mut() {
+            Some(attempt) => {
+                attempt.failures = 0;
+                attempt.error = None;
+                attempt.ticket.take()
+            }
+            None => None,
+        };
+        if let Some(ticket) = ticket {
+            self.guard(|| ticket.resolve(Ok(conn.id)));
+        }
+        self.with_handler(conn, wsi, |handler, conn| handler.on_open(conn));
+        self.settle(conn, wsi)
+    }
+
+    pub(super) fn on_received(&self, conn: &Conn, wsi: &Wsi<'_>, chunk: &Chunk<'_>) -> Verdict {
+        if conn.stage.get() != Stage::Open || conn.doomed.get() {
+            return self.settle(conn, wsi);
+        }
+        if conn.fragments {
+            let violation = conn.assembler.borrow_mut().check_frame(chunk);
+            if let Some(Assembled::Violation(code, reason)) = violation {
+                return self.violation(conn, wsi, code, reason);
+            }
+            let fragment = Fragment {
+                data: chunk.data,
+                binary: chunk.binary,
+                first: chunk.first,
+                last: chunk.last,
+            };
+            self.with_handler(conn, wsi, |h, c| h.on_fragment(c, fragment));
+            return self.settle(conn, wsi);
+        }
+        let assembled = conn.assembler.borrow_mut().push(chunk);
+        match assembled {
+            Assembled::Partial => self.settle(conn, wsi),
+            Assembled::Message(message) => {
+                self.with_handler(conn, wsi, |h, c| h.on_message(c, message));
+                self.settle(conn, wsi)
+            }
+            Assembled::Violation(code, reason) => self.violation(conn, wsi, code, reason),
+        }
+    }
+
+    /// Closes because of what the peer sent.
+    pub(super) fn violation(
+        &self,
+        conn: &Conn,
+        wsi: &Wsi<'_>,
+        code: CloseCode,
+        reason: &str,
+    ) -> Verdict {
+        let frame = CloseFrame::new(code, reason).unwrap_or_else(|_| code.into());
+        conn.outbox.shut();
+        conn.note_ending(Initiator::Failure, Some(frame.clone()));
+        self.send_close(conn, wsi, &frame)
+    }
+
+    /// Sends a close frame by the verdict that is returned.
+    pub(super) fn send_close(&self, conn: &Conn, wsi: &Wsi<'_>, frame: &CloseFrame) -> Verdict {
+        conn.stage.set(Stage::Closing);
+        self.shared.close(conn.id);
+        wsi.set_close_reason(frame);
+        let due = Due::CloseTimeout(conn.id);
+        self.timers.borrow_mut().add(conn.close_timeout, due);
+        Verdict::Close
+    }
+
+    /// Sends what is queued, as long as the socket takes it.
+    pub(super) fn on_writable(&self, conn: &Conn, wsi: &Wsi<'_>) -> Verdict {
+        // The library is done with what it was given before.
+        conn.in_flight.borrow_mut().clear();
+        if conn.stage.get() != Stage::Open {
+            return Verdict::Continue;
+        }
+        loop {
+            if conn.doomed.get() {
+                return Verdict::Close;
+            }
+            match conn.outbox.next() {
+                Next::Frame(mut frame) => {
+                    if wsi.write(frame.kind, &mut frame.payload).is_err() {
+                        conn.outbox.shut();
+                        return Verdict::Close;
+                    }
+                    conn.in_flight.borrow_mut().push(frame.payload);
+                    if wsi.is_choked() {
+                        break;
+                    }
+                }
+                Next::Close(frame) => {
+                    conn.outbox.shut();
+                    conn.note_ending(Initiator::Local, Some(frame.clone()));
+                    return self.send_close(conn, wsi, &frame);
+                }
+                Next::Idle(true) => {
+                    self.with_handler(conn, wsi, |h, c| h.on_writable(c));
+                    // What it queued waits for the next turn, so that others get theirs.
+                    break;
+                }
+                Next::Idle(false) => break,
+            }
+        }
+        self.settle(conn, wsi)
+    }
+
+    /// Does what a handler asked for, once it has returned.
+    pub(super) fn settle(&self, conn: &Conn, wsi: &Wsi<'_>) -> Verdict {
+        if conn.doomed.get() {
+            return Verdict::Close;
+        }
+        let wanted = conn.wants_reading.get();
+        if conn.reading.replace(wanted) != wanted {
+            wsi.set_reading(wanted);
+        }
+        if conn.stage.get() == Stage::Open && conn.outbox.has_work() {
+            wsi.request_writable();
+        }
+        Verdict::Continue
+    }
+}

@@ -1,0 +1,213 @@
+//! The engine: what becomes of each event of the C library. Safe code, called
+//! by the trampoline, possibly again while it runs an application's code.
+
+mod accept;
+mod ending;
+mod events;
+
+use super::handle::{ContextHandle, Shared};
+use super::timers::Timers;
+use crate::client::{Connecting, Ticket};
+use crate::connection::state::Conn;
+use crate::connection::{Connection, ConnectionId, Handler, Initiator};
+use crate::ffi::wsi::Wsi;
+use crate::server::VhostState;
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+#[cfg(feature = "tls")]
+use crate::error::Error;
+
+/// Something to tell an application once the C library is out of the way.
+type Told = Box<dyn FnOnce(&Engine)>;
+
+/// The state of a context, on its service thread. No borrow of a `RefCell` in
+/// it is held while C or an application's code runs.
+pub(crate) struct Engine {
+    pub(in crate::context) shared: Arc<Shared>,
+    /// Slots of connections; the C library remembers their indices.
+    conns: RefCell<Vec<Option<Rc<Conn>>>>,
+    free: RefCell<Vec<usize>>,
+    by_id: RefCell<HashMap<ConnectionId, usize>>,
+    pub(in crate::context) vhosts: RefCell<Vec<Rc<VhostState>>>,
+    addresses: RefCell<Vec<Option<SocketAddr>>>,
+    pub(in crate::context) timers: RefCell<Timers>,
+    /// The first panic that nobody has seen yet.
+    panic: RefCell<Option<Box<dyn Any + Send>>>,
+    /// Set while the context is destroyed: no application's code runs then, for
+    /// the process-wide lock of destruction is held.
+    shutting_down: Cell<bool>,
+    told_later: RefCell<Vec<Told>>,
+    /// The vhost whose SSL_CTX is about to be made, and what became of it.
+    #[cfg(feature = "tls")]
+    pub(in crate::context) tls_setup: RefCell<Option<Rc<VhostState>>>,
+    #[cfg(feature = "tls")]
+    pub(in crate::context) tls_error: RefCell<Option<Error>>,
+    #[cfg(feature = "keylog")]
+    keylog: crate::keylog::KeyLogHandle,
+}
+
+impl Engine {
+    pub fn new(#[cfg(feature = "keylog")] keylog: crate::keylog::KeyLogHandle) -> Self {
+        Engine {
+            shared: Arc::new(Shared::new()),
+            conns: RefCell::default(),
+            free: RefCell::default(),
+            by_id: RefCell::default(),
+            vhosts: RefCell::default(),
+            addresses: RefCell::default(),
+            timers: RefCell::default(),
+            panic: RefCell::default(),
+            shutting_down: Cell::new(false),
+            told_later: RefCell::default(),
+            #[cfg(feature = "tls")]
+            tls_setup: RefCell::default(),
+            #[cfg(feature = "tls")]
+            tls_error: RefCell::default(),
+            #[cfg(feature = "keylog")]
+            keylog,
+        }
+    }
+
+    pub fn handle(&self) -> ContextHandle {
+        ContextHandle::new(Arc::clone(&self.shared))
+    }
+
+    #[cfg(feature = "keylog")]
+    pub fn keylog(&self) -> &crate::keylog::KeyLogHandle {
+        &self.keylog
+    }
+
+    pub fn ticket(&self) -> (Connecting, Ticket) {
+        Connecting::pair(self.shared.service_thread())
+    }
+
+    pub fn add_address(&self, address: Option<SocketAddr>) {
+        self.addresses.borrow_mut().push(address);
+    }
+
+    pub fn local_addr(&self, vhost: usize) -> Option<SocketAddr> {
+        self.addresses.borrow().get(vhost).copied().flatten()
+    }
+
+    pub fn connection_count(&self) -> usize {
+        self.by_id.borrow().len()
+    }
+
+    pub fn take_stop(&self) -> bool {
+        self.shared.take_stop()
+    }
+
+    /// How long the service loop may sleep.
+    pub fn sleep(&self, timeout: Option<Duration>) -> Option<Duration> {
+        if self.shared.has_pending() || self.shared.is_stopping() {
+            return Some(Duration::ZERO);
+        }
+        let next = self.timers.borrow().until_next();
+        match (timeout, next) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+}
+
+/// Panics, and the application's code that may raise them.
+impl Engine {
+    pub fn keep_panic(&self, panic: Box<dyn Any + Send>) {
+        let mut first = self.panic.borrow_mut();
+        if first.is_none() {
+            *first = Some(panic);
+        } else {
+            drop(first);
+            // Another one follows a panic that is on its way already; the panic hook has
+            // reported both. Its payload's drop is foreign code as well.
+            let _ = catch_unwind(AssertUnwindSafe(move || drop(panic)));
+        }
+    }
+
+    pub fn take_panic(&self) -> Option<Box<dyn Any + Send>> {
+        self.panic.borrow_mut().take()
+    }
+
+    /// Runs an application's code; `None` if it panicked.
+    pub fn guard<R>(&self, f: impl FnOnce() -> R) -> Option<R> {
+        match catch_unwind(AssertUnwindSafe(f)) {
+            Ok(result) => Some(result),
+            Err(panic) => {
+                self.keep_panic(panic);
+                None
+            }
+        }
+    }
+
+    /// Calls the handler of a connection, with the handler out of its place so
+    /// that nothing that comes back meets it. `None`: it isn't there, or panicked.
+    fn with_handler<R>(
+        &self,
+        conn: &Conn,
+        wsi: &Wsi<'_>,
+        f: impl FnOnce(&mut dyn Handler, &mut Connection<'_>) -> R,
+    ) -> Option<R> {
+        let mut handler = conn.handler.borrow_mut().take()?;
+        let result = self.guard(|| f(&mut *handler, &mut Connection::new(self, conn, wsi)));
+        if result.is_none() {
+            conn.note_ending(Initiator::Local, None);
+            conn.outbox.shut();
+            conn.doomed.set(true);
+        }
+        *conn.handler.borrow_mut() = Some(handler);
+        result
+    }
+
+    /// Tells an application something: now, or after the context is destroyed.
+    fn tell(&self, told: Told) {
+        if self.shutting_down.get() {
+            self.told_later.borrow_mut().push(told);
+        } else {
+            self.guard(|| told(self));
+        }
+    }
+}
+
+/// Slots.
+impl Engine {
+    /// Gives a connection a slot.
+    pub(in crate::context) fn insert(&self, conn: Rc<Conn>) -> usize {
+        let mut conns = self.conns.borrow_mut();
+        let index = self.free.borrow_mut().pop().unwrap_or_else(|| {
+            conns.push(None);
+            conns.len() - 1
+        });
+        self.by_id.borrow_mut().insert(conn.id, index);
+        conns[index] = Some(conn);
+        index
+    }
+
+    pub(in crate::context) fn remove(&self, index: usize) -> Option<Rc<Conn>> {
+        let conn = self.conns.borrow_mut().get_mut(index)?.take()?;
+        self.free.borrow_mut().push(index);
+        self.by_id.borrow_mut().remove(&conn.id);
+        Some(conn)
+    }
+
+    pub(in crate::context) fn by_id(&self, id: ConnectionId) -> Option<Rc<Conn>> {
+        let index = *self.by_id.borrow().get(&id)?;
+        self.conns.borrow().get(index)?.clone()
+    }
+
+    /// The connection of a wsi. One that was just made by a connect is met here
+    /// for the first time.
+    fn conn(&self, wsi: &Wsi<'_>) -> Option<Rc<Conn>> {
+        let conn = self.conns.borrow().get(wsi.slot()?)?.clone()?;
+        if !conn.wsi.is_set() {
+            conn.wsi.set(wsi);
+        }
+        conn.wsi.holds(wsi).then_some(conn)
+    }
+}
