@@ -3,9 +3,14 @@
 use crate::error::Result;
 use crate::{process, setup, vendor};
 
+/// Features that are tested on top of the default ones. `vendored-openssl` and
+/// `system` change where libraries come from, not what the crate does.
+const FEATURES: &str = "libwebsockets/ipv6,libwebsockets/unix-sockets";
+
 /// Prepares everything, then runs `cargo test --workspace` with the arguments.
 pub fn run(args: &[String]) -> Result<()> {
     setup::run()?;
     vendor::run(&vendor::Options::default())?;
-    process::run(process::cargo().args(["test", "--workspace"]).args(args))
+    let features = ["test", "--workspace", "--features", FEATURES];
+    process::run(process::cargo().args(features).args(args))
 }
