@@ -51,15 +51,16 @@ impl WebSocketConfig {
     }
 
     /// The longest frame that is received, in bytes; a longer one closes the
-    /// connection with code 1009. Default: 64 MiB.
+    /// connection with code 1009. Default: 64 MiB. Of a compressed frame, each
+    /// piece that the C library inflates counts as one.
     pub fn max_frame_size(mut self, bytes: usize) -> Self {
         self.max_frame_size = bytes;
         self
     }
 
-    /// Bytes that may wait to be sent; more are refused with
-    /// [`SendError::Full`](crate::SendError::Full). A queue that is empty takes
-    /// one message of any size. Default: 64 MiB.
+    /// Bytes that may wait to be sent, with 64 for each message; more are
+    /// refused with [`SendError::Full`](crate::SendError::Full). A queue that is
+    /// empty takes one message of any size. Default: 64 MiB.
     pub fn max_write_buffer_size(mut self, bytes: usize) -> Self {
         self.max_write_buffer_size = bytes;
         self

@@ -5,6 +5,7 @@ use crate::error::SendError;
 use crate::ffi::wsi::FrameKind;
 use crate::message::{CloseFrame, Message, Payload, MAX_CONTROL_PAYLOAD};
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A frame on its way.
@@ -22,9 +23,14 @@ pub(crate) enum Next {
     Idle(bool),
 }
 
+/// What a queued message costs beside its payload.
+const OVERHEAD: usize = 64;
+
 pub(crate) struct Outbox {
     limit: usize,
     queue: Mutex<Queue>,
+    /// The service thread was told that there is something.
+    dirty: AtomicBool,
 }
 
 #[derive(Default)]
@@ -42,6 +48,7 @@ impl Outbox {
         Outbox {
             limit,
             queue: Mutex::default(),
+            dirty: AtomicBool::new(false),
         }
     }
 
@@ -75,7 +82,7 @@ impl Outbox {
             drop(queue);
             return Err(SendError::Closed(Box::new(restore(kind, payload))));
         }
-        let bytes = queue.bytes.saturating_add(payload.len());
+        let bytes = queue.bytes.saturating_add(payload.len() + OVERHEAD);
         if bytes > self.limit && !queue.frames.is_empty() {
             queue.wants_writable = true;
             drop(queue);
@@ -89,6 +96,7 @@ impl Outbox {
     /// Closes after what is queued; `Err` gives the frame back when that has
     /// been asked for before.
     pub fn close(&self, frame: CloseFrame) -> Result<(), CloseFrame> {
+        let frame = frame.sendable();
         let mut queue = self.lock();
         if queue.closed || queue.close.is_some() {
             return Err(frame);
@@ -107,6 +115,17 @@ impl Outbox {
         drop(frames);
     }
 
+    /// Notes that the service thread is to look at this queue; `true` if it
+    /// wasn't to before.
+    pub fn set_dirty(&self) -> bool {
+        !self.dirty.swap(true, Ordering::AcqRel)
+    }
+
+    /// The service thread looks now.
+    pub fn take_dirty(&self) {
+        self.dirty.store(false, Ordering::Release);
+    }
+
     /// Asks for [`Next::Idle`]`(true)`.
     pub fn request_writable(&self) {
         self.lock().wants_writable = true;
@@ -115,7 +134,7 @@ impl Outbox {
     pub fn next(&self) -> Next {
         let mut queue = self.lock();
         if let Some(frame) = queue.frames.pop_front() {
-            queue.bytes -= frame.payload.len();
+            queue.bytes -= frame.payload.len() + OVERHEAD;
             return Next::Frame(frame);
         }
         if !queue.closed {
@@ -176,6 +195,26 @@ mod tests {
         assert!(matches!(outbox.next(), Next::Idle(true)));
         assert!(matches!(outbox.next(), Next::Idle(false)));
         assert_eq!(outbox.bytes(), 0);
+    }
+
+    #[test]
+    fn empty_messages_count_too() {
+        let outbox = Outbox::new(10 * OVERHEAD);
+        let taken = (0..1000).filter(|_| outbox.push("".into()).is_ok()).count();
+        assert_eq!(taken, 10);
+    }
+
+    #[test]
+    fn a_received_frame_is_made_fit_to_be_sent() {
+        let outbox = Outbox::new(1);
+        outbox
+            .close(CloseFrame::received(1006, &[0xff; 123]))
+            .unwrap();
+        let Next::Close(frame) = outbox.next() else {
+            panic!("no close");
+        };
+        assert_eq!(frame.code(), CloseCode::NORMAL);
+        assert!(frame.reason().len() <= 123, "{}", frame.reason().len());
     }
 
     #[test]

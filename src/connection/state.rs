@@ -16,6 +16,9 @@ pub(crate) enum Stage {
     /// The opening handshake isn't done.
     Handshake,
     Open,
+    /// A close frame is to be sent once the output that the C library holds is
+    /// out; the application gets nothing more.
+    Failing,
     /// A close frame was sent; the application gets nothing more.
     Closing,
     /// The application was told that it is over, or will be by who holds this.

@@ -86,7 +86,7 @@ impl<'a> Connection<'a> {
         self.conn.outbox.request_writable();
     }
 
-    /// Bytes that wait to be sent.
+    /// Bytes that wait to be sent, with 64 for each message.
     pub fn queued_bytes(&self) -> usize {
         self.conn.outbox.bytes()
     }

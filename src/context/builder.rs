@@ -204,7 +204,8 @@ impl Context {
         });
         #[cfg(feature = "tls")]
         {
-            *self.engine.tls_setup.borrow_mut() = options.server_tls.then(|| Rc::clone(&state));
+            let loaded = state.vhost.tls.as_ref().map(|tls| tls.load()).transpose()?;
+            *self.engine.tls_setup.borrow_mut() = loaded.map(|l| (Rc::clone(&state), l));
         }
         self.engine.vhosts.borrow_mut().push(state);
         let made = raw.create_vhost(

@@ -97,11 +97,16 @@ impl Shared {
         std::mem::take(&mut *lock(&self.commands))
     }
 
-    /// Puts commands back that weren't reached, in front of newer ones.
-    pub fn return_commands(&self, mut left: Vec<Command>) {
+    /// Puts commands back that weren't reached, in front of newer ones; once the
+    /// context is gone, they come back to be dropped.
+    pub fn return_commands(&self, mut left: Vec<Command>) -> Vec<Command> {
         let mut commands = lock(&self.commands);
+        if self.gone.load(Ordering::Acquire) {
+            return left;
+        }
         left.append(&mut commands);
         *commands = left;
+        Vec::new()
     }
 
     pub fn take_dirty(&self) -> Vec<ConnectionId> {
@@ -159,9 +164,11 @@ impl Shared {
         Ok(())
     }
 
-    fn mark_dirty(&self, id: ConnectionId) {
-        lock(&self.dirty).push(id);
-        self.wake();
+    fn mark_dirty(&self, id: ConnectionId, outbox: &Outbox) {
+        if outbox.set_dirty() {
+            lock(&self.dirty).push(id);
+            self.wake();
+        }
     }
 }
 
@@ -183,7 +190,7 @@ impl ContextHandle {
             return Err(SendError::Closed(Box::new(message)));
         };
         outbox.push(message)?;
-        self.shared.mark_dirty(id);
+        self.shared.mark_dirty(id, &outbox);
         Ok(())
     }
 
@@ -200,18 +207,15 @@ impl ContextHandle {
                 .collect()
         };
         let mut result = Broadcast::default();
-        let mut queued = Vec::new();
         for (id, outbox) in targets {
             match outbox.push(message.clone()) {
-                Ok(()) => queued.push(id),
+                Ok(()) => {
+                    result.queued += 1;
+                    self.shared.mark_dirty(id, &outbox);
+                }
                 Err(SendError::Full(_)) => result.full.push(id),
                 Err(_) => {}
             }
-        }
-        result.queued = queued.len();
-        if !queued.is_empty() {
-            lock(&self.shared.dirty).append(&mut queued);
-            self.shared.wake();
         }
         result
     }
@@ -230,7 +234,7 @@ impl ContextHandle {
         let outbox = self.shared.outbox(id).ok_or(ConnectionGone)?;
         // An earlier close stands.
         let _ = outbox.close(frame.into());
-        self.shared.mark_dirty(id);
+        self.shared.mark_dirty(id, &outbox);
         Ok(())
     }
 

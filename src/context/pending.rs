@@ -15,6 +15,7 @@ use crate::ffi::vhost::{VhostId, VhostOptions};
 use std::ffi::CString;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// What clients that share a vhost have in common.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -33,14 +34,20 @@ impl Context {
         let mut commands = Remaining::take(&engine);
         while let Some(command) = commands.next() {
             self.execute(command);
+            if !Rc::ptr_eq(&engine, &self.engine) {
+                // A closure put another context in this one's place, and dropped this one.
+                return;
+            }
         }
         drop(commands);
         for id in engine.shared.take_dirty() {
             engine.request_writable(id);
         }
+        // What becomes due meanwhile waits for the next turn, so that this one ends.
+        let now = Instant::now();
         loop {
             // Its own statement: the borrow must end before foreign code runs.
-            let due = engine.timers.borrow_mut().take_due();
+            let due = engine.timers.borrow_mut().take_due(now);
             match due {
                 Some(Due::CloseTimeout(id)) => engine.close_timed_out(id),
                 Some(Due::Reconnect(attempt, handler)) => self.restart(attempt, handler),
@@ -214,8 +221,8 @@ impl<'a> Remaining<'a> {
 impl Drop for Remaining<'_> {
     fn drop(&mut self) {
         let left: Vec<_> = self.commands.by_ref().collect();
-        if !left.is_empty() {
-            self.engine.shared.return_commands(left);
+        for command in self.engine.shared.return_commands(left) {
+            self.engine.guard(move || drop(command));
         }
     }
 }
@@ -224,6 +231,7 @@ impl Engine {
     /// A queue was filled from outside.
     fn request_writable(&self, id: ConnectionId) {
         if let Some(conn) = self.by_id(id) {
+            conn.outbox.take_dirty();
             if conn.stage.get() == Stage::Open {
                 conn.wsi.with(|wsi| wsi.request_writable());
             }

@@ -32,10 +32,10 @@ impl Timers {
         self.next += 1;
     }
 
-    /// Takes what is due, the oldest first.
-    pub fn take_due(&mut self) -> Option<Due> {
+    /// Takes what is due at `now`, the oldest first.
+    pub fn take_due(&mut self, now: Instant) -> Option<Due> {
         let (&(at, _), _) = self.due.first_key_value()?;
-        if at > Instant::now() {
+        if at > now {
             return None;
         }
         self.due.pop_first().map(|(_, due)| due)
@@ -61,9 +61,9 @@ mod tests {
         let mut timers = Timers::default();
         let (a, b) = (ConnectionId::next(), ConnectionId::next());
         timers.add(Duration::from_secs(100), Due::CloseTimeout(a));
-        assert!(timers.take_due().is_none());
+        assert!(timers.take_due(Instant::now()).is_none());
         timers.add(Duration::ZERO, Due::CloseTimeout(b));
-        assert!(matches!(timers.take_due(), Some(Due::CloseTimeout(id)) if id == b));
+        assert!(matches!(timers.take_due(Instant::now()), Some(Due::CloseTimeout(id)) if id == b));
         assert!(timers
             .until_next()
             .is_some_and(|d| d > Duration::from_secs(90)));

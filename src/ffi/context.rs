@@ -1,5 +1,6 @@
 //! `struct lws_context`: creation, service, timers, waking, destruction.
 
+use super::log::Hold;
 use super::sys;
 #[cfg(feature = "tls")]
 use super::tls::ClientCtx;
@@ -14,11 +15,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// lws' creation and destruction touch globals of its own and of the TLS
-/// library; one at a time in the process. No user code runs under this lock.
+/// library; one at a time in the process. No user code runs under this lock:
+/// handlers are told later, log lines are held back, files are read before.
 static LIFECYCLE: Mutex<()> = Mutex::new(());
 
-pub(super) fn lifecycle() -> MutexGuard<'static, ()> {
-    LIFECYCLE.lock().unwrap_or_else(PoisonError::into_inner)
+/// The lock; dropped in this order, so that lines are logged without it.
+pub(super) struct Lifecycle {
+    _lock: MutexGuard<'static, ()>,
+    _log: Hold,
+}
+
+pub(super) fn lifecycle() -> Lifecycle {
+    Lifecycle {
+        _lock: LIFECYCLE.lock().unwrap_or_else(PoisonError::into_inner),
+        _log: Hold::begin(),
+    }
 }
 
 /// What a context is created with.

@@ -36,9 +36,9 @@ impl Wsi<'_> {
         }
     }
 
-    /// Every header that the library kept, while it holds them. Values that
-    /// aren't valid (they hold control characters) are left out.
-    pub fn header_map(&self) -> HeaderMap {
+    /// Every header that the library kept, while it holds them; of one that it
+    /// doesn't know and that is repeated, the first. `None`: one isn't HTTP's.
+    pub fn header_map(&self) -> Option<HeaderMap> {
         let mut map = HeaderMap::new();
         for index in 0.. {
             // SAFETY: the function checks the index against its table and returns NULL beyond.
@@ -53,15 +53,15 @@ impl Wsi<'_> {
                 continue;
             };
             if let Some(value) = self.header(sys::lws_token_indexes(index)) {
-                insert(&mut map, name, &value);
+                insert(&mut map, name, &value)?;
             }
         }
         for name in self.custom_names() {
             if let Some(value) = self.custom_header(&name) {
-                insert(&mut map, name.strip_suffix(b":").unwrap_or(&name), &value);
+                insert(&mut map, name.strip_suffix(b":").unwrap_or(&name), &value)?;
             }
         }
-        map
+        Some(map)
     }
 
     fn header(&self, token: sys::lws_token_indexes) -> Option<Vec<u8>> {
@@ -107,6 +107,9 @@ impl Wsi<'_> {
         let opaque = std::ptr::from_mut(&mut names).cast();
         // SAFETY: the wsi is valid; the callback's pointer is to `names`, alive for the call.
         unsafe { sys::lws_hdr_custom_name_foreach(self.as_ptr(), Some(collect), opaque) };
+        // A look-up finds the first of a name, however often it is there.
+        let mut seen = std::collections::HashSet::new();
+        names.retain(|name| seen.insert(name.clone()));
         names
     }
 
@@ -127,12 +130,11 @@ impl Wsi<'_> {
     }
 }
 
-fn insert(map: &mut HeaderMap, name: &[u8], value: &[u8]) {
-    let name = HeaderName::from_bytes(name);
-    let value = HeaderValue::from_bytes(value);
-    if let (Ok(name), Ok(value)) = (name, value) {
-        map.append(name, value);
-    }
+fn insert(map: &mut HeaderMap, name: &[u8], value: &[u8]) -> Option<()> {
+    let name = HeaderName::from_bytes(name).ok()?;
+    let value = HeaderValue::from_bytes(value).ok()?;
+    map.append(name, value);
+    Some(())
 }
 
 /// Where a client's own headers are appended to its request.

@@ -2,12 +2,18 @@
 
 use super::sys;
 use log::Level;
+use std::cell::RefCell;
 use std::ffi::{c_char, c_int, CStr};
-use std::panic::catch_unwind;
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Once;
 
 /// The target of the C library's messages.
 const TARGET: &str = "libwebsockets::lws";
+
+thread_local! {
+    /// Lines of this thread that wait until a lock is released; `None`: none do.
+    static HELD: RefCell<Option<Vec<(Level, String)>>> = const { RefCell::new(None) };
+}
 
 /// Sets the process-wide log function, once.
 #[doc(alias = "lws_set_log_level")]
@@ -20,6 +26,26 @@ pub(super) fn install() {
         // SAFETY: the function stays valid for the process' life.
         unsafe { sys::lws_set_log_level(levels as c_int, Some(emit)) };
     });
+}
+
+/// Holds this thread's lines back until it is dropped: a logger is foreign code,
+/// which must not run under a lock of ours.
+pub(super) struct Hold(());
+
+impl Hold {
+    pub fn begin() -> Self {
+        HELD.with(|held| held.borrow_mut().get_or_insert_with(Vec::new).reserve(0));
+        Hold(())
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        let lines = HELD.with(|held| held.borrow_mut().take());
+        for (level, line) in lines.unwrap_or_default() {
+            log(level, &line);
+        }
+    }
 }
 
 unsafe extern "C" fn emit(level: c_int, line: *const c_char) {
@@ -38,9 +64,28 @@ unsafe extern "C" fn emit(level: c_int, line: *const c_char) {
     }
     // SAFETY: lws passes a NUL-terminated line that lives during the call.
     let line = unsafe { CStr::from_ptr(line) };
-    // A logger that panics must not unwind into C. There is no context here to hand the
-    // panic to; the panic hook has reported it already.
-    let _ = catch_unwind(|| {
-        log::log!(target: TARGET, level, "{}", line.to_string_lossy().trim_end());
+    let line = line.to_string_lossy();
+    let line = line.trim_end();
+    let held = HELD.with(|held| match &mut *held.borrow_mut() {
+        Some(lines) => {
+            lines.push((level, line.to_owned()));
+            true
+        }
+        None => false,
     });
+    if !held {
+        log(level, line);
+    }
+}
+
+/// A logger that panics must not unwind into C. There is no context here to
+/// hand the panic to; the panic hook has reported it already.
+fn log(level: Level, line: &str) {
+    let logged = catch_unwind(AssertUnwindSafe(|| {
+        log::log!(target: TARGET, level, "{line}");
+    }));
+    if let Err(panic) = logged {
+        // Its drop is foreign code, too.
+        std::mem::forget(panic);
+    }
 }

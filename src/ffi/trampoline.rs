@@ -78,6 +78,8 @@ unsafe fn dispatch(
             return if engine.on_server_tls(&ctx) { 0 } else { -1 };
         }
         r::LWS_CALLBACK_OPENSSL_LOAD_EXTRA_CLIENT_VERIFY_CERTS => return 0,
+        // A CONNECT request turns a connection raw; nothing here speaks raw.
+        r::LWS_CALLBACK_RAW_ADOPT | r::LWS_CALLBACK_RAW_RX => return -1,
         // 0 lets the TLS library's own verdict stand.
         r::LWS_CALLBACK_OPENSSL_PERFORM_SERVER_CERT_VERIFICATION => return 0,
         _ => {}

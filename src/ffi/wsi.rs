@@ -140,6 +140,24 @@ impl<'cb> Wsi<'cb> {
         unsafe { sys::lws_close_reason(self.as_ptr(), code, reason.as_mut_ptr(), reason.len()) };
     }
 
+    /// Lets permessage-deflate work in pieces of 16 KiB instead of 1 KiB. Without
+    /// effect where the extension isn't active.
+    #[doc(alias = "lws_set_extension_option")]
+    #[cfg(feature = "deflate")]
+    pub fn enlarge_deflate_buffers(&self) {
+        for option in [c"rx_buf_size", c"tx_buf_size"] {
+            // SAFETY: the wsi is valid for 'cb; the strings are static.
+            unsafe {
+                sys::lws_set_extension_option(
+                    self.as_ptr(),
+                    c"permessage-deflate".as_ptr(),
+                    option.as_ptr(),
+                    c"14".as_ptr(),
+                )
+            };
+        }
+    }
+
     /// The status of the HTTP response that a client got, if it got one.
     #[doc(alias = "lws_http_client_http_response")]
     pub fn http_status(&self) -> Option<u16> {

@@ -97,12 +97,26 @@ impl CloseFrame {
         Ok(CloseFrame { code, reason })
     }
 
-    /// What the peer sent; bytes that aren't UTF-8 are replaced.
+    /// What the peer sent; bytes that aren't UTF-8 are replaced, and what is too
+    /// long then is cut off.
     pub(crate) fn received(code: u16, reason: &[u8]) -> Self {
+        let mut reason = String::from_utf8_lossy(reason).into_owned();
+        let mut end = reason.len().min(MAX_REASON);
+        while !reason.is_char_boundary(end) {
+            end -= 1;
+        }
+        reason.truncate(end);
         CloseFrame {
             code: CloseCode::received(code),
-            reason: String::from_utf8_lossy(reason).into_owned(),
+            reason,
         }
+    }
+
+    /// The frame with a code that may be sent: one that was received, and that
+    /// may not, becomes 1000.
+    pub(crate) fn sendable(mut self) -> Self {
+        self.code = CloseCode::new(self.code.get()).unwrap_or(CloseCode::NORMAL);
+        self
     }
 
     /// The code.

@@ -38,7 +38,9 @@ impl<'a> Request<'a> {
         let Ok(path) = String::from_utf8(path) else {
             return refuse(StatusCode::BAD_REQUEST, "the path is not UTF-8");
         };
-        let headers = wsi.header_map();
+        let Some(headers) = wsi.header_map() else {
+            return refuse(StatusCode::BAD_REQUEST, "a header is malformed");
+        };
         let value = |name: &str| headers.get(name).map(HeaderValue::as_bytes);
         if value("sec-websocket-version") != Some(b"13") {
             return Err(Refusal::new(StatusCode::UPGRADE_REQUIRED)
@@ -51,6 +53,9 @@ impl<'a> Request<'a> {
                 StatusCode::BAD_REQUEST,
                 "Sec-WebSocket-Key must be 16 bytes in base64",
             );
+        }
+        if !has_token(&headers, "connection", "upgrade") {
+            return refuse(StatusCode::BAD_REQUEST, "Connection must name Upgrade");
         }
         let offered = match subprotocols(&headers) {
             Some(offered) => offered,
@@ -87,7 +92,8 @@ impl<'a> Request<'a> {
         &self.query
     }
 
-    /// The request's headers.
+    /// The request's headers. Of a header that the C library doesn't know and
+    /// that is repeated, only the first value is here.
     #[doc(alias = "lws_hdr_copy")]
     pub fn headers(&self) -> &HeaderMap {
         &self.headers
@@ -140,6 +146,16 @@ impl fmt::Debug for Request<'_> {
             .field("offered_subprotocols", &self.offered)
             .finish_non_exhaustive()
     }
+}
+
+/// Whether a comma-separated header names a token, in any case.
+fn has_token(headers: &HeaderMap, name: &str, token: &str) -> bool {
+    let mut values = headers.get_all(name).iter().filter_map(|v| v.to_str().ok());
+    values.any(|value| {
+        value
+            .split(',')
+            .any(|t| t.trim().eq_ignore_ascii_case(token))
+    })
 }
 
 /// 16 bytes in base64 are 22 characters and two of padding (RFC 6455 §4.1).

@@ -112,8 +112,8 @@ impl ClientTls {
         self
     }
 
-    /// Accepts every certificate: self-signed, of unknown issuers, expired, for
-    /// other names. The peer is not authenticated at all.
+    /// Accepts a certificate whoever has signed it, if anyone, whatever its age
+    /// and for whatever name. The peer is not authenticated at all.
     #[doc(alias = "LCCSCF_ALLOW_INSECURE")]
     pub fn danger_accept_anything(mut self) -> Self {
         self.allow_self_signed = true;

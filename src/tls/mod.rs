@@ -6,6 +6,7 @@ mod server;
 
 pub use client::ClientTls;
 pub use pem::Pem;
+pub(crate) use server::Loaded;
 pub use server::{ClientCertificates, ServerTls};
 
 use std::fmt;

@@ -1,5 +1,6 @@
 //! TLS of a vhost that listens.
 
+use super::pem::Secret;
 use super::{CipherLists, Pem, TlsVersion};
 use crate::error::Error;
 use crate::ffi::tls::{ServerCtx, SslCtx};
@@ -84,8 +85,25 @@ impl ServerTls {
         self
     }
 
+    /// Reads the files. It may take its time: no lock is held.
+    pub(crate) fn load(&self) -> Result<Loaded, Error> {
+        Ok(Loaded {
+            certificate: self.certificate.load("certificate")?,
+            key: self.key.load("private key")?,
+            client_roots: match &self.client_roots {
+                Some(roots) => Some(roots.load("client CA certificates")?),
+                None => None,
+            },
+        })
+    }
+
     /// Sets up the vhost's SSL_CTX.
-    pub(crate) fn apply(&self, ctx: &ServerCtx<'_>, vhost: &str) -> Result<(), Error> {
+    pub(crate) fn apply(
+        &self,
+        loaded: &Loaded,
+        ctx: &ServerCtx<'_>,
+        vhost: &str,
+    ) -> Result<(), Error> {
         ctx.harden();
         if self.min > self.max {
             return Err(Error::tls(
@@ -101,19 +119,24 @@ impl ServerTls {
             .map(CString::new)
             .transpose()
             .map_err(|_| Error::tls("key's password", "it holds a NUL character"))?;
-        let certificate = self.certificate.load("certificate")?;
-        let key = self.key.load("private key")?;
         ctx.set_identity(
-            certificate.as_bytes(),
-            key.as_bytes(),
+            loaded.certificate.as_bytes(),
+            loaded.key.as_bytes(),
             password.as_deref(),
             "server",
         )?;
-        if let Some(roots) = &self.client_roots {
-            ctx.add_roots(roots.load("client CA certificates")?.as_bytes(), true)?;
+        if let Some(roots) = &loaded.client_roots {
+            ctx.add_roots(roots.as_bytes(), true)?;
         }
         ctx.set_client_auth(self.client_certificates, &session_id(vhost))
     }
+}
+
+/// The contents of the files that a [`ServerTls`] names.
+pub(crate) struct Loaded {
+    certificate: Secret,
+    key: Secret,
+    client_roots: Option<Secret>,
 }
 
 /// At most 32 bytes that differ between vhosts (SSL_MAX_SID_CTX_LENGTH).

@@ -73,7 +73,7 @@ impl Engine {
     /// Sets up the SSL_CTX of the vhost that is being created.
     #[cfg(feature = "tls")]
     pub fn on_server_tls(&self, ctx: &ServerCtx<'_>) -> bool {
-        let Some(state) = self.tls_setup.borrow_mut().take() else {
+        let Some((state, loaded)) = self.tls_setup.borrow_mut().take() else {
             return false;
         };
         let Some(tls) = &state.vhost.tls else {
@@ -82,7 +82,7 @@ impl Engine {
         #[cfg(feature = "keylog")]
         crate::ffi::tls::SslCtx::attach_keylog(ctx, self);
         state.tls.set(Some(ctx.identity()));
-        match tls.apply(ctx, &state.vhost.name) {
+        match tls.apply(&loaded, ctx, &state.vhost.name) {
             Ok(()) => true,
             Err(error) => {
                 *self.tls_error.borrow_mut() = Some(error);

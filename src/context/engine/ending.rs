@@ -29,10 +29,10 @@ impl Engine {
             };
             let closed = conn.closed();
             let local = closed.initiator == Initiator::Local;
-            engine.guard(|| handler.on_close(closed));
+            let told = engine.guard(|| handler.on_close(closed)).is_some();
             let attempt = conn.attempt.borrow_mut().take();
             match attempt {
-                Some(attempt) if !local => engine.retry(attempt, handler),
+                Some(attempt) if told && !local => engine.retry(attempt, handler),
                 other => {
                     engine.guard(move || drop(handler));
                     engine.guard(move || drop(other));

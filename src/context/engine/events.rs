@@ -80,7 +80,7 @@ impl Engine {
     }
 
     pub(super) fn on_client_response(&self, conn: &Conn, wsi: &Wsi<'_>) -> Verdict {
-        let headers = wsi.header_map();
+        let headers = wsi.header_map().unwrap_or_default();
         let subprotocol = headers
             .get("sec-websocket-protocol")
             .and_then(|value| value.to_str().ok());
@@ -100,6 +100,8 @@ impl Engine {
 
     pub(super) fn on_open(&self, conn: &Rc<Conn>, wsi: &Wsi<'_>) -> Verdict {
         conn.stage.set(Stage::Open);
+        #[cfg(feature = "deflate")]
+        wsi.enlarge_deflate_buffers();
         self.shared.open(conn.id, Arc::clone(&conn.outbox));
         let ticket = match &mut *conn.attempt.borrow_mut() {
             Some(attempt) => {
@@ -156,6 +158,15 @@ impl Engine {
         let frame = CloseFrame::new(code, reason).unwrap_or_else(|_| code.into());
         conn.outbox.shut();
         conn.note_ending(Initiator::Failure, Some(frame.clone()));
+        if wsi.is_choked() {
+            // Closing now would lose the frame: the library drops it with what it holds.
+            conn.stage.set(Stage::Failing);
+            self.shared.close(conn.id);
+            let due = Due::CloseTimeout(conn.id);
+            self.timers.borrow_mut().add(conn.close_timeout, due);
+            wsi.request_writable();
+            return Verdict::Continue;
+        }
         self.send_close(conn, wsi, &frame)
     }
 
@@ -173,8 +184,14 @@ impl Engine {
     pub(super) fn on_writable(&self, conn: &Conn, wsi: &Wsi<'_>) -> Verdict {
         // The library is done with what it was given before.
         conn.in_flight.borrow_mut().clear();
-        if conn.stage.get() != Stage::Open {
-            return Verdict::Continue;
+        match conn.stage.get() {
+            Stage::Open => {}
+            Stage::Failing => {
+                let frame = conn.closed().frame;
+                let frame = frame.unwrap_or_else(|| CloseCode::PROTOCOL_ERROR.into());
+                return self.send_close(conn, wsi, &frame);
+            }
+            _ => return Verdict::Continue,
         }
         loop {
             if conn.doomed.get() {

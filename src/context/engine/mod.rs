@@ -46,7 +46,7 @@ pub(crate) struct Engine {
     told_later: RefCell<Vec<Told>>,
     /// The vhost whose SSL_CTX is about to be made, and what became of it.
     #[cfg(feature = "tls")]
-    pub(in crate::context) tls_setup: RefCell<Option<Rc<VhostState>>>,
+    pub(in crate::context) tls_setup: RefCell<Option<(Rc<VhostState>, crate::tls::Loaded)>>,
     #[cfg(feature = "tls")]
     pub(in crate::context) tls_error: RefCell<Option<Error>>,
     #[cfg(feature = "keylog")]
@@ -127,7 +127,9 @@ impl Engine {
             drop(first);
             // Another one follows a panic that is on its way already; the panic hook has
             // reported both. Its payload's drop is foreign code as well.
-            let _ = catch_unwind(AssertUnwindSafe(move || drop(panic)));
+            if let Err(again) = catch_unwind(AssertUnwindSafe(move || drop(panic))) {
+                std::mem::forget(again);
+            }
         }
     }
 
