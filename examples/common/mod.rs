@@ -2,6 +2,15 @@
 
 #![allow(dead_code)] // each example uses a part of it
 
+#[cfg(feature = "keylog")]
+pub mod folder;
+#[cfg(feature = "keylog")]
+pub mod pcapng;
+#[cfg(feature = "keylog")]
+pub mod relay;
+#[cfg(feature = "keylog")]
+pub mod tshark;
+
 use libwebsockets::ContextHandle;
 use std::error::Error;
 use std::process::ExitCode;

@@ -25,11 +25,8 @@ pub(crate) enum Event<'cb> {
     Pong(&'cb [u8]),
     /// The socket takes more.
     Writable,
-    /// The peer sent a close frame; the library answers it.
-    PeerClosed {
-        code: Option<u16>,
-        reason: &'cb [u8],
-    },
+    /// The peer sent a close frame, with this body; the library answers it.
+    PeerClosed(&'cb [u8]),
     /// The connection is over, after having been open.
     Closed,
     /// The wsi is about to be freed.

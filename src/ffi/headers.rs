@@ -13,6 +13,8 @@ const MAX_HEADER: c_int = 1 << 20;
 #[derive(Debug, Default)]
 pub(crate) struct Target {
     pub is_get: bool,
+    /// As the request line ends, "HTTP/1.1".
+    pub version: Vec<u8>,
     pub path: Vec<u8>,
     /// `name=value` pieces of the query, already decoded by the library.
     pub query: Vec<Vec<u8>>,
@@ -31,6 +33,7 @@ impl Wsi<'_> {
         }
         Target {
             is_get: path.is_some(),
+            version: self.header(token::WSI_TOKEN_HTTP).unwrap_or_default(),
             path: path.unwrap_or_default(),
             query,
         }

@@ -5,7 +5,7 @@
 use super::sys;
 use super::wsi::Wsi;
 use crate::error::Error;
-use crate::tls::{CipherLists, ClientCertificates, TlsInfo, TlsVersion};
+use crate::tls::{CipherLists, ClientCertificates, Loaded, TlsInfo, TlsVersion};
 use std::ffi::{c_char, c_int, CStr, CString};
 use std::marker::PhantomData;
 use std::ptr::NonNull;
@@ -31,38 +31,38 @@ pub(crate) trait SslCtx {
                 .transpose()
                 .map_err(|_| Error::tls("cipher list", "it holds a NUL character"))
         };
-        let (tls12, tls13) = (text(&ciphers.tls12)?, text(&ciphers.tls13)?);
         let raw = |list: &Option<CString>| list.as_ref().map_or(std::ptr::null(), |l| l.as_ptr());
-        // SAFETY: the SSL_CTX is valid while `self` is; the lists are null or NUL-terminated.
-        let rc = unsafe { sys::lwsrs_tls_ciphers(self.as_ptr(), raw(&tls12), raw(&tls13)) };
+        // One at a time, so that the one that can't be used is named.
+        let list = text(&ciphers.tls12)?;
+        // SAFETY: the SSL_CTX is valid while `self` is; the list is null or NUL-terminated.
+        let rc = unsafe { sys::lwsrs_tls_ciphers(self.as_ptr(), raw(&list), std::ptr::null()) };
+        let name = |list: &Option<String>| list.clone().unwrap_or_default();
+        check(rc, || format!("cipher list {:?}", name(&ciphers.tls12)))?;
+        let list = text(&ciphers.tls13)?;
+        // SAFETY: as above.
+        let rc = unsafe { sys::lwsrs_tls_ciphers(self.as_ptr(), std::ptr::null(), raw(&list)) };
         check(rc, || {
-            format!(
-                "cipher list {:?}",
-                ciphers
-                    .tls12
-                    .as_deref()
-                    .or(ciphers.tls13.as_deref())
-                    .unwrap_or("")
-            )
+            format!("TLS 1.3 cipher list {:?}", name(&ciphers.tls13))
         })
     }
 
     /// A certificate with its chain, then its key.
     fn set_identity(
         &self,
-        chain: &[u8],
-        key: &[u8],
+        chain: &Loaded,
+        key: &Loaded,
         password: Option<&CStr>,
-        who: &str,
     ) -> Result<(), Error> {
+        let data = chain.as_bytes();
         // SAFETY: the SSL_CTX is valid while `self` is; the slice gives its own length.
-        let rc = unsafe { sys::lwsrs_tls_chain(self.as_ptr(), chain.as_ptr().cast(), chain.len()) };
-        check(rc, || format!("{who}'s certificate"))?;
+        let rc = unsafe { sys::lwsrs_tls_chain(self.as_ptr(), data.as_ptr().cast(), data.len()) };
+        check(rc, || chain.name())?;
         let password = password.map_or(std::ptr::null(), CStr::as_ptr);
+        let data = key.as_bytes();
+        let pointer = data.as_ptr().cast();
         // SAFETY: as above; the password is null or NUL-terminated.
-        let rc =
-            unsafe { sys::lwsrs_tls_key(self.as_ptr(), key.as_ptr().cast(), key.len(), password) };
-        check(rc, || format!("{who}'s private key"))
+        let rc = unsafe { sys::lwsrs_tls_key(self.as_ptr(), pointer, data.len(), password) };
+        check(rc, || key.name())
     }
 
     /// Sends the secrets of this SSL_CTX' connections to the context's key log.
@@ -77,13 +77,12 @@ pub(crate) trait SslCtx {
         unsafe { super::keylog::attach(engine.keylog(), ctx) };
     }
 
-    fn add_roots(&self, roots: &[u8], is_server: bool) -> Result<(), Error> {
-        let data = roots.as_ptr().cast();
+    fn add_roots(&self, roots: &Loaded, is_server: bool) -> Result<(), Error> {
+        let data = roots.as_bytes();
+        let (pointer, is_server) = (data.as_ptr().cast(), c_int::from(is_server));
         // SAFETY: the SSL_CTX is valid while `self` is; the slice gives its own length.
-        let rc = unsafe {
-            sys::lwsrs_tls_roots(self.as_ptr(), data, roots.len(), c_int::from(is_server))
-        };
-        check(rc, || "CA certificates".into())
+        let rc = unsafe { sys::lwsrs_tls_roots(self.as_ptr(), pointer, data.len(), is_server) };
+        check(rc, || roots.name())
     }
 }
 

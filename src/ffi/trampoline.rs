@@ -168,18 +168,9 @@ unsafe fn decode<'cb>(
         r::LWS_CALLBACK_SERVER_WRITEABLE | r::LWS_CALLBACK_CLIENT_WRITEABLE => Event::Writable,
         r::LWS_CALLBACK_WS_PEER_INITIATED_CLOSE => {
             // SAFETY: `input` is null or has `len` bytes.
-            let Some(body) = (unsafe { bytes(input, len) }) else {
-                return Some(Decoded::Broken);
-            };
-            match body {
-                [high, low, reason @ ..] => Event::PeerClosed {
-                    code: Some(u16::from_be_bytes([*high, *low])),
-                    reason,
-                },
-                _ => Event::PeerClosed {
-                    code: None,
-                    reason: &[],
-                },
+            match unsafe { bytes(input, len) } {
+                Some(body) => Event::PeerClosed(body),
+                None => return Some(Decoded::Broken),
             }
         }
         r::LWS_CALLBACK_CLOSED | r::LWS_CALLBACK_CLIENT_CLOSED => Event::Closed,

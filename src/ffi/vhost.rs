@@ -94,6 +94,7 @@ impl RawContext {
             protocols: protocols.as_ptr(),
             port: sys::CONTEXT_PORT_NO_LISTEN,
             timeout_secs: options.handshake_timeout,
+            timeout_secs_ah_idle: options.handshake_timeout,
             connect_timeout_secs: options.connect_timeout,
             retry_and_idle_policy: &*policy,
             user: std::ptr::without_provenance_mut(options.index + 1),

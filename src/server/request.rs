@@ -25,6 +25,7 @@ impl<'a> Request<'a> {
     pub(crate) fn read(wsi: &'a Wsi<'a>, vhost: &'a str) -> Result<Self, Refusal> {
         let Target {
             is_get,
+            version,
             path,
             query,
         } = wsi.request_target();
@@ -33,6 +34,12 @@ impl<'a> Request<'a> {
             return refuse(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "a WebSocket is opened by a GET request",
+            );
+        }
+        if version.trim_ascii() != b"HTTP/1.1" {
+            return refuse(
+                StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+                "a WebSocket is opened by an HTTP/1.1 request",
             );
         }
         let Ok(path) = String::from_utf8(path) else {

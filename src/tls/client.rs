@@ -147,12 +147,12 @@ impl ClientTls {
             ctx.add_system_roots()?;
         }
         for roots in &self.roots {
-            ctx.add_roots(roots.load("CA certificates")?.as_bytes(), false)?;
+            ctx.add_roots(&roots.load("CA certificates")?, false)?;
         }
         if let Some((certificate, key)) = &self.identity {
-            let certificate = certificate.load("client certificate")?;
+            let certificate = certificate.load("client's certificate")?;
             let key = key.load("client's private key")?;
-            ctx.set_identity(certificate.as_bytes(), key.as_bytes(), None, "client")?;
+            ctx.set_identity(&certificate, &key, None)?;
         }
         Ok(ctx)
     }

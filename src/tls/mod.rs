@@ -5,8 +5,9 @@ mod pem;
 mod server;
 
 pub use client::ClientTls;
+pub(crate) use pem::Loaded;
 pub use pem::Pem;
-pub(crate) use server::Loaded;
+pub(crate) use server::LoadedServer;
 pub use server::{ClientCertificates, ServerTls};
 
 use std::fmt;

@@ -29,17 +29,45 @@ impl Pem {
     }
 
     /// The bytes, read from the file if need be.
-    pub(crate) fn load(&self, purpose: &'static str) -> Result<Secret, Error> {
-        match &self.0 {
-            Kind::Memory(bytes) => Ok(bytes.clone()),
+    pub(crate) fn load(&self, purpose: &'static str) -> Result<Loaded, Error> {
+        let (bytes, path) = match &self.0 {
+            Kind::Memory(bytes) => (bytes.clone(), None),
             Kind::File(path) => match std::fs::read(path) {
-                Ok(bytes) => Ok(Secret(bytes)),
-                Err(source) => Err(Error::File {
-                    purpose,
-                    path: path.clone(),
-                    source,
-                }),
+                Ok(bytes) => (Secret(bytes), Some(path.clone())),
+                Err(source) => {
+                    return Err(Error::File {
+                        purpose,
+                        path: path.clone(),
+                        source,
+                    })
+                }
             },
+        };
+        Ok(Loaded {
+            purpose,
+            path,
+            bytes,
+        })
+    }
+}
+
+/// Certificates or a key that were read, and what they are for.
+pub(crate) struct Loaded {
+    purpose: &'static str,
+    path: Option<PathBuf>,
+    bytes: Secret,
+}
+
+impl Loaded {
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes.0
+    }
+
+    /// For messages.
+    pub fn name(&self) -> String {
+        match &self.path {
+            Some(path) => format!("{} {}", self.purpose, path.display()),
+            None => format!("{} in memory", self.purpose),
         }
     }
 }
@@ -77,13 +105,7 @@ impl Hash for Pem {
 
 /// Bytes that are zeroed when they are dropped.
 #[derive(Clone)]
-pub(crate) struct Secret(Vec<u8>);
-
-impl Secret {
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-}
+struct Secret(Vec<u8>);
 
 impl Drop for Secret {
     fn drop(&mut self) {

@@ -1,6 +1,6 @@
 //! TLS of a vhost that listens.
 
-use super::pem::Secret;
+use super::pem::Loaded;
 use super::{CipherLists, Pem, TlsVersion};
 use crate::error::Error;
 use crate::ffi::tls::{ServerCtx, SslCtx};
@@ -86,10 +86,10 @@ impl ServerTls {
     }
 
     /// Reads the files. It may take its time: no lock is held.
-    pub(crate) fn load(&self) -> Result<Loaded, Error> {
-        Ok(Loaded {
-            certificate: self.certificate.load("certificate")?,
-            key: self.key.load("private key")?,
+    pub(crate) fn load(&self) -> Result<LoadedServer, Error> {
+        Ok(LoadedServer {
+            certificate: self.certificate.load("server's certificate")?,
+            key: self.key.load("server's private key")?,
             client_roots: match &self.client_roots {
                 Some(roots) => Some(roots.load("client CA certificates")?),
                 None => None,
@@ -100,7 +100,7 @@ impl ServerTls {
     /// Sets up the vhost's SSL_CTX.
     pub(crate) fn apply(
         &self,
-        loaded: &Loaded,
+        loaded: &LoadedServer,
         ctx: &ServerCtx<'_>,
         vhost: &str,
     ) -> Result<(), Error> {
@@ -119,24 +119,19 @@ impl ServerTls {
             .map(CString::new)
             .transpose()
             .map_err(|_| Error::tls("key's password", "it holds a NUL character"))?;
-        ctx.set_identity(
-            loaded.certificate.as_bytes(),
-            loaded.key.as_bytes(),
-            password.as_deref(),
-            "server",
-        )?;
+        ctx.set_identity(&loaded.certificate, &loaded.key, password.as_deref())?;
         if let Some(roots) = &loaded.client_roots {
-            ctx.add_roots(roots.as_bytes(), true)?;
+            ctx.add_roots(roots, true)?;
         }
         ctx.set_client_auth(self.client_certificates, &session_id(vhost))
     }
 }
 
 /// The contents of the files that a [`ServerTls`] names.
-pub(crate) struct Loaded {
-    certificate: Secret,
-    key: Secret,
-    client_roots: Option<Secret>,
+pub(crate) struct LoadedServer {
+    certificate: Loaded,
+    key: Loaded,
+    client_roots: Option<Loaded>,
 }
 
 /// At most 32 bytes that differ between vhosts (SSL_MAX_SID_CTX_LENGTH).

@@ -34,8 +34,9 @@ impl Engine {
             Event::ClientRequest(writer) => self.on_client_request(&conn, writer),
             Event::ClientResponse => self.on_client_response(&conn, wsi),
             Event::ClientFailed { reason } => {
+                let status = wsi.http_status();
                 if let Some(attempt) = &mut *conn.attempt.borrow_mut() {
-                    attempt.note(reason, wsi.http_status());
+                    attempt.note(reason, status);
                 }
                 Verdict::Continue
             }
@@ -47,12 +48,7 @@ impl Engine {
                 self.settle(&conn, wsi)
             }
             Event::Writable => self.on_writable(&conn, wsi),
-            Event::PeerClosed { code, reason } => {
-                let frame = code.map(|code| CloseFrame::received(code, reason));
-                conn.note_ending(Initiator::Remote, frame);
-                conn.outbox.shut();
-                Verdict::Continue
-            }
+            Event::PeerClosed(body) => self.on_peer_close(&conn, wsi, body),
             Event::Closed => {
                 self.end(&conn);
                 Verdict::Continue
@@ -147,6 +143,34 @@ impl Engine {
         }
     }
 
+    /// The peer closes; the library answers it with the same frame, unless it is
+    /// malformed (RFC 6455 §5.5.1, §7.4).
+    pub(super) fn on_peer_close(&self, conn: &Conn, wsi: &Wsi<'_>, body: &[u8]) -> Verdict {
+        conn.outbox.shut();
+        let frame = match body {
+            [] => None,
+            [_] => return self.answer_malformed_close(conn, wsi, CloseCode::PROTOCOL_ERROR),
+            [high, low, reason @ ..] => {
+                let code = u16::from_be_bytes([*high, *low]);
+                if CloseCode::new(code).is_err() {
+                    return self.answer_malformed_close(conn, wsi, CloseCode::PROTOCOL_ERROR);
+                }
+                if std::str::from_utf8(reason).is_err() {
+                    return self.answer_malformed_close(conn, wsi, CloseCode::INVALID_PAYLOAD);
+                }
+                Some(CloseFrame::received(code, reason))
+            }
+        };
+        conn.note_ending(Initiator::Remote, frame);
+        Verdict::Continue
+    }
+
+    fn answer_malformed_close(&self, conn: &Conn, wsi: &Wsi<'_>, code: CloseCode) -> Verdict {
+        let frame = CloseFrame::from(code);
+        conn.note_ending(Initiator::Failure, Some(frame.clone()));
+        self.send_close(conn, wsi, &frame)
+    }
+
     /// Closes because of what the peer sent.
     pub(super) fn violation(
         &self,
@@ -157,17 +181,15 @@ impl Engine {
     ) -> Verdict {
         let frame = CloseFrame::new(code, reason).unwrap_or_else(|_| code.into());
         conn.outbox.shut();
-        conn.note_ending(Initiator::Failure, Some(frame.clone()));
-        if wsi.is_choked() {
-            // Closing now would lose the frame: the library drops it with what it holds.
-            conn.stage.set(Stage::Failing);
-            self.shared.close(conn.id);
-            let due = Due::CloseTimeout(conn.id);
-            self.timers.borrow_mut().add(conn.close_timeout, due);
-            wsi.request_writable();
-            return Verdict::Continue;
-        }
-        self.send_close(conn, wsi, &frame)
+        conn.note_ending(Initiator::Failure, Some(frame));
+        // Closing now would lose the frame where the library holds output, or is inflating
+        // input: it goes out when the socket takes it.
+        conn.stage.set(Stage::Failing);
+        self.shared.close(conn.id);
+        let due = Due::CloseTimeout(conn.id);
+        self.timers.borrow_mut().add(conn.close_timeout, due);
+        wsi.request_writable();
+        Verdict::Continue
     }
 
     /// Sends a close frame by the verdict that is returned.

@@ -46,7 +46,7 @@ pub(crate) struct Engine {
     told_later: RefCell<Vec<Told>>,
     /// The vhost whose SSL_CTX is about to be made, and what became of it.
     #[cfg(feature = "tls")]
-    pub(in crate::context) tls_setup: RefCell<Option<(Rc<VhostState>, crate::tls::Loaded)>>,
+    pub(in crate::context) tls_setup: RefCell<Option<(Rc<VhostState>, crate::tls::LoadedServer)>>,
     #[cfg(feature = "tls")]
     pub(in crate::context) tls_error: RefCell<Option<Error>>,
     #[cfg(feature = "keylog")]
