@@ -15,7 +15,14 @@ const NAME: &str = "libwebsockets";
 const MAX_SIZE: u64 = 10_000_000;
 
 /// Files without which the package would not build.
-const REQUIRED: &[&str] = &["Cargo.toml", "vendor/libwebsockets/CMakeLists.txt"];
+const REQUIRED: &[&str] = &[
+    "Cargo.toml",
+    "README.md",
+    "LICENSE-MIT",
+    "LICENSE-APACHE",
+    "vendor/libwebsockets/CMakeLists.txt",
+    "vendor/libwebsockets/LICENSE",
+];
 
 /// Runs `cargo package`, which also builds the package, and checks the result.
 pub fn check() -> Result<()> {
@@ -88,10 +95,14 @@ mod tests {
 
     #[test]
     fn size_and_content_are_judged() {
-        let mut names = vec!["p-1/Cargo.toml".to_string()];
-        assert!(judge("p-1", 5, &names).unwrap_err().contains("CMakeLists"));
-        names.push("p-1/vendor/libwebsockets/CMakeLists.txt".into());
-        judge("p-1", 5, &names).unwrap();
+        let all: Vec<_> = REQUIRED.iter().map(|file| format!("p-1/{file}")).collect();
+        judge("p-1", 5, &all).unwrap();
+        for (missing, file) in REQUIRED.iter().enumerate() {
+            let mut names = all.clone();
+            names.remove(missing);
+            assert!(judge("p-1", 5, &names).unwrap_err().contains(file));
+        }
+        let names = all;
         assert!(judge("p-1", MAX_SIZE, &names).is_err());
     }
 }
