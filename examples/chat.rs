@@ -9,14 +9,12 @@ use libwebsockets::{
     CloseCode, Closed, Connection, ConnectionId, Context, ContextHandle, Handler, Message, Refusal,
     Request, SendError, Vhost, WebSocketConfig,
 };
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io::{BufRead, Write};
 use std::net::{IpAddr, SocketAddr};
-use std::rc::Rc;
 use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const HELP: &str = "\
 chat: a chat room; connect to ws://ADDR:PORT/?name=NAME, and what you send goes
@@ -33,9 +31,6 @@ const MAX_MESSAGE: usize = 4096;
 /// What waits for one guest at most; whoever reads more slowly has to leave.
 const MAX_QUEUE: usize = 256 << 10;
 
-/// How long guests have to say goodbye in the end.
-const GOODBYE: Duration = Duration::from_secs(2);
-
 /// What happens in the room.
 enum Happening {
     Came(ConnectionId, String),
@@ -49,8 +44,6 @@ enum Happening {
 struct Guest {
     name: String,
     room: mpsc::Sender<Happening>,
-    /// How many are open. Handlers stay on the context's thread, so this needs no lock.
-    open: Rc<Cell<usize>>,
 }
 
 impl Guest {
@@ -62,7 +55,6 @@ impl Guest {
 
 impl Handler for Guest {
     fn on_open(&mut self, conn: &mut Connection<'_>) {
-        self.open.set(self.open.get() + 1);
         self.tell(Happening::Came(conn.id(), self.name.clone()));
     }
 
@@ -74,7 +66,6 @@ impl Handler for Guest {
     }
 
     fn on_close(&mut self, closed: Closed) {
-        self.open.set(self.open.get() - 1);
         self.tell(Happening::Left(closed.id));
     }
 }
@@ -158,8 +149,6 @@ fn run() -> Result<(), Fail> {
 
     let (happen, happenings) = mpsc::channel();
     let (announce, end) = (happen.clone(), happen.clone());
-    let open = Rc::new(Cell::new(0));
-    let counted = Rc::clone(&open);
     let config = WebSocketConfig::new()
         .max_message_size(MAX_MESSAGE)
         .max_write_buffer_size(MAX_QUEUE);
@@ -168,7 +157,6 @@ fn run() -> Result<(), Fail> {
             Ok(Guest {
                 name: name(request)?,
                 room: happen.clone(),
-                open: Rc::clone(&counted),
             })
         })
         .config(config);
@@ -195,24 +183,9 @@ fn run() -> Result<(), Fail> {
     });
 
     context.run()?;
-    say_goodbye(&mut context, &open)?;
     // Whoever is still there is dropped with the context.
     drop(context);
     end.send(Happening::Over)?;
     room.join().map_err(|_| "the room's thread panicked")?;
-    Ok(())
-}
-
-/// Closes all connections, and waits a little for the guests to agree.
-fn say_goodbye(context: &mut Context, open: &Cell<usize>) -> Result<(), Fail> {
-    let handle = context.handle();
-    for id in handle.connections() {
-        // Gone already is as good.
-        let _ = handle.close(id, CloseCode::GOING_AWAY);
-    }
-    let deadline = Instant::now() + GOODBYE;
-    while open.get() > 0 && Instant::now() < deadline {
-        context.service(Some(deadline.saturating_duration_since(Instant::now())))?;
-    }
     Ok(())
 }

@@ -98,13 +98,20 @@ impl Args {
     }
 }
 
-/// Stops the context on SIGINT and SIGTERM.
+/// Shuts the context down on SIGINT and SIGTERM: peers get two seconds to agree,
+/// or until a second signal.
 #[cfg(unix)]
 pub fn stop_on_signals(handle: ContextHandle) -> Result<(), Fail> {
+    use libwebsockets::CloseCode;
     use signal_hook::consts::{SIGINT, SIGTERM};
     let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
     std::thread::spawn(move || {
-        for _ in signals.forever() {
+        let mut signals = signals.forever();
+        if signals.next().is_some() {
+            // A context that is gone has stopped already.
+            let _ = handle.shutdown(CloseCode::GOING_AWAY, std::time::Duration::from_secs(2));
+        }
+        if signals.next().is_some() {
             handle.stop();
         }
     });

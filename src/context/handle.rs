@@ -12,6 +12,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::thread::ThreadId;
+use std::time::Duration;
 
 /// Reaches a context from any thread. Clones reach the same one.
 ///
@@ -35,6 +36,7 @@ pub struct Broadcast {
 pub(crate) enum Command {
     Connect(Box<Client>, Box<dyn Handler + Send>, Ticket),
     Drop(ConnectionId),
+    Shutdown(CloseFrame, Duration),
     Run(Box<dyn FnOnce(&mut Context) + Send>),
 }
 
@@ -51,11 +53,15 @@ pub(crate) struct Shared {
     dirty: Mutex<Vec<ConnectionId>>,
     /// The queues of open connections.
     outboxes: RwLock<HashMap<ConnectionId, Arc<Outbox>>>,
+    #[cfg(feature = "keylog")]
+    pub keylog: crate::keylog::KeyLogHandle,
 }
 
 impl Shared {
-    pub fn new() -> Self {
+    pub fn new(#[cfg(feature = "keylog")] keylog: crate::keylog::KeyLogHandle) -> Self {
         Shared {
+            #[cfg(feature = "keylog")]
+            keylog,
             service_thread: std::thread::current().id(),
             waker: OnceLock::new(),
             woken: AtomicBool::new(false),
@@ -285,6 +291,28 @@ impl ContextHandle {
     pub fn stop(&self) {
         self.shared.stop.store(true, Ordering::Release);
         self.shared.wake();
+    }
+
+    /// Shuts the context down gracefully: no client is let in any more, every
+    /// open connection is closed with `frame` after what is queued for it, and
+    /// [`Context::run`] returns once all have ended, or after `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// The context is gone.
+    pub fn shutdown(
+        &self,
+        frame: impl Into<CloseFrame>,
+        timeout: Duration,
+    ) -> Result<(), ContextGone> {
+        self.shared
+            .command(Command::Shutdown(frame.into(), timeout))
+    }
+
+    /// The context's key log.
+    #[cfg(feature = "keylog")]
+    pub fn keylog(&self) -> &crate::keylog::KeyLogHandle {
+        &self.shared.keylog
     }
 
     /// The connections that are open, in the order in which they were opened.

@@ -76,7 +76,8 @@ impl Context {
         self.engine.keylog()
     }
 
-    /// Services the context until [`ContextHandle::stop`]. It may be called again.
+    /// Services the context until [`ContextHandle::stop`], or until a
+    /// [`ContextHandle::shutdown`] is done. It may be called again.
     ///
     /// # Errors
     ///

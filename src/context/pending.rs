@@ -12,10 +12,11 @@ use crate::connection::{ConnectionId, Handler, Initiator, Role};
 use crate::error::Error;
 use crate::ffi::connect::ConnectOptions;
 use crate::ffi::vhost::{VhostId, VhostOptions};
+use crate::message::CloseFrame;
 use std::ffi::CString;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What clients that share a vhost have in common.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -69,6 +70,7 @@ impl Context {
                 self.restart(Box::new(attempt), handler);
             }
             Command::Drop(id) => self.engine.drop_connection(id),
+            Command::Shutdown(frame, timeout) => self.engine.close_all(&frame, timeout),
             // A panic of it unwinds to the caller of `run` or `service`: no C is in between.
             Command::Run(f) => f(self),
         }
@@ -234,6 +236,29 @@ impl Engine {
             conn.outbox.take_dirty();
             if conn.stage.get() == Stage::Open {
                 conn.wsi.with(|wsi| wsi.request_writable());
+            }
+        }
+    }
+
+    /// Begins a graceful shutdown.
+    fn close_all(&self, frame: &CloseFrame, timeout: Duration) {
+        let now = Instant::now();
+        let day = now + Duration::from_secs(86_400);
+        self.closing
+            .set(Some(now.checked_add(timeout).unwrap_or(day)));
+        let reconnects = self.timers.borrow_mut().take_reconnects();
+        for (attempt, handler) in reconnects {
+            self.give_up(attempt, handler);
+        }
+        for conn in self.all() {
+            match conn.stage.get() {
+                Stage::Open => {
+                    // An earlier close stands.
+                    let _ = conn.outbox.close(frame.clone());
+                    conn.wsi.with(|wsi| wsi.request_writable());
+                }
+                Stage::Handshake => self.drop_connection(conn.id),
+                Stage::Failing | Stage::Closing | Stage::Ended => {}
             }
         }
     }

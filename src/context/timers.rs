@@ -47,6 +47,21 @@ impl Timers {
         Some(at.saturating_duration_since(Instant::now()))
     }
 
+    /// Takes the clients that would connect again.
+    pub fn take_reconnects(&mut self) -> Vec<(Box<Attempt>, Box<dyn Handler>)> {
+        let (mut taken, mut left) = (Vec::new(), BTreeMap::new());
+        for (at, due) in std::mem::take(&mut self.due) {
+            match due {
+                Due::Reconnect(attempt, handler) => taken.push((attempt, handler)),
+                due => {
+                    left.insert(at, due);
+                }
+            }
+        }
+        self.due = left;
+        taken
+    }
+
     pub fn take_all(&mut self) -> Vec<Due> {
         std::mem::take(&mut self.due).into_values().collect()
     }

@@ -44,6 +44,11 @@ impl Vhost {
     /// A vhost on a TCP address. Port 0 takes a free port, which
     /// [`Context::local_addr`](crate::Context::local_addr) reports. `[::]` takes
     /// IPv4 as well.
+    ///
+    /// ```
+    /// use libwebsockets::Vhost;
+    /// let vhost = Vhost::listen(([127, 0, 0, 1], 9001));
+    /// ```
     #[doc(alias = "lws_create_vhost")]
     pub fn listen(address: impl Into<SocketAddr>) -> Self {
         Vhost::new(ListenAddress::Tcp(address.into()))
@@ -85,7 +90,8 @@ impl Vhost {
         Ok(self)
     }
 
-    /// Serves connections that offer no subprotocol.
+    /// Serves connections that offer no subprotocol. For those that offer some,
+    /// see [`subprotocol`](Vhost::subprotocol).
     ///
     /// `factory` is called for each, with the request, on the service thread.
     pub fn accept<H: Handler>(

@@ -19,6 +19,11 @@ impl Engine {
         let Some(vhost) = vhost.filter(|_| !self.shutting_down.get()) else {
             return Verdict::Close;
         };
+        if self.closing.get().is_some() {
+            let status = http::StatusCode::SERVICE_UNAVAILABLE;
+            self.refuse(wsi, &Refusal::new(status).body("shutting down"));
+            return Verdict::Close;
+        }
         if !to.eq_ignore_ascii_case("websocket") {
             self.refuse(wsi, &Refusal::upgrade_required());
             return Verdict::Close;

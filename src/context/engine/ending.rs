@@ -88,7 +88,9 @@ impl Engine {
     pub(super) fn retry(&self, mut attempt: Box<Attempt>, handler: Box<dyn Handler>) {
         attempt.failures = attempt.failures.saturating_add(1);
         let wait = match &attempt.client.reconnect {
-            Some(backoff) if !self.shutting_down.get() => backoff.wait(attempt.failures),
+            Some(backoff) if !self.shutting_down.get() && self.closing.get().is_none() => {
+                backoff.wait(attempt.failures)
+            }
             _ => None,
         };
         if let Some(wait) = wait {
@@ -96,6 +98,11 @@ impl Engine {
             self.timers.borrow_mut().add(wait, due);
             return;
         }
+        self.give_up(attempt, handler);
+    }
+
+    /// Tells who waits for a connection that there will be none.
+    pub(in crate::context) fn give_up(&self, mut attempt: Box<Attempt>, handler: Box<dyn Handler>) {
         let outcome = attempt.error.take().unwrap_or(ConnectError::ContextGone);
         if let Some(ticket) = attempt.ticket.take() {
             self.guard(|| ticket.resolve(Err(outcome)));

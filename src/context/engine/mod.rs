@@ -19,7 +19,7 @@ use std::net::SocketAddr;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[cfg(feature = "tls")]
 use crate::error::Error;
@@ -49,14 +49,17 @@ pub(crate) struct Engine {
     pub(in crate::context) tls_setup: RefCell<Option<(Rc<VhostState>, crate::tls::LoadedServer)>>,
     #[cfg(feature = "tls")]
     pub(in crate::context) tls_error: RefCell<Option<Error>>,
-    #[cfg(feature = "keylog")]
-    keylog: crate::keylog::KeyLogHandle,
+    /// Set by a graceful shutdown: when the service loop gives up waiting.
+    pub(in crate::context) closing: Cell<Option<Instant>>,
 }
 
 impl Engine {
     pub fn new(#[cfg(feature = "keylog")] keylog: crate::keylog::KeyLogHandle) -> Self {
         Engine {
-            shared: Arc::new(Shared::new()),
+            shared: Arc::new(Shared::new(
+                #[cfg(feature = "keylog")]
+                keylog,
+            )),
             conns: RefCell::default(),
             free: RefCell::default(),
             by_id: RefCell::default(),
@@ -70,8 +73,7 @@ impl Engine {
             tls_setup: RefCell::default(),
             #[cfg(feature = "tls")]
             tls_error: RefCell::default(),
-            #[cfg(feature = "keylog")]
-            keylog,
+            closing: Cell::new(None),
         }
     }
 
@@ -81,7 +83,7 @@ impl Engine {
 
     #[cfg(feature = "keylog")]
     pub fn keylog(&self) -> &crate::keylog::KeyLogHandle {
-        &self.keylog
+        &self.shared.keylog
     }
 
     pub fn ticket(&self) -> (Connecting, Ticket) {
@@ -100,8 +102,16 @@ impl Engine {
         self.by_id.borrow().len()
     }
 
+    /// Whether `run` is to return: it was stopped, or a graceful shutdown is over.
     pub fn take_stop(&self) -> bool {
-        self.shared.take_stop()
+        let closed = self
+            .closing
+            .get()
+            .is_some_and(|until| self.connection_count() == 0 || Instant::now() >= until);
+        if closed {
+            self.closing.set(None);
+        }
+        self.shared.take_stop() || closed
     }
 
     /// How long the service loop may sleep.
@@ -110,10 +120,9 @@ impl Engine {
             return Some(Duration::ZERO);
         }
         let next = self.timers.borrow().until_next();
-        match (timeout, next) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        let until = self.closing.get();
+        let closing = until.map(|until| until.saturating_duration_since(Instant::now()));
+        [timeout, next, closing].into_iter().flatten().min()
     }
 }
 
@@ -201,6 +210,11 @@ impl Engine {
     pub(in crate::context) fn by_id(&self, id: ConnectionId) -> Option<Rc<Conn>> {
         let index = *self.by_id.borrow().get(&id)?;
         self.conns.borrow().get(index)?.clone()
+    }
+
+    /// Every connection.
+    pub(in crate::context) fn all(&self) -> Vec<Rc<Conn>> {
+        self.conns.borrow().iter().flatten().cloned().collect()
     }
 
     /// The connection of a wsi. One that was just made by a connect is met here
