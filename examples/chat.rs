@@ -14,7 +14,6 @@ use std::io::{BufRead, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
 
 const HELP: &str = "\
 chat: a chat room; connect to ws://ADDR:PORT/?name=NAME, and what you send goes
