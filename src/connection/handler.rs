@@ -47,7 +47,8 @@ pub trait Handler: 'static {
         let _ = conn;
     }
 
-    /// A pong arrived, with at most 125 bytes.
+    /// A pong arrived, with 1 to 125 bytes. Of an empty one the C library says
+    /// nothing.
     #[doc(alias = "LWS_CALLBACK_RECEIVE_PONG")]
     fn on_pong(&mut self, conn: &mut Connection<'_>, payload: &[u8]) {
         let _ = (conn, payload);

@@ -1,0 +1,81 @@
+//! Builds of this crate with other settings, in a folder below cargo's own for
+//! tests. One folder serves all, so that dependencies are compiled once; a lock
+//! lets one build in at a time.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// Where builds go, while the caller holds it.
+pub struct Workshop {
+    target: PathBuf,
+    _lock: File,
+}
+
+impl Workshop {
+    /// Waits until nobody else builds.
+    pub fn enter() -> Workshop {
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("builds");
+        std::fs::create_dir_all(&target).unwrap();
+        let lock = File::create(target.join(".one-at-a-time")).unwrap();
+        lock.lock().unwrap();
+        Workshop {
+            target,
+            _lock: lock,
+        }
+    }
+
+    /// Where cargo puts things.
+    pub fn target(&self) -> &Path {
+        &self.target
+    }
+
+    /// Cargo for a package's folder.
+    pub fn cargo(&self, package: &Path) -> Command {
+        cargo(package, &self.target)
+    }
+}
+
+/// Cargo for a package's folder, with nothing of this run's settings that
+/// changes a build of it.
+fn cargo(package: &Path, target: &Path) -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
+    cargo
+        .current_dir(package)
+        .env("CARGO_TARGET_DIR", target)
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .env_remove("LWS_SANITIZE")
+        .env_remove("LWS_KEYLOG_ENV");
+    cargo
+}
+
+/// This package's folder.
+pub fn package() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// What a command wrote to standard error.
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Builds the example server with these features (none of the default ones)
+/// and variables; a copy of the program, named after its kind.
+#[track_caller]
+pub fn build_echo_server(kind: &str, features: &str, variables: &[(&str, &str)]) -> PathBuf {
+    let workshop = Workshop::enter();
+    let mut cargo = workshop.cargo(package());
+    cargo.args(["build", "--quiet", "--example", "echo_server"]);
+    cargo.args(["--no-default-features", "--features", features]);
+    cargo.envs(variables.iter().copied());
+    let output = cargo.output().expect("cargo runs");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let suffix = std::env::consts::EXE_SUFFIX;
+    let built = workshop.target().join("debug/examples");
+    let program = workshop
+        .target()
+        .join(format!("echo_server-{kind}{suffix}"));
+    std::fs::copy(built.join(format!("echo_server{suffix}")), &program).unwrap();
+    program
+}

@@ -1,0 +1,350 @@
+//! What other threads do through a handle, queues that fill up, and closing.
+
+mod common;
+
+use common::peer::{self, read_close, Raw, BINARY, CLOSE, TEXT};
+use common::{
+    client_context, eventually, noise, on_thread, probe, probed, serve, Echo, Event, Running, WAIT,
+};
+use libwebsockets::{
+    Client, CloseCode, CloseFrame, Closed, Connection, ConnectionId, Handler, Initiator, Message,
+    SendError, WebSocketConfig,
+};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+#[test]
+fn messages_of_many_threads_all_arrive_each_threads_in_order() {
+    let (server, events) = probed(WebSocketConfig::new());
+    let mut raw = Raw::open(server.addr());
+    let id = events.open();
+    thread::scope(|scope| {
+        for thread in 0..4 {
+            let handle = server.handle.clone();
+            scope.spawn(move || {
+                for i in 0..500 {
+                    handle.send(id, format!("{thread} {i}")).unwrap();
+                }
+            });
+        }
+    });
+    let mut next = [0; 4];
+    for _ in 0..2000 {
+        let frame = raw.frame().unwrap();
+        let text = String::from_utf8(frame.payload).unwrap();
+        let (thread, i) = text.split_once(' ').unwrap();
+        let thread: usize = thread.parse().unwrap();
+        assert_eq!(i.parse::<usize>().unwrap(), next[thread]);
+        next[thread] += 1;
+    }
+    assert_eq!(next, [500; 4]);
+}
+
+#[test]
+fn a_broadcast_reaches_every_open_connection() {
+    let (server, events) = probed(WebSocketConfig::new());
+    let mut raws: Vec<_> = (0..5).map(|_| Raw::open(server.addr())).collect();
+    let mut ids: Vec<_> = (0..5).map(|_| events.open()).collect();
+    ids.sort();
+    assert_eq!(server.handle.connections(), ids);
+    drop(raws.pop());
+    events.closed();
+    let result = server.handle.broadcast(noise(100_000));
+    assert_eq!((result.queued, result.full.len()), (4, 0));
+    for raw in &mut raws {
+        let frame = raw.frame().unwrap();
+        assert_eq!((frame.opcode, frame.payload), (BINARY, noise(100_000)));
+    }
+}
+
+#[test]
+fn closing_sends_what_is_queued_first() {
+    let (server, events) = probed(WebSocketConfig::new());
+    let mut raw = Raw::open(server.addr());
+    let id = events.open();
+    for _ in 0..50 {
+        server.handle.send(id, noise(200_000)).unwrap();
+    }
+    let frame = CloseFrame::new(CloseCode::NORMAL, "that was all").unwrap();
+    server.handle.close(id, frame).unwrap();
+    let refused = server.handle.send(id, "too late").unwrap_err();
+    assert!(matches!(refused, SendError::Closed(_)), "{refused}");
+    // A second close has no effect on the first.
+    server.handle.close(id, CloseCode::GOING_AWAY).unwrap();
+    for _ in 0..50 {
+        assert_eq!(raw.frame().unwrap().payload, noise(200_000));
+    }
+    let close = raw.frame().unwrap();
+    assert_eq!(
+        (close.opcode, &*close.payload),
+        (CLOSE, &b"\x03\xe8that was all"[..])
+    );
+    raw.send_frame(0x88, b"\x03\xe8");
+    assert_eq!(raw.frame(), None);
+    assert_eq!(events.closed().initiator, Initiator::Local);
+}
+
+#[test]
+fn a_peer_that_does_not_answer_a_close_is_dropped_after_the_timeout() {
+    let config = WebSocketConfig::new().close_timeout(Duration::from_millis(300));
+    let (server, events) = probed(config);
+    let mut raw = Raw::open(server.addr());
+    let id = events.open();
+    let start = Instant::now();
+    server.handle.close(id, CloseCode::NORMAL).unwrap();
+    assert_eq!(raw.frame().unwrap().opcode, CLOSE);
+    let closed = events.closed();
+    let took = start.elapsed();
+    assert_eq!(closed.initiator, Initiator::Local);
+    assert!(took >= Duration::from_millis(250), "{took:?}");
+    assert!(took < Duration::from_secs(4), "{took:?}");
+    assert_eq!(raw.frame(), None);
+}
+
+#[test]
+fn an_abort_sends_no_close_frame_and_drops_the_queue() {
+    let (server, events) = probed(WebSocketConfig::new());
+    let mut raw = Raw::open(server.addr());
+    let id = events.open();
+    server.handle.abort(id).unwrap();
+    assert_eq!(raw.frame(), None);
+    let closed = events.closed();
+    assert_eq!((closed.initiator, closed.frame), (Initiator::Local, None));
+    assert!(server.handle.connections().is_empty());
+}
+
+#[test]
+fn an_abort_ends_a_connection_whose_peer_does_not_read() {
+    let (server, events) = probed(WebSocketConfig::new());
+    let _raw = Raw::open(server.addr());
+    let id = events.open();
+    server.handle.send(id, vec![0; 50 << 20]).unwrap();
+    server.handle.abort(id).unwrap();
+    assert_eq!(events.closed().initiator, Initiator::Local);
+}
+
+#[test]
+fn a_client_is_connected_from_another_thread() {
+    let server = serve(|vhost| vhost.accept(|_| Ok(Echo)));
+    let client = client_context();
+    let (probe, events) = probe();
+    let handle = client.handle.clone();
+    let url = server.url("ws", "/");
+    let connecting = thread::spawn(move || {
+        let to = Client::new(&url).unwrap();
+        handle.connect(to, probe).unwrap()
+    })
+    .join()
+    .unwrap();
+    let id = connecting.wait(WAIT).unwrap();
+    assert_eq!(events.open(), id);
+}
+
+#[test]
+fn closures_run_on_the_service_thread_in_their_order() {
+    let running = client_context();
+    let service = on_thread(&running.handle, |_| thread::current().id());
+    assert_ne!(service, thread::current().id());
+    let (report, ran) = mpsc::channel();
+    for i in 0..100 {
+        let report = report.clone();
+        running
+            .handle
+            .run(move |_| report.send((i, thread::current().id())).unwrap())
+            .unwrap();
+    }
+    for i in 0..100 {
+        assert_eq!(ran.recv_timeout(WAIT).unwrap(), (i, service));
+    }
+}
+
+/// A server whose queues hold little, and a peer that doesn't read yet; and
+/// messages queued until one was refused.
+fn filled() -> (Running, common::Events, Raw, ConnectionId, usize, Message) {
+    const PIECE: usize = 64 << 10;
+    let config = WebSocketConfig::new().max_write_buffer_size(4 * PIECE);
+    let (server, events) = probed(config);
+    let raw = Raw::open(server.addr());
+    let id = events.open();
+    let mut sent = 0;
+    let deadline = Instant::now() + WAIT;
+    let refused = loop {
+        assert!(Instant::now() < deadline, "the queue never fills");
+        match server.handle.send(id, noise(PIECE)) {
+            Ok(()) => sent += 1,
+            Err(SendError::Full(message)) => {
+                // The socket may take some yet: it is full when it stays full.
+                thread::sleep(Duration::from_millis(20));
+                match server.handle.send(id, *message) {
+                    Ok(()) => sent += 1,
+                    Err(SendError::Full(message)) => break *message,
+                    Err(other) => panic!("{other}"),
+                }
+            }
+            Err(other) => panic!("{other}"),
+        }
+    };
+    (server, events, raw, id, sent, refused)
+}
+
+#[test]
+fn a_full_queue_gives_the_message_back_and_tells_when_there_is_room() {
+    let (server, events, mut raw, id, sent, refused) = filled();
+    assert_eq!(refused, Message::binary(noise(64 << 10)));
+    while events.try_next().is_some() {}
+    for _ in 0..sent {
+        assert_eq!(raw.frame().unwrap().payload, noise(64 << 10));
+    }
+    let writable = events.next();
+    assert!(
+        matches!(writable, Event::Writable(w) if w == id),
+        "{writable:?}"
+    );
+    server.handle.send(id, refused).unwrap();
+    assert_eq!(raw.frame().unwrap().payload, noise(64 << 10));
+}
+
+#[test]
+fn a_broadcast_names_those_that_are_full_and_reaches_the_others() {
+    let (server, events, _slow, id, ..) = filled();
+    let mut fast = Raw::open(server.addr());
+    let result = server.handle.broadcast(noise(64 << 10));
+    eventually("the fast one is open", || {
+        server.handle.connections().len() == 2
+    });
+    let result = match result.queued {
+        1 => result,
+        // It wasn't open yet on our side.
+        _ => server.handle.broadcast(noise(64 << 10)),
+    };
+    assert_eq!((result.queued, &*result.full), (1, &[id][..]));
+    assert_eq!(fast.frame().unwrap().payload, noise(64 << 10));
+    drop(events);
+}
+
+#[test]
+fn an_empty_queue_takes_one_message_of_any_size() {
+    let config = WebSocketConfig::new().max_write_buffer_size(10);
+    let (server, events) = probed(config);
+    let mut raw = Raw::open(server.addr());
+    let id = events.open();
+    server.handle.send(id, noise(1 << 20)).unwrap();
+    assert_eq!(raw.frame().unwrap().payload, noise(1 << 20));
+}
+
+/// Bytes of memory that the process uses at present.
+#[cfg(target_os = "linux")]
+fn resident() -> usize {
+    let status = std::fs::read_to_string("/proc/self/statm").unwrap();
+    status.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_slow_reader_costs_no_more_than_its_queue() {
+    /// Sends as much as is taken, for ever.
+    struct Pours;
+    impl Pours {
+        fn pour(conn: &mut Connection<'_>) {
+            while conn.send(vec![7; 256 << 10]).is_ok() {}
+            assert!(conn.queued_bytes() <= 1 << 20);
+        }
+    }
+    impl Handler for Pours {
+        fn on_open(&mut self, conn: &mut Connection<'_>) {
+            Pours::pour(conn);
+        }
+        fn on_writable(&mut self, conn: &mut Connection<'_>) {
+            Pours::pour(conn);
+        }
+    }
+    let server = serve(|vhost| {
+        let config = WebSocketConfig::new().max_write_buffer_size(1 << 20);
+        vhost.config(config).accept(|_| Ok(Pours))
+    });
+    let mut slow = Raw::open(server.addr());
+    let before = resident();
+    let mut seen = 0;
+    for _ in 0..400 {
+        seen += slow.frame().unwrap().payload.len();
+    }
+    assert_eq!(seen, 100 << 20);
+    let grown = resident().saturating_sub(before);
+    assert!(grown < 50 << 20, "{grown} bytes");
+    // Others are served meanwhile.
+    let mut other = Raw::open(server.addr());
+    assert_eq!(other.frame().unwrap().payload.len(), 256 << 10);
+}
+
+#[test]
+fn ping_and_pong_that_are_too_long_are_given_back() {
+    let (server, events) = probed(WebSocketConfig::new());
+    let _raw = Raw::open(server.addr());
+    let id = events.open();
+    let refused = server
+        .handle
+        .send(id, Message::ping(vec![0; 126]))
+        .unwrap_err();
+    assert!(matches!(refused, SendError::TooLong(_)), "{refused}");
+    assert_eq!(refused.into_message(), Message::ping(vec![0; 126]));
+}
+
+#[test]
+fn a_message_can_close_as_well() {
+    let (server, events) = probed(WebSocketConfig::new());
+    let mut socket = peer::open(server.addr(), "/");
+    let id = events.open();
+    server.handle.send(id, "last words").unwrap();
+    server.handle.send(id, Message::Close(None)).unwrap();
+    assert_eq!(peer::read(&mut socket), "last words".into());
+    assert_eq!(read_close(&mut socket), Some((1000, String::new())));
+}
+
+#[test]
+fn a_handler_closes_from_within_and_hears_of_the_end_once() {
+    struct Farewell(common::Probe);
+    impl Handler for Farewell {
+        fn on_open(&mut self, conn: &mut Connection<'_>) {
+            conn.send("welcome").unwrap();
+            conn.close(CloseFrame::new(CloseCode::TRY_AGAIN_LATER, "full").unwrap());
+            assert!(!conn.is_open());
+            assert!(conn.send("more").is_err());
+        }
+        fn on_close(&mut self, closed: Closed) {
+            self.0.on_close(closed);
+        }
+    }
+    let (probe, events) = probe();
+    let server = serve(move |vhost| vhost.accept(move |_| Ok(Farewell(probe.clone()))));
+    let mut raw = Raw::open(server.addr());
+    let first = raw.frame().unwrap();
+    assert_eq!((first.opcode, &*first.payload), (TEXT, &b"welcome"[..]));
+    assert_eq!(raw.close_code(), Some(1013));
+    let closed = events.closed();
+    assert_eq!(closed.initiator, Initiator::Local);
+    assert_eq!(closed.frame.unwrap().code(), CloseCode::TRY_AGAIN_LATER);
+    server.stop().unwrap().unwrap();
+    events.end();
+}
+
+#[test]
+fn a_handler_reaches_other_connections_by_its_handle() {
+    struct Relays;
+    impl Handler for Relays {
+        fn on_message(&mut self, conn: &mut Connection<'_>, message: Message) {
+            let (handle, own) = (conn.handle(), conn.id());
+            for id in handle.connections().into_iter().filter(|id| *id != own) {
+                handle.send(id, message.clone()).unwrap();
+            }
+        }
+    }
+    let server = serve(|vhost| vhost.accept(|_| Ok(Relays)));
+    let mut a = peer::open(server.addr(), "/");
+    let mut b = peer::open(server.addr(), "/");
+    eventually("both are open", || server.handle.connections().len() == 2);
+    a.send("to b".into()).unwrap();
+    assert_eq!(peer::read(&mut b), "to b".into());
+    b.send("to a".into()).unwrap();
+    assert_eq!(peer::read(&mut a), "to a".into());
+}

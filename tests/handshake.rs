@@ -1,0 +1,559 @@
+//! The opening handshake: what a server refuses and how, and what a factory is
+//! told of a request.
+
+mod common;
+
+use common::peer::{upgrade, Answer, Raw};
+use common::{client_context, loopback, probe, serve, Echo, Running};
+use libwebsockets::http::StatusCode;
+use libwebsockets::{Client, ConnectError, Context, Refusal, Vhost};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+fn echo_server() -> Running {
+    serve(|vhost| vhost.accept(|_| Ok(Echo)))
+}
+
+/// The answer to a request, and that the connection ends after it.
+#[track_caller]
+fn ask(server: &Running, request: &str) -> Answer {
+    let mut raw = Raw::connect(server.addr());
+    let answer = raw.ask(request);
+    if answer.status != 101 {
+        assert!(raw.is_over());
+    }
+    answer
+}
+
+/// An upgrade request with a line replaced or, by "", taken out.
+fn altered(line: &str, by: &str) -> String {
+    let request = upgrade("/", "");
+    assert!(request.contains(line), "{line:?}");
+    request.replace(line, by)
+}
+
+#[test]
+fn a_right_request_is_answered_as_rfc_6455_says() {
+    let answer = ask(&echo_server(), &upgrade("/", ""));
+    assert_eq!(answer.status, 101);
+    // The key and the answer of the RFC's own example, section 1.3.
+    assert_eq!(
+        answer.header("sec-websocket-accept"),
+        Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")
+    );
+    assert_eq!(answer.header("sec-websocket-protocol"), None);
+    assert_eq!(answer.header("sec-websocket-extensions"), None);
+}
+
+#[test]
+fn a_refusal_has_its_status_body_and_headers() {
+    let server = serve(|vhost| {
+        vhost.accept(|request| match request.path() {
+            "/secret" => Err::<Echo, _>(
+                Refusal::new(StatusCode::UNAUTHORIZED)
+                    .header("WWW-Authenticate", "Basic realm=\"a, b\"")
+                    .unwrap()
+                    .header("X-Twice", "1")
+                    .unwrap()
+                    .header("X-Twice", "2")
+                    .unwrap()
+                    .body("who are you? é"),
+            ),
+            "/closed" => Err(Refusal::forbidden()),
+            "/busy" => Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE).body("x".repeat(5000))),
+            _ => Err(Refusal::not_found()),
+        })
+    });
+    let answer = ask(&server, &upgrade("/secret", ""));
+    assert_eq!(answer.status, 401);
+    assert_eq!(
+        answer.header("www-authenticate"),
+        Some("Basic realm=\"a, b\"")
+    );
+    let twice: Vec<_> = answer
+        .headers
+        .iter()
+        .filter(|(name, _)| name.eq_ignore_ascii_case("x-twice"))
+        .map(|(_, value)| value.as_str())
+        .collect();
+    assert_eq!(twice, ["1", "2"]);
+    assert_eq!(answer.body, "who are you? é");
+
+    assert_eq!(ask(&server, &upgrade("/closed", "")).status, 403);
+    assert_eq!(ask(&server, &upgrade("/elsewhere", "")).status, 404);
+    let long = ask(&server, &upgrade("/busy", ""));
+    assert_eq!((long.status, long.body.len()), (503, 5000));
+}
+
+#[test]
+fn a_server_serves_on_after_many_refusals() {
+    let server = serve(|vhost| {
+        vhost.accept(|request| match request.path() {
+            "/" => Ok(Echo),
+            _ => Err(Refusal::forbidden()),
+        })
+    });
+    for _ in 0..200 {
+        assert_eq!(ask(&server, &upgrade("/no", "")).status, 403);
+    }
+    let mut socket = common::peer::open(server.addr(), "/");
+    socket.send("still here".into()).unwrap();
+    assert_eq!(common::peer::read(&mut socket), "still here".into());
+}
+
+#[test]
+fn plain_http_is_told_to_upgrade() {
+    let server = echo_server();
+    for request in [
+        "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "GET /index.html HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+    ] {
+        let answer = ask(&server, request);
+        assert_eq!(answer.status, 426, "{request:?}");
+        assert_eq!(answer.header("upgrade"), Some("websocket"));
+    }
+}
+
+#[test]
+fn other_methods_than_get_are_refused() {
+    let server = echo_server();
+    for method in ["POST", "PUT", "OPTIONS", "DELETE"] {
+        let mut raw = Raw::connect(server.addr());
+        raw.send(altered("GET", method).as_bytes());
+        let answer = raw.answer();
+        assert!((400..=501).contains(&answer.status), "{method}: {answer:?}");
+    }
+}
+
+#[test]
+fn http_1_0_is_not_upgraded() {
+    let answer = ask(&echo_server(), &altered("HTTP/1.1", "HTTP/1.0"));
+    assert!(answer.status >= 400, "{answer:?}");
+}
+
+#[test]
+fn another_version_than_13_is_answered_with_426_and_the_right_one() {
+    let server = echo_server();
+    for by in [
+        "Sec-WebSocket-Version: 12\r\n",
+        "Sec-WebSocket-Version: 133\r\n",
+        "",
+    ] {
+        let answer = ask(&server, &altered("Sec-WebSocket-Version: 13\r\n", by));
+        assert_eq!(answer.status, 426, "{by:?}");
+        assert_eq!(answer.header("sec-websocket-version"), Some("13"));
+    }
+}
+
+#[test]
+fn a_bad_key_is_refused() {
+    let server = echo_server();
+    let line = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    for by in [
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZQ==\r\n",
+        "Sec-WebSocket-Key: \r\n",
+        "",
+    ] {
+        assert_eq!(ask(&server, &altered(line, by)).status, 400, "{by:?}");
+    }
+}
+
+#[test]
+fn an_upgrade_to_something_else_is_refused() {
+    let answer = ask(
+        &echo_server(),
+        &altered("Upgrade: websocket", "Upgrade: teapot"),
+    );
+    assert!(answer.status >= 400, "{answer:?}");
+}
+
+#[test]
+fn a_request_without_connection_upgrade_opens_no_websocket() {
+    let (probe, events) = probe();
+    let server = serve(move |vhost| vhost.accept(move |_| Ok(probe.clone())));
+    let mut raw = Raw::connect(server.addr());
+    raw.send(altered("Connection: Upgrade", "Connection: keep-alive").as_bytes());
+    let answer = String::from_utf8(raw.rest()).unwrap();
+    assert!(!answer.starts_with("HTTP/1.1 101"), "{answer}");
+    server.stop().unwrap().unwrap();
+    events.end();
+}
+
+#[test]
+fn the_factory_sees_path_query_headers_and_peer() {
+    #[derive(Debug)]
+    struct Seen {
+        path: String,
+        query: Vec<(String, String)>,
+        cookie: Option<String>,
+        own: Vec<String>,
+        origin: Option<String>,
+        missing: bool,
+        vhost: String,
+        peer: std::net::SocketAddr,
+        debug: String,
+    }
+    let (report, seen) = mpsc::channel();
+    let server = serve(move |vhost| {
+        vhost.name("example.org").unwrap().accept(move |request| {
+            report
+                .send(Seen {
+                    path: request.path().to_owned(),
+                    query: request.query().to_vec(),
+                    cookie: request.header("Cookie").map(str::to_owned),
+                    own: request
+                        .headers()
+                        .get_all("x-own")
+                        .iter()
+                        .map(|v| String::from_utf8(v.as_bytes().to_vec()).unwrap())
+                        .collect(),
+                    origin: request.origin().map(str::to_owned),
+                    missing: request.header("x-missing").is_none(),
+                    vhost: request.vhost().to_owned(),
+                    peer: request.peer_addr().unwrap(),
+                    debug: format!("{request:?}"),
+                })
+                .unwrap();
+            Ok(Echo)
+        })
+    });
+    let request = upgrade(
+        "/a%20b/c?x=1&y=%26%3d&empty=&flag&x=2",
+        "Cookie: session=s3cret\r\nX-Own: two words\r\nOrigin: https://example.com\r\n",
+    );
+    assert_eq!(ask(&server, &request).status, 101);
+    let seen = seen.recv_timeout(common::WAIT).unwrap();
+    let pairs: Vec<_> = seen.query.iter().map(|(n, v)| (&**n, &**v)).collect();
+    assert_eq!(seen.path, "/a b/c");
+    assert_eq!(
+        pairs,
+        [
+            ("x", "1"),
+            ("y", "&="),
+            ("empty", ""),
+            ("flag", ""),
+            ("x", "2")
+        ]
+    );
+    assert_eq!(seen.cookie.as_deref(), Some("session=s3cret"));
+    assert_eq!(seen.own, ["two words"]);
+    assert_eq!(seen.origin.as_deref(), Some("https://example.com"));
+    assert!(seen.missing);
+    assert_eq!(seen.vhost, "example.org");
+    assert!(seen.peer.ip().is_loopback());
+    assert!(!seen.debug.contains("s3cret"), "{}", seen.debug);
+}
+
+#[test]
+fn path_traversal_never_reaches_the_factory_as_such() {
+    let (report, seen) = mpsc::channel();
+    let server = serve(move |vhost| {
+        vhost.accept(move |request| {
+            report.send(request.path().to_owned()).unwrap();
+            Ok(Echo)
+        })
+    });
+    for path in ["/a/../../b", "/%2e%2e/%2e%2e/b", "/a/..%2f..%2fb"] {
+        let mut raw = Raw::connect(server.addr());
+        if raw.ask(&upgrade(path, "")).status == 101 {
+            let path = seen.recv_timeout(common::WAIT).unwrap();
+            assert!(!path.split('/').any(|piece| piece == ".."), "{path}");
+        }
+    }
+}
+
+#[test]
+fn a_subprotocol_is_chosen_in_the_clients_order() {
+    let (report, seen) = mpsc::channel();
+    let server = serve(move |vhost| {
+        let reports = report.clone();
+        vhost
+            .accept(|_| Ok(Echo))
+            .subprotocol("v1", move |request| {
+                let offered = request.offered_subprotocols().to_vec();
+                report
+                    .send((request.subprotocol().map(str::to_owned), offered))
+                    .unwrap();
+                Ok(Echo)
+            })
+            .unwrap()
+            .subprotocol("v2", move |request| {
+                let offered = request.offered_subprotocols().to_vec();
+                reports
+                    .send((request.subprotocol().map(str::to_owned), offered))
+                    .unwrap();
+                Ok(Echo)
+            })
+            .unwrap()
+    });
+    for (offer, chosen) in [("v1", "v1"), ("v0, v2, v1", "v2"), ("v2,v1", "v2")] {
+        let lines = format!("Sec-WebSocket-Protocol: {offer}\r\n");
+        let answer = ask(&server, &upgrade("/", &lines));
+        assert_eq!(answer.status, 101, "{offer}");
+        assert_eq!(answer.header("sec-websocket-protocol"), Some(chosen));
+        let (told, offered) = seen.recv_timeout(common::WAIT).unwrap();
+        assert_eq!(told.as_deref(), Some(chosen));
+        let own: Vec<_> = offer.split(',').map(str::trim).collect();
+        assert_eq!(offered, own);
+    }
+}
+
+#[test]
+fn subprotocols_that_are_not_served_are_refused_with_400() {
+    let server = serve(|vhost| {
+        vhost
+            .accept(|_| Ok(Echo))
+            .subprotocol("v1", |_| Ok(Echo))
+            .unwrap()
+    });
+    // "no subprotocol" is the library's own name for none.
+    for offer in [
+        "v9",
+        "v8, v9",
+        "V1",
+        "no subprotocol",
+        "no, subprotocol",
+        ",",
+        "a b",
+    ] {
+        let lines = format!("Sec-WebSocket-Protocol: {offer}\r\n");
+        let answer = ask(&server, &upgrade("/", &lines));
+        assert_eq!(answer.status, 400, "{offer}");
+    }
+    let only = serve(|vhost| vhost.subprotocol("v1", |_| Ok(Echo)).unwrap());
+    assert_eq!(ask(&only, &upgrade("/", "")).status, 400, "none is offered");
+}
+
+#[test]
+fn a_client_is_told_the_subprotocol() {
+    let server = serve(|vhost| vhost.subprotocol("v1", |_| Ok(Echo)).unwrap());
+    let client = client_context();
+    let (probe, events) = probe();
+    let to = Client::new(&server.url("ws", "/"))
+        .unwrap()
+        .subprotocol("v2")
+        .unwrap()
+        .subprotocol("v1")
+        .unwrap();
+    drop(client.handle.connect(to, probe).unwrap());
+    match events.next() {
+        common::Event::Open { subprotocol, .. } => assert_eq!(subprotocol.as_deref(), Some("v1")),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_clients_headers_origin_and_query_arrive() {
+    let (report, seen) = mpsc::channel();
+    let server = serve(move |vhost| {
+        vhost.accept(move |request| {
+            let all: Vec<String> = request
+                .headers()
+                .get_all("x-own")
+                .iter()
+                .map(|v| String::from_utf8(v.as_bytes().to_vec()).unwrap())
+                .collect();
+            report
+                .send((
+                    request.path().to_owned(),
+                    request.query().to_vec(),
+                    request.origin().map(str::to_owned),
+                    request.header("authorization").map(str::to_owned),
+                    request.header("host").map(str::to_owned),
+                    all,
+                ))
+                .unwrap();
+            Ok(Echo)
+        })
+    });
+    let client = client_context();
+    let (probe, events) = probe();
+    let to = Client::new(&server.url("ws", "/feed/7?from=a%20b&to="))
+        .unwrap()
+        .origin("https://example.com")
+        .unwrap()
+        .header("Authorization", "Bearer abc")
+        .unwrap()
+        .header("X-Own", "first")
+        .unwrap();
+    drop(client.handle.connect(to, probe).unwrap());
+    events.open();
+    let (path, query, origin, authorization, host, all) = seen.recv_timeout(common::WAIT).unwrap();
+    assert_eq!(path, "/feed/7");
+    let query: Vec<_> = query.iter().map(|(n, v)| (&**n, &**v)).collect();
+    assert_eq!(query, [("from", "a b"), ("to", "")]);
+    assert_eq!(origin.as_deref(), Some("https://example.com"));
+    assert_eq!(authorization.as_deref(), Some("Bearer abc"));
+    let expected = format!("localhost:{}", server.addr().port());
+    assert_eq!(host.as_deref(), Some(&*expected));
+    assert_eq!(all, ["first"]);
+}
+
+#[test]
+fn headers_beyond_the_limit_are_refused_and_the_server_lives_on() {
+    let server = echo_server();
+    let fits = format!("X-Long: {}\r\n", "a".repeat(8 << 10));
+    assert_eq!(ask(&server, &upgrade("/", &fits)).status, 101);
+    let beyond = format!("X-Long: {}\r\n", "a".repeat(64 << 10));
+    let mut raw = Raw::connect(server.addr());
+    // It may close before all is sent.
+    raw.try_send(upgrade("/", &beyond).as_bytes());
+    assert!(raw.is_over());
+    assert_eq!(ask(&server, &upgrade("/", "")).status, 101);
+}
+
+/// A server that gives a handshake a second; a peer that begins with `bytes`
+/// and sends no more is left after it.
+#[track_caller]
+fn is_not_waited_for(bytes: &[u8]) {
+    let server = Running::start(|| {
+        Context::builder()
+            .handshake_timeout(Duration::from_secs(1))
+            .vhost(loopback().accept(|_| Ok(Echo)))
+    });
+    let mut raw = Raw::connect(server.addr());
+    raw.send(bytes);
+    let start = Instant::now();
+    assert!(raw.is_over());
+    assert!(
+        start.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        start.elapsed()
+    );
+}
+
+#[test]
+fn a_peer_that_sends_nothing_is_left() {
+    is_not_waited_for(b"");
+}
+
+#[test]
+fn a_peer_that_sends_half_a_request_is_left() {
+    is_not_waited_for(b"GET / HTTP/1.1\r\nHost: loc");
+}
+
+#[test]
+fn garbage_ends_the_connection() {
+    let server = echo_server();
+    for bytes in [
+        &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..],
+        b"\r\n\r\n\r\n\r\n",
+        &[0; 100],
+    ] {
+        let mut raw = Raw::connect(server.addr());
+        raw.try_send(bytes);
+        raw.try_send(b"\r\n\r\n");
+        assert!(raw.is_over());
+    }
+    assert_eq!(ask(&server, &upgrade("/", "")).status, 101);
+}
+
+#[test]
+fn a_request_in_single_bytes_and_frames_right_behind_it_are_served() {
+    let server = echo_server();
+    let mut raw = Raw::connect(server.addr());
+    for byte in upgrade("/", "").as_bytes() {
+        raw.send(&[*byte]);
+    }
+    assert_eq!(raw.answer().status, 101);
+
+    let mut raw = Raw::connect(server.addr());
+    let mut all = upgrade("/", "").into_bytes();
+    all.extend(common::peer::frame(0x81, b"early"));
+    raw.send(&all);
+    assert_eq!(raw.answer().status, 101);
+    assert_eq!(raw.frame().unwrap().payload, b"early");
+}
+
+#[test]
+fn the_host_header_chooses_the_vhost_and_the_first_serves_the_rest() {
+    let server = Running::start(|| {
+        let vhost = |name: &'static str| {
+            Vhost::listen(([127, 0, 0, 1], 0))
+                .name(name)
+                .unwrap()
+                .accept(move |_| Err::<Echo, _>(Refusal::forbidden().body(name)))
+        };
+        Context::builder()
+            .vhost(vhost("one.test"))
+            .vhost(vhost("two.test"))
+    });
+    assert_eq!(server.addr_of(0), server.addr_of(1), "they share a socket");
+    for (host, vhost) in [
+        ("one.test", "one.test"),
+        ("two.test", "two.test"),
+        ("two.test:80", "two.test"),
+        ("three.test", "one.test"),
+    ] {
+        let answer = ask(
+            &server,
+            &altered("Host: localhost", &format!("Host: {host}")),
+        );
+        assert_eq!(answer.body, vhost, "{host}");
+    }
+}
+
+#[test]
+#[allow(clippy::result_large_err)] // the type is not ours
+fn a_server_that_chooses_an_unoffered_subprotocol_is_left() {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let thread = std::thread::spawn(move || {
+        let (tcp, _) = listener.accept().unwrap();
+        common::peer::patient(&tcp);
+        let callback =
+            |_: &tungstenite::handshake::server::Request,
+             mut response: tungstenite::handshake::server::Response| {
+                let name = "unasked".parse().unwrap();
+                response
+                    .headers_mut()
+                    .insert("sec-websocket-protocol", name);
+                Ok(response)
+            };
+        if let Ok(mut socket) = tungstenite::accept_hdr(tcp, callback) {
+            while socket.read().is_ok() {}
+        }
+    });
+    let client = client_context();
+    let (probe, events) = probe();
+    let to = Client::new(&format!("ws://127.0.0.1:{port}/"))
+        .unwrap()
+        .subprotocol("asked")
+        .unwrap();
+    drop(client.handle.connect(to, probe).unwrap());
+    assert!(matches!(
+        events.connect_error(),
+        ConnectError::Failed { .. }
+    ));
+    events.end();
+    thread.join().unwrap();
+}
+
+#[test]
+fn builders_say_what_is_wrong() {
+    let error = |e: libwebsockets::InvalidInput| e.to_string();
+    assert!(error(loopback().name("").unwrap_err()).contains("host name"));
+    assert!(error(loopback().name("a b").unwrap_err()).contains("\"a b\""));
+    assert!(error(loopback().name("a".repeat(254)).unwrap_err()).contains("253"));
+    let bad = loopback().subprotocol("a b", |_| Ok(Echo)).unwrap_err();
+    assert!(error(bad).contains("\"a b\""));
+    let twice = loopback()
+        .subprotocol("a", |_| Ok(Echo))
+        .unwrap()
+        .subprotocol("a", |_| Ok(Echo));
+    assert!(error(twice.unwrap_err()).contains("twice"));
+
+    let empty = Context::builder().vhost(loopback()).build().unwrap_err();
+    assert!(empty.to_string().contains("serves nothing"), "{empty}");
+    assert!(empty.to_string().contains("localhost"), "{empty}");
+}
+
+#[cfg(not(feature = "ipv6"))]
+#[test]
+fn ipv6_without_its_feature_names_the_feature() {
+    let vhost = Vhost::listen((std::net::Ipv6Addr::LOCALHOST, 0)).accept(|_| Ok(Echo));
+    let error = Context::builder().vhost(vhost).build().unwrap_err();
+    assert!(error.to_string().contains("feature `ipv6`"), "{error}");
+    let error = Client::new("ws://[::1]/").unwrap_err();
+    assert!(error.to_string().contains("feature `ipv6`"), "{error}");
+}

@@ -1,0 +1,608 @@
+//! Contexts that come and go: drop orders, several threads, panics, stale ids.
+
+mod common;
+
+use common::peer::{self, Raw};
+use common::{
+    client_context, eventually, loopback, on_thread, probe, probed, serve, Echo, Event, Probe,
+    Running, WAIT,
+};
+use libwebsockets::{
+    Client, Closed, ConnectError, Connection, ConnectionGone, Context, ContextGone, ContextHandle,
+    Error, Fragment, Handler, Initiator, Message, SendError, WebSocketConfig,
+};
+use std::net::TcpListener;
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+#[test]
+fn dropping_a_server_tells_its_handlers_and_ends_its_peers() {
+    let (server, events) = probed(WebSocketConfig::new());
+    let mut peers: Vec<_> = (0..3).map(|_| Raw::open(server.addr())).collect();
+    let mut ids: Vec<_> = (0..3).map(|_| events.open()).collect();
+    server.stop().unwrap().unwrap();
+    let mut closed: Vec<_> = (0..3).map(|_| events.closed().id).collect();
+    ids.sort();
+    closed.sort();
+    assert_eq!(closed, ids);
+    events.end();
+    for peer in &mut peers {
+        assert_eq!(peer.frame(), None);
+    }
+}
+
+#[test]
+fn client_and_server_are_dropped_in_either_order() {
+    for server_first in [true, false] {
+        let (server, at_server) = probed(WebSocketConfig::new());
+        let client = client_context();
+        let (probe, at_client) = probe();
+        let to = Client::new(&server.url("ws", "/")).unwrap();
+        drop(client.handle.connect(to, probe).unwrap());
+        at_client.open();
+        at_server.open();
+        let (first, second) = match server_first {
+            true => (server, client),
+            false => (client, server),
+        };
+        first.stop().unwrap().unwrap();
+        at_client.closed();
+        at_server.closed();
+        second.stop().unwrap().unwrap();
+        at_client.end();
+        at_server.end();
+    }
+}
+
+#[test]
+fn a_context_is_dropped_in_the_midst_of_everything() {
+    // Open, half-open, connecting, refused, full queue: all at once.
+    let (server, events) = probed(WebSocketConfig::new());
+    let _silent = Raw::connect(server.addr());
+    let mut half = Raw::connect(server.addr());
+    half.send(b"GET / HTTP/1.1\r\n");
+    let _open = Raw::open(server.addr());
+    let id = events.open();
+    server.handle.send(id, vec![0; 50 << 20]).unwrap();
+
+    let nowhere = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let (probe, client) = probe();
+    let url = format!("ws://127.0.0.1:{}/", nowhere.local_addr().unwrap().port());
+    let connecting = server
+        .handle
+        .connect(Client::new(&url).unwrap(), probe)
+        .unwrap();
+    // The TCP connection is there; the answer never comes.
+    let (_tcp, _) = nowhere.accept().unwrap();
+
+    server.stop().unwrap().unwrap();
+    events.closed();
+    events.end();
+    client.connect_error();
+    client.end();
+    assert!(connecting.outcome().unwrap().is_err());
+}
+
+#[test]
+fn a_context_that_never_ran_can_be_dropped() {
+    let context = Context::builder()
+        .vhost(loopback().accept(|_| Ok(Echo)))
+        .build()
+        .unwrap();
+    let addr = context.local_addr(0).unwrap();
+    assert_eq!(context.local_addr(1), None);
+    let handle = context.handle();
+    assert!(handle.is_alive());
+    drop(context);
+    assert!(!handle.is_alive());
+    assert!(std::net::TcpStream::connect_timeout(&addr, WAIT).is_err());
+}
+
+#[test]
+fn contexts_on_two_threads_come_and_go_at_once() {
+    let threads: Vec<_> = (0..2)
+        .map(|_| {
+            thread::spawn(|| {
+                for _ in 0..20 {
+                    let server = serve(|vhost| vhost.accept(|_| Ok(Echo)));
+                    let client = client_context();
+                    let (probe, events) = probe();
+                    let to = Client::new(&server.url("ws", "/")).unwrap();
+                    drop(client.handle.connect(to, probe).unwrap());
+                    let id = events.open();
+                    client.handle.send(id, "hello").unwrap();
+                    assert_eq!(events.message().as_text(), Some("hello"));
+                }
+            })
+        })
+        .collect();
+    for thread in threads {
+        thread.join().unwrap();
+    }
+}
+
+#[test]
+fn a_context_lives_and_dies_within_a_handler_of_another() {
+    struct Nests(mpsc::Sender<usize>);
+    impl Handler for Nests {
+        fn on_message(&mut self, conn: &mut Connection<'_>, message: Message) {
+            let (probe, events) = probe();
+            let mut inner = Context::builder()
+                .vhost(loopback().accept(|_| Ok(Echo)))
+                .build()
+                .unwrap();
+            let addr = inner.local_addr(0).unwrap();
+            let to = Client::new(&format!("ws://{addr}/")).unwrap();
+            drop(inner.connect(to, probe).unwrap());
+            let mut turns = 0;
+            let id = loop {
+                inner.service(Some(Duration::from_millis(50))).unwrap();
+                turns += 1;
+                if let Some(Event::Open { id, .. }) = events.try_next() {
+                    break id;
+                }
+                assert!(turns < 200, "it never opens");
+            };
+            inner.handle().send(id, "from within").unwrap();
+            while !matches!(events.try_next(), Some(Event::Message(..))) {
+                inner.service(Some(Duration::from_millis(50))).unwrap();
+            }
+            drop(inner);
+            conn.send(message).unwrap();
+            self.0.send(turns).unwrap();
+        }
+    }
+    let (report, done) = mpsc::channel();
+    let server = serve(move |vhost| vhost.accept(move |_| Ok(Nests(report.clone()))));
+    let mut socket = peer::open(server.addr(), "/");
+    socket.send("go".into()).unwrap();
+    done.recv_timeout(WAIT).unwrap();
+    assert_eq!(
+        peer::read(&mut socket),
+        "go".into(),
+        "the outer context goes on"
+    );
+}
+
+/// Panics where it is told to.
+struct Panics {
+    at: &'static str,
+    probe: Probe,
+}
+
+impl Panics {
+    fn at(&self, here: &str) {
+        if self.at == here {
+            panic!("a test's panic in {here}");
+        }
+    }
+}
+
+impl Handler for Panics {
+    fn on_open(&mut self, conn: &mut Connection<'_>) {
+        self.at("on_open");
+        self.probe.on_open(conn);
+        conn.request_writable();
+    }
+
+    fn on_message(&mut self, _: &mut Connection<'_>, _: Message) {
+        self.at("on_message");
+    }
+
+    fn on_fragment(&mut self, _: &mut Connection<'_>, _: Fragment<'_>) {
+        self.at("on_fragment");
+    }
+
+    fn on_writable(&mut self, _: &mut Connection<'_>) {
+        self.at("on_writable");
+    }
+
+    fn on_pong(&mut self, _: &mut Connection<'_>, _: &[u8]) {
+        self.at("on_pong");
+    }
+
+    fn on_close(&mut self, closed: Closed) {
+        self.probe.on_close(closed);
+        self.at("on_close");
+    }
+
+    fn on_connect_error(&mut self, error: &ConnectError) {
+        self.probe.on_connect_error(error);
+        self.at("on_connect_error");
+    }
+}
+
+impl Drop for Panics {
+    fn drop(&mut self) {
+        if self.at == "drop" {
+            panic!("a test's panic in drop");
+        }
+    }
+}
+
+/// The text of a panic.
+fn text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()))
+        .expect("a text")
+}
+
+/// A context on its thread that reports each panic of `run`, and runs on.
+fn stubborn(
+    describe: impl FnOnce() -> libwebsockets::ContextBuilder + Send + 'static,
+) -> (
+    ContextHandle,
+    Option<std::net::SocketAddr>,
+    mpsc::Receiver<Result<String, bool>>,
+) {
+    let (built, handle) = mpsc::channel();
+    let (report, reports) = mpsc::channel();
+    thread::spawn(move || {
+        let mut context = describe().build().unwrap();
+        built
+            .send((context.handle(), context.local_addr(0)))
+            .unwrap();
+        loop {
+            match catch_unwind(AssertUnwindSafe(|| context.run())) {
+                Ok(result) => {
+                    drop(context);
+                    let _ = report.send(Err(result.is_ok()));
+                    return;
+                }
+                Err(panic) => {
+                    let _ = report.send(Ok(text(&*panic)));
+                }
+            }
+        }
+    });
+    let (handle, addr) = handle.recv_timeout(WAIT).unwrap();
+    (handle, addr, reports)
+}
+
+#[test]
+fn a_panic_of_a_handler_reaches_run_ends_its_connection_and_no_other() {
+    for at in [
+        "on_open",
+        "on_message",
+        "on_fragment",
+        "on_writable",
+        "on_pong",
+        "on_close",
+        "drop",
+    ] {
+        let (probe, events) = probe();
+        let (handle, addr, reports) = stubborn(move || {
+            let config = WebSocketConfig::new().fragments(at == "on_fragment");
+            Context::builder().vhost(loopback().config(config).accept(move |request| {
+                let at = match request.path() {
+                    "/calm" => "",
+                    _ => at,
+                };
+                Ok(Panics {
+                    at,
+                    probe: probe.clone(),
+                })
+            }))
+        });
+        let addr = addr.unwrap();
+        let mut calm = peer::open(addr, "/calm");
+        let calm_id = events.open();
+        let mut raw = Raw::connect(addr);
+        raw.send(peer::upgrade("/", "").as_bytes());
+        assert_eq!(raw.answer().status, 101, "{at}");
+        if at != "on_open" {
+            events.open();
+        }
+        match at {
+            "on_message" | "on_fragment" => raw.send_frame(0x81, b"boom"),
+            "on_pong" => raw.send_frame(0x8a, b"boom"),
+            "on_close" | "drop" => raw.send_frame(0x88, &[]),
+            _ => {}
+        }
+        let panic = reports.recv_timeout(WAIT).unwrap().unwrap();
+        assert_eq!(panic, format!("a test's panic in {at}"));
+        assert!(raw.is_over());
+        let closed = events.closed();
+        assert_ne!(closed.id, calm_id);
+        if !matches!(at, "on_close" | "drop") {
+            assert_eq!(closed.initiator, Initiator::Local, "{at}");
+        }
+        // The context goes on, and so does the other connection.
+        handle.send(calm_id, "still here").unwrap();
+        assert_eq!(peer::read(&mut calm), "still here".into(), "{at}");
+        handle.stop();
+        assert_eq!(reports.recv_timeout(WAIT).unwrap(), Err(true));
+    }
+}
+
+#[test]
+fn a_panic_of_a_factory_is_answered_with_500_and_reaches_run() {
+    let (handle, addr, reports) = stubborn(|| {
+        Context::builder().vhost(loopback().accept(|request| match request.path() {
+            "/" => panic!("a test's panic in a factory"),
+            _ => Ok(Echo),
+        }))
+    });
+    let mut raw = Raw::connect(addr.unwrap());
+    assert_eq!(raw.ask(&peer::upgrade("/", "")).status, 500);
+    assert!(raw.is_over());
+    let panic = reports.recv_timeout(WAIT).unwrap().unwrap();
+    assert_eq!(panic, "a test's panic in a factory");
+    let mut socket = peer::open(addr.unwrap(), "/calm");
+    socket.send("hello".into()).unwrap();
+    assert_eq!(peer::read(&mut socket), "hello".into());
+    handle.stop();
+    assert_eq!(reports.recv_timeout(WAIT).unwrap(), Err(true));
+}
+
+#[test]
+fn a_panic_of_a_closure_reaches_run_and_later_closures_still_run() {
+    let (handle, _, reports) = stubborn(Context::builder);
+    let (report, ran) = mpsc::channel();
+    // Asked for within one closure, so that all are taken in one turn.
+    let inner = handle.clone();
+    handle
+        .run(move |_| {
+            inner
+                .run(|_| panic!("a test's panic in a closure"))
+                .unwrap();
+            inner.run(move |_| report.send(()).unwrap()).unwrap();
+        })
+        .unwrap();
+    let panic = reports.recv_timeout(WAIT).unwrap().unwrap();
+    assert_eq!(panic, "a test's panic in a closure");
+    ran.recv_timeout(WAIT).unwrap();
+    handle.stop();
+    assert_eq!(reports.recv_timeout(WAIT).unwrap(), Err(true));
+}
+
+#[test]
+fn a_panic_of_on_connect_error_reaches_run() {
+    let (handle, _, reports) = stubborn(Context::builder);
+    let (probe, events) = probe();
+    let closed_port = free_port();
+    let to = Client::new(&format!("ws://127.0.0.1:{closed_port}/")).unwrap();
+    let handler = Panics {
+        at: "on_connect_error",
+        probe,
+    };
+    let connecting = handle.connect(to, handler).unwrap();
+    let panic = reports.recv_timeout(WAIT).unwrap().unwrap();
+    assert_eq!(panic, "a test's panic in on_connect_error");
+    events.connect_error();
+    assert!(connecting.wait(WAIT).is_err());
+    handle.stop();
+    assert_eq!(reports.recv_timeout(WAIT).unwrap(), Err(true));
+}
+
+#[test]
+fn a_panic_of_on_close_while_the_context_is_dropped_reaches_who_drops_it() {
+    let (probe, events) = probe();
+    let server = serve(move |vhost| {
+        vhost.accept(move |_| {
+            Ok(Panics {
+                at: "on_close",
+                probe: probe.clone(),
+            })
+        })
+    });
+    let _raws = [Raw::open(server.addr()), Raw::open(server.addr())];
+    events.open();
+    events.open();
+    let panic = server.stop().unwrap_err();
+    assert_eq!(text(&*panic), "a test's panic in on_close");
+    // The first one's panic doesn't keep the second from being told.
+    events.closed();
+    events.closed();
+    events.end();
+}
+
+#[test]
+fn a_panic_while_panicking_does_not_abort() {
+    let (probe, events) = probe();
+    let server = serve(move |vhost| {
+        vhost.accept(move |_| {
+            Ok(Panics {
+                at: "on_close",
+                probe: probe.clone(),
+            })
+        })
+    });
+    let _raw = Raw::open(server.addr());
+    events.open();
+    server.handle.run(|_| panic!("the first panic")).unwrap();
+    let panic = server.wait().unwrap_err();
+    assert_eq!(text(&*panic), "the first panic");
+    events.closed();
+}
+
+#[test]
+fn a_stale_id_reaches_nobody() {
+    let (server, events) = probed(WebSocketConfig::new());
+    let raw = Raw::open(server.addr());
+    let stale = events.open();
+    drop(raw);
+    events.closed();
+    // This one takes the place of the one that is gone.
+    let mut raw = Raw::open(server.addr());
+    let fresh = events.open();
+    assert_ne!(stale, fresh);
+    let handle = &server.handle;
+    let refused = handle.send(stale, "for the dead").unwrap_err();
+    assert!(matches!(refused, SendError::Closed(_)));
+    assert_eq!(refused.into_message().as_text(), Some("for the dead"));
+    let code = libwebsockets::CloseCode::NORMAL;
+    assert_eq!(handle.close(stale, code), Err(ConnectionGone));
+    assert_eq!(handle.abort(stale), Err(ConnectionGone));
+    assert_eq!(handle.connections(), [fresh]);
+    handle.send(fresh, "for the living").unwrap();
+    assert_eq!(raw.frame().unwrap().payload, b"for the living");
+}
+
+#[test]
+fn a_handle_outlives_its_context_and_says_so() {
+    let (server, events) = probed(WebSocketConfig::new());
+    let _raw = Raw::open(server.addr());
+    let id = events.open();
+    let handle = server.handle.clone();
+    server.stop().unwrap().unwrap();
+    assert!(!handle.is_alive());
+    assert!(matches!(handle.send(id, "x"), Err(SendError::Closed(_))));
+    assert_eq!(handle.abort(id), Err(ConnectionGone));
+    assert_eq!(
+        handle.close(id, libwebsockets::CloseCode::NORMAL),
+        Err(ConnectionGone)
+    );
+    assert_eq!(handle.run(|_| unreachable!()), Err(ContextGone));
+    let (probe, events) = probe();
+    let to = Client::new("ws://localhost/").unwrap();
+    assert!(matches!(handle.connect(to, probe), Err(ContextGone)));
+    events.end();
+    assert_eq!(handle.broadcast("x").queued, 0);
+    assert!(handle.connections().is_empty());
+    handle.stop();
+}
+
+#[test]
+fn a_context_is_stopped_and_run_again_with_its_connections() {
+    let (report, stopped) = mpsc::channel();
+    let (resume, resumed) = mpsc::channel::<()>();
+    let (probe, events) = probe();
+    let thread = thread::spawn(move || {
+        let vhost = loopback().accept(move |_| Ok(probe.clone()));
+        let mut context = Context::builder().vhost(vhost).build().unwrap();
+        report
+            .send((context.handle(), context.local_addr(0)))
+            .unwrap();
+        context.run().unwrap();
+        report.send((context.handle(), None)).unwrap();
+        resumed.recv_timeout(WAIT).unwrap();
+        context.run().unwrap();
+    });
+    let (handle, addr) = stopped.recv_timeout(WAIT).unwrap();
+    let mut socket = peer::open(addr.unwrap(), "/");
+    let id = events.open();
+    handle.stop();
+    stopped.recv_timeout(WAIT).unwrap();
+    // What is asked for while it stands is done when it runs again.
+    socket.send("while stopped".into()).unwrap();
+    handle.send(id, "queued while stopped").unwrap();
+    resume.send(()).unwrap();
+    assert_eq!(events.message().as_text(), Some("while stopped"));
+    assert_eq!(peer::read(&mut socket), "queued while stopped".into());
+    handle.stop();
+    thread.join().unwrap();
+}
+
+#[test]
+fn a_closure_stops_the_context_it_runs_in() {
+    let running = client_context();
+    let handle = running.handle.clone();
+    running.handle.run(move |_| handle.stop()).unwrap();
+    running.wait().unwrap().unwrap();
+}
+
+#[test]
+fn service_returns_after_its_timeout_at_the_latest() {
+    let mut context = Context::builder().build().unwrap();
+    let start = std::time::Instant::now();
+    context.service(Some(Duration::from_millis(100))).unwrap();
+    context.service(Some(Duration::ZERO)).unwrap();
+    assert!(start.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
+fn a_port_in_use_is_an_error_that_names_the_address() {
+    let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let addr = taken.local_addr().unwrap();
+    let vhost = libwebsockets::Vhost::listen(addr).accept(|_| Ok(Echo));
+    let error = Context::builder().vhost(vhost).build().unwrap_err();
+    assert!(matches!(&error, Error::Listen { address, .. } if *address == addr.to_string()));
+    assert!(error.to_string().contains(&addr.to_string()), "{error}");
+    assert!(std::error::Error::source(&error).is_some());
+}
+
+#[test]
+fn a_port_of_another_context_is_an_error() {
+    let server = serve(|vhost| vhost.accept(|_| Ok(Echo)));
+    let addr = server.addr();
+    let second = Running::try_start(move || {
+        Context::builder().vhost(libwebsockets::Vhost::listen(addr).accept(|_| Ok(Echo)))
+    });
+    let error = second.err().expect("the port is taken");
+    assert!(error.to_string().contains(&addr.to_string()), "{error}");
+    // The first one is unharmed.
+    let mut socket = peer::open(addr, "/");
+    socket.send("hello".into()).unwrap();
+    assert_eq!(peer::read(&mut socket), "hello".into());
+}
+
+#[test]
+fn an_address_that_is_not_ours_is_an_error() {
+    // TEST-NET-1, RFC 5737.
+    let vhost = libwebsockets::Vhost::listen(([192, 0, 2, 1], 0)).accept(|_| Ok(Echo));
+    let error = Context::builder().vhost(vhost).build().unwrap_err();
+    assert!(error.to_string().contains("192.0.2.1"), "{error}");
+}
+
+#[test]
+fn a_port_is_free_again_once_its_context_is_dropped() {
+    let server = serve(|vhost| vhost.accept(|_| Ok(Echo)));
+    let addr = server.addr();
+    assert_ne!(addr.port(), 0);
+    let mut raw = Raw::open(addr);
+    server.stop().unwrap().unwrap();
+    assert!(raw.is_over());
+    let second = Running::start(move || {
+        Context::builder().vhost(libwebsockets::Vhost::listen(addr).accept(|_| Ok(Echo)))
+    });
+    assert_eq!(second.addr(), addr);
+    Raw::open(addr);
+}
+
+#[test]
+fn a_vhost_that_fails_leaves_nothing_behind() {
+    let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let addr = taken.local_addr().unwrap();
+    let free = free_port();
+    for _ in 0..3 {
+        let error = Context::builder()
+            .vhost(libwebsockets::Vhost::listen(([127, 0, 0, 1], free)).accept(|_| Ok(Echo)))
+            .vhost(libwebsockets::Vhost::listen(addr).accept(|_| Ok(Echo)))
+            .build()
+            .unwrap_err();
+        assert!(matches!(error, Error::Listen { .. }), "{error}");
+    }
+}
+
+#[test]
+fn a_context_moves_nowhere_but_closures_reach_it() {
+    let running = client_context();
+    let count = on_thread(&running.handle, |context| {
+        context.handle().connections().len()
+    });
+    assert_eq!(count, 0);
+}
+
+#[test]
+fn what_a_handler_owns_is_dropped_with_its_connection() {
+    let (server, events) = probed(WebSocketConfig::new());
+    drop(Raw::open(server.addr()));
+    events.open();
+    events.closed();
+    // Refused attempts as well.
+    let mut raw = Raw::connect(server.addr());
+    raw.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert!(raw.is_over());
+    eventually("it is forgotten", || server.handle.connections().is_empty());
+    server.stop().unwrap().unwrap();
+    events.end();
+}
+
+/// A port that nobody listens on at present.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    listener.local_addr().unwrap().port()
+}

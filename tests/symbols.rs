@@ -1,0 +1,54 @@
+//! A build without the feature `keylog` has nothing of it in its programs.
+
+#![cfg(feature = "tls")]
+
+mod common;
+
+use common::cargo::build_echo_server;
+use std::process::Command;
+
+/// Each run of printable characters in a file, as `strings` finds them: symbols,
+/// messages, variables' names, and file names of debug information.
+fn strings(bytes: &[u8]) -> impl Iterator<Item = &str> {
+    bytes
+        .split(|b| !(b.is_ascii_graphic() || *b == b' '))
+        .filter(|run| run.len() >= 4)
+        .map(|run| std::str::from_utf8(run).expect("ASCII"))
+}
+
+/// What of a program speaks of a key log.
+fn traces(program: &std::path::Path) -> Vec<String> {
+    let bytes = std::fs::read(program).unwrap();
+    strings(&bytes)
+        // Where the checkout lies is no matter of ours.
+        .map(|run| run.replace(env!("CARGO_MANIFEST_DIR"), ""))
+        .filter(|run| run.to_ascii_lowercase().contains("keylog"))
+        .collect()
+}
+
+fn help(program: &std::path::Path) -> String {
+    let output = Command::new(program).arg("--help").output().unwrap();
+    assert!(output.status.success());
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn a_program_without_the_feature_has_no_trace_of_a_key_log() {
+    let without = build_echo_server("plain-tls", "tls", &[]);
+    assert_eq!(traces(&without), [""; 0]);
+    assert!(help(&without).contains("--tls"));
+    assert!(!help(&without).contains("--keylog"));
+}
+
+/// The search above finds what it is to find.
+#[cfg(feature = "keylog")]
+#[test]
+fn a_program_with_the_feature_has_them() {
+    let own = std::env::current_exe().unwrap();
+    let traces = traces(&own).join("\n");
+    assert!(traces.contains("LWS_SSLKEYLOGFILE"), "the variable's name");
+    assert!(
+        traces.contains("SSL_CTX_set_keylog_callback"),
+        "OpenSSL's function"
+    );
+}

@@ -1,0 +1,543 @@
+//! TLS: whom a client trusts, whom a server lets in, and what an error says.
+
+#![cfg(feature = "tls")]
+
+mod common;
+
+use common::certs::{self_signed, tls_stream, Ca, Identity};
+use common::peer::{self, Raw};
+use common::temp::TempDir;
+use common::{client_context, loopback, probe, serve, Echo, Running, WAIT};
+use libwebsockets::tls::{ClientCertificates, ClientTls, Pem, ServerTls, TlsInfo, TlsVersion};
+use libwebsockets::{Client, ConnectError, Connection, Context, Error, Handler, Refusal, Vhost};
+use rustls::version::{TLS12, TLS13};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+use TlsVersion::{Tls12, Tls13};
+
+fn echo(tls: ServerTls) -> Running {
+    serve(move |vhost| vhost.tls(tls).accept(|_| Ok(Echo)))
+}
+
+/// Whether a client with these settings gets a connection to `host`.
+#[track_caller]
+fn connects_to(server: &Running, host: &str, tls: ClientTls) -> Result<(), String> {
+    let client = client_context();
+    let (probe, events) = probe();
+    let url = format!("wss://{host}:{}/", server.addr().port());
+    let connecting = client
+        .handle
+        .connect(Client::new(&url).unwrap().tls(tls), probe)
+        .unwrap();
+    match connecting.wait(WAIT) {
+        Ok(id) => {
+            assert_eq!(events.open(), id);
+            client.handle.send(id, "hello").unwrap();
+            assert_eq!(events.message().as_text(), Some("hello"));
+            Ok(())
+        }
+        Err(ConnectError::Failed { reason, .. }) => Err(reason),
+        Err(other) => panic!("{other}"),
+    }
+}
+
+#[track_caller]
+fn connects(server: &Running, tls: ClientTls) -> Result<(), String> {
+    connects_to(server, "localhost", tls)
+}
+
+#[test]
+fn a_client_checks_the_issuer_by_default() {
+    let ca = Ca::new();
+    let server = echo(ca.sign(&["localhost"]).server());
+    connects(&server, ClientTls::new()).unwrap_err();
+    connects(&server, ca.trust()).unwrap();
+    connects(&server, Ca::new().trust()).unwrap_err();
+    connects(&server, ClientTls::new().system_roots(false)).unwrap_err();
+}
+
+#[test]
+fn a_ca_is_read_from_a_file_and_from_a_bundle() {
+    let (ca, other) = (Ca::new(), Ca::new());
+    let server = echo(ca.sign(&["localhost"]).server());
+    let dir = TempDir::new();
+    let path = dir.file("ca.pem");
+    std::fs::write(&path, format!("{}\n{}", other.pem, ca.pem)).unwrap();
+    connects(&server, ClientTls::new().ca(Pem::file(&path))).unwrap();
+    connects(&server, ClientTls::new().ca(Pem::memory(ca.der.to_vec()))).unwrap();
+    let both = other.trust().ca(Pem::memory(ca.pem.as_bytes()));
+    connects(&server, both).unwrap();
+}
+
+#[test]
+fn a_client_checks_the_name_by_default() {
+    let ca = Ca::new();
+    let server = echo(ca.sign(&["example.org"]).server());
+    connects(&server, ca.trust()).unwrap_err();
+    connects(&server, ca.trust().danger_accept_any_name()).unwrap();
+    // Each relaxation relaxes one thing.
+    connects(&server, ca.trust().danger_accept_self_signed()).unwrap_err();
+    connects(&server, ca.trust().danger_accept_expired()).unwrap_err();
+}
+
+#[test]
+fn an_address_is_checked_against_the_certificate() {
+    let ca = Ca::new();
+    let right = echo(ca.sign(&["127.0.0.1"]).server());
+    connects_to(&right, "127.0.0.1", ca.trust()).unwrap();
+    let wrong = echo(ca.sign(&["localhost", "127.0.0.2"]).server());
+    connects_to(&wrong, "127.0.0.1", ca.trust()).unwrap_err();
+}
+
+#[test]
+fn a_self_signed_certificate_is_accepted_only_if_asked() {
+    let server = echo(self_signed(&["localhost"]).server());
+    connects(&server, ClientTls::new()).unwrap_err();
+    connects(&server, ClientTls::new().danger_accept_expired()).unwrap_err();
+    connects(&server, ClientTls::new().danger_accept_any_name()).unwrap_err();
+    connects(&server, ClientTls::new().danger_accept_self_signed()).unwrap();
+    connects(&server, ClientTls::new().danger_accept_anything()).unwrap();
+}
+
+#[test]
+fn a_self_signed_certificate_for_another_name_is_still_refused() {
+    let server = echo(self_signed(&["example.org"]).server());
+    connects(&server, ClientTls::new().danger_accept_self_signed()).unwrap_err();
+    connects(&server, ClientTls::new().danger_accept_anything()).unwrap();
+}
+
+#[test]
+fn an_expired_certificate_is_accepted_only_if_asked() {
+    let ca = Ca::new();
+    let server = echo(ca.sign_expired(&["localhost"]).server());
+    connects(&server, ca.trust()).unwrap_err();
+    connects(&server, ca.trust().danger_accept_self_signed()).unwrap_err();
+    connects(&server, ca.trust().danger_accept_any_name()).unwrap_err();
+    connects(&server, ca.trust().danger_accept_expired()).unwrap();
+}
+
+#[test]
+fn expiry_alone_relaxes_no_issuer() {
+    let server = echo(Ca::new().sign_expired(&["localhost"]).server());
+    let stranger = Ca::new().trust();
+    connects(&server, stranger.clone().danger_accept_expired()).unwrap_err();
+    connects(&server, stranger.danger_accept_anything()).unwrap();
+}
+
+/// What the server learned of each connection, and of its request.
+fn telling(tls: ServerTls) -> (Running, mpsc::Receiver<TlsInfo>) {
+    struct Tells(mpsc::Sender<TlsInfo>);
+    impl Handler for Tells {
+        fn on_open(&mut self, conn: &mut Connection<'_>) {
+            self.0.send(conn.tls().unwrap()).unwrap();
+        }
+    }
+    let (report, seen) = mpsc::channel();
+    let server = serve(move |vhost| {
+        vhost.tls(tls).accept(move |request| {
+            request.tls().expect("it is over TLS");
+            Ok(Tells(report.clone()))
+        })
+    });
+    (server, seen)
+}
+
+/// Whether a rustls client gets a WebSocket.
+fn rustls_opens(server: &Running, config: rustls::ClientConfig) -> bool {
+    let stream = tls_stream(server.addr(), "localhost", config);
+    let Ok((mut socket, _)) = tungstenite::client(server.url("wss", "/"), stream) else {
+        return false;
+    };
+    socket.close(None).is_ok()
+}
+
+#[test]
+fn client_certificates_are_asked_for_checked_and_shown() {
+    let ca = Ca::new();
+    let own = ca.sign(&["a client"]);
+    let strange = Ca::new().sign(&["a stranger"]);
+    for (mode, none, strange_one) in [
+        (ClientCertificates::None, true, true),
+        (ClientCertificates::Optional, true, false),
+        (ClientCertificates::Required, false, false),
+    ] {
+        let roots = Pem::memory(ca.pem.as_bytes());
+        let tls = ca
+            .sign(&["localhost"])
+            .server()
+            .client_certificates(mode, roots);
+        let (server, seen) = telling(tls);
+        assert_eq!(rustls_opens(&server, ca.rustls_client()), none, "{mode:?}");
+        if none {
+            assert_eq!(seen.recv_timeout(WAIT).unwrap().peer_certificate, None);
+        }
+        let strange = ca.rustls_client_as(&strange);
+        assert_eq!(rustls_opens(&server, strange), strange_one, "{mode:?}");
+        if strange_one {
+            seen.recv_timeout(WAIT).unwrap();
+        }
+        assert!(rustls_opens(&server, ca.rustls_client_as(&own)), "{mode:?}");
+        let shown = seen.recv_timeout(WAIT).unwrap().peer_certificate;
+        let asked = mode != ClientCertificates::None;
+        assert_eq!(shown, asked.then(|| own.cert_der.to_vec()), "{mode:?}");
+    }
+}
+
+#[test]
+fn a_client_shows_its_certificate() {
+    let ca = Ca::new();
+    let own = ca.sign(&["a client"]);
+    let roots = Pem::memory(ca.pem.as_bytes());
+    let tls = ca
+        .sign(&["localhost"])
+        .server()
+        .client_certificates(ClientCertificates::Required, roots);
+    let (server, seen) = telling(tls);
+    let identity = |tls: ClientTls| {
+        let (cert, key) = (own.cert.as_bytes(), own.key.as_bytes());
+        tls.identity(Pem::memory(cert), Pem::memory(key))
+    };
+    let client = client_context();
+    let (probe, events) = probe();
+    let to = Client::new(&server.url("wss", "/"))
+        .unwrap()
+        .tls(identity(ca.trust()));
+    drop(client.handle.connect(to, probe).unwrap());
+    events.open();
+    let shown = seen.recv_timeout(WAIT).unwrap().peer_certificate;
+    assert_eq!(shown, Some(own.cert_der.to_vec()));
+}
+
+#[test]
+fn the_versions_are_limited_on_either_side() {
+    let ca = Ca::new();
+    for (min, max, old, new) in [
+        (Tls12, Tls13, true, true),
+        (Tls12, Tls12, true, false),
+        (Tls13, Tls13, false, true),
+    ] {
+        let (server, seen) = telling(ca.sign(&["localhost"]).server().versions(min, max));
+        for (version, name, works) in [(&TLS12, "TLSv1.2", old), (&TLS13, "TLSv1.3", new)] {
+            let config = ca.rustls_client_of(&[version]);
+            assert_eq!(
+                rustls_opens(&server, config),
+                works,
+                "{min} to {max}, {name}"
+            );
+            if works {
+                assert_eq!(seen.recv_timeout(WAIT).unwrap().version, name);
+            }
+        }
+        for (version, works) in [(Tls12, old), (Tls13, new)] {
+            let tls = ca.trust().versions(version, version);
+            let client = client_context();
+            let (probe, _events) = probe();
+            let to = Client::new(&server.url("wss", "/")).unwrap().tls(tls);
+            let connecting = client.handle.connect(to, probe).unwrap();
+            assert_eq!(
+                connecting.wait(WAIT).is_ok(),
+                works,
+                "{min} to {max}, {version}"
+            );
+            if works {
+                seen.recv_timeout(WAIT).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn the_ciphers_are_those_of_the_list() {
+    let ca = Ca::new();
+    let tls = ca
+        .sign(&["localhost"])
+        .server()
+        .ciphers("ECDHE-ECDSA-CHACHA20-POLY1305")
+        .tls13_ciphers("TLS_AES_128_GCM_SHA256");
+    let (server, seen) = telling(tls);
+    for (version, cipher) in [
+        (&TLS12, "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256"),
+        (&TLS13, "TLS_AES_128_GCM_SHA256"),
+    ] {
+        assert!(rustls_opens(&server, ca.rustls_client_of(&[version])));
+        assert_eq!(seen.recv_timeout(WAIT).unwrap().cipher, cipher);
+    }
+}
+
+#[test]
+fn a_connection_knows_the_facts_of_its_session() {
+    let ca = Ca::new();
+    let (server, seen) = telling(ca.sign(&["localhost"]).server());
+    let mut config = ca.rustls_client();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    assert!(rustls_opens(&server, config));
+    let info = seen.recv_timeout(WAIT).unwrap();
+    assert_eq!(info.version, "TLSv1.3");
+    assert!(info.cipher.starts_with("TLS_"), "{}", info.cipher);
+    assert_eq!(info.server_name.as_deref(), Some("localhost"));
+    assert_eq!(info.alpn.as_deref(), Some(&b"http/1.1"[..]));
+    assert_eq!(info.peer_certificate, None);
+}
+
+/// Two vhosts with certificates of their own on one port; each refuses by its name.
+fn two_vhosts(ca: &Ca) -> Running {
+    let (one, two) = (ca.sign(&["one.test"]), ca.sign(&["two.test"]));
+    Running::start(move || {
+        let vhost = |name: &'static str, identity: Identity| {
+            Vhost::listen(([127, 0, 0, 1], 0))
+                .name(name)
+                .unwrap()
+                .tls(identity.server())
+                .accept(move |_| Err::<Echo, _>(Refusal::forbidden().body(name)))
+        };
+        Context::builder()
+            .vhost(vhost("one.test", one))
+            .vhost(vhost("two.test", two))
+    })
+}
+
+/// Asks for `host` over a handshake for `name`; status and body.
+fn ask(server: &Running, ca: &Ca, name: &str, host: &str) -> (u16, String) {
+    let mut raw = Raw::over(tls_stream(server.addr(), name, ca.rustls_client()));
+    let request = peer::upgrade("/", "").replace("localhost", host);
+    let answer = raw.ask(&request);
+    (answer.status, answer.body)
+}
+
+#[test]
+fn the_server_name_chooses_the_vhost_and_its_certificate() {
+    let ca = Ca::new();
+    let server = two_vhosts(&ca);
+    assert_eq!(server.addr_of(0), server.addr_of(1));
+    for name in ["one.test", "two.test"] {
+        // rustls checks that the certificate is for the name.
+        assert_eq!(ask(&server, &ca, name, name), (403, name.into()));
+    }
+}
+
+#[test]
+fn a_host_header_of_another_vhost_than_the_handshakes_is_misdirected() {
+    let ca = Ca::new();
+    let server = two_vhosts(&ca);
+    assert_eq!(ask(&server, &ca, "one.test", "two.test").0, 421);
+    assert_eq!(ask(&server, &ca, "two.test", "one.test").0, 421);
+}
+
+#[test]
+fn plain_text_to_a_tls_port_and_tls_to_a_plain_port_end_the_connection() {
+    let ca = Ca::new();
+    let server = echo(ca.sign(&["localhost"]).server());
+    let mut raw = Raw::connect(server.addr());
+    raw.send(peer::upgrade("/", "").as_bytes());
+    let answer = raw.rest();
+    assert!(!answer.starts_with(b"HTTP/1.1 101"));
+
+    let plain = serve(|vhost| vhost.accept(|_| Ok(Echo)));
+    connects(&plain, ca.trust()).unwrap_err();
+}
+
+/// A server that gives a handshake a second; a peer that begins with `bytes`
+/// and sends no more is left after it.
+#[track_caller]
+fn is_not_waited_for(bytes: &[u8]) {
+    let tls = Ca::new().sign(&["localhost"]).server();
+    let server = Running::start(move || {
+        Context::builder()
+            .handshake_timeout(Duration::from_secs(1))
+            .vhost(loopback().tls(tls).accept(|_| Ok(Echo)))
+    });
+    let mut raw = Raw::connect(server.addr());
+    raw.send(bytes);
+    let start = Instant::now();
+    assert!(raw.is_over());
+    assert!(
+        start.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        start.elapsed()
+    );
+}
+
+#[test]
+fn a_peer_that_sends_nothing_is_left() {
+    is_not_waited_for(b"");
+}
+
+#[test]
+fn a_peer_that_sends_half_a_client_hello_is_left() {
+    is_not_waited_for(b"\x16\x03\x01\x02\x00\x01");
+}
+
+/// The error of a build with these TLS settings.
+#[track_caller]
+fn build_error(tls: ServerTls) -> Error {
+    let vhost = loopback().tls(tls).accept(|_| Ok(Echo));
+    match Context::builder().vhost(vhost).build() {
+        Ok(_) => panic!("it is built"),
+        Err(error) => error,
+    }
+}
+
+#[test]
+fn a_server_that_cannot_use_its_files_says_which_and_why() {
+    let ca = Ca::new();
+    let good = ca.sign(&["localhost"]);
+    let dir = TempDir::new();
+    let (cert, key) = (dir.file("cert.pem"), dir.file("key.pem"));
+    std::fs::write(&cert, &good.cert).unwrap();
+
+    let error = build_error(ServerTls::new(Pem::file(&cert), Pem::file(&key)));
+    let text = error.to_string();
+    assert!(matches!(error, Error::File { .. }), "{text}");
+    assert!(
+        text.contains("private key") && text.contains("key.pem"),
+        "{text}"
+    );
+
+    let missing = Pem::file(dir.file("nowhere.pem"));
+    let text = build_error(ServerTls::new(missing.clone(), Pem::file(&cert))).to_string();
+    assert!(
+        text.contains("certificate") && text.contains("nowhere.pem"),
+        "{text}"
+    );
+
+    let tls = good
+        .server()
+        .client_certificates(ClientCertificates::Required, missing);
+    let text = build_error(tls).to_string();
+    assert!(text.contains("client CA certificates"), "{text}");
+}
+
+#[test]
+fn certificates_and_keys_that_are_none_are_told_apart() {
+    let ca = Ca::new();
+    let (good, other) = (ca.sign(&["localhost"]), ca.sign(&["localhost"]));
+    let pem = |text: &str| Pem::memory(text.as_bytes());
+
+    let error = build_error(ServerTls::new(pem("nonsense"), pem(&good.key)));
+    assert!(
+        error.to_string().contains("server's certificate"),
+        "{error}"
+    );
+    let error = build_error(ServerTls::new(pem(&good.cert), pem("nonsense")));
+    assert!(
+        error.to_string().contains("server's private key"),
+        "{error}"
+    );
+    // A key that doesn't fit its certificate.
+    let error = build_error(ServerTls::new(pem(&good.cert), pem(&other.key)));
+    assert!(
+        error.to_string().contains("server's private key"),
+        "{error}"
+    );
+    let error = build_error(ServerTls::new(pem(""), pem("")));
+    assert!(matches!(error, Error::Tls { .. }), "{error}");
+    let roots = pem("nonsense");
+    let tls = good
+        .server()
+        .client_certificates(ClientCertificates::Optional, roots);
+    let error = build_error(tls);
+    assert!(error.to_string().contains("CA certificates"), "{error}");
+}
+
+#[test]
+fn files_of_bad_contents_are_named() {
+    let dir = TempDir::new();
+    let path = dir.file("bad-certificate.pem");
+    std::fs::write(&path, "nonsense").unwrap();
+    let key = self_signed(&["localhost"]).key;
+    let tls = ServerTls::new(Pem::file(&path), Pem::memory(key.as_bytes()));
+    let text = build_error(tls).to_string();
+    assert!(text.contains("bad-certificate.pem"), "{text}");
+}
+
+#[test]
+fn bad_cipher_lists_and_versions_are_named() {
+    let good = self_signed(&["localhost"]);
+    let text = build_error(good.server().ciphers("NO-SUCH-CIPHER")).to_string();
+    assert!(text.contains("NO-SUCH-CIPHER"), "{text}");
+    let text = build_error(good.server().tls13_ciphers("TLS_NO_SUCH")).to_string();
+    assert!(text.contains("TLS_NO_SUCH"), "{text}");
+    let text = build_error(good.server().ciphers("HIGH\0LOW")).to_string();
+    assert!(text.contains("NUL"), "{text}");
+    let text = build_error(good.server().versions(Tls13, Tls12)).to_string();
+    assert!(text.contains("1.3 to 1.2"), "{text}");
+}
+
+#[test]
+fn a_bad_list_for_tls_1_3_beside_a_good_one_is_the_one_named() {
+    let good = self_signed(&["localhost"]).server();
+    let tls = good.ciphers("HIGH").tls13_ciphers("TLS_NO_SUCH");
+    let text = build_error(tls).to_string();
+    assert!(text.contains("TLS_NO_SUCH"), "{text}");
+}
+
+/// The error of a connect with these settings, from the outcome and the handler.
+#[track_caller]
+fn setup_error(tls: ClientTls) -> String {
+    let client = client_context();
+    let (probe, events) = probe();
+    let to = Client::new("wss://localhost:1/").unwrap().tls(tls);
+    let connecting = client.handle.connect(to, probe).unwrap();
+    let error = connecting.wait(WAIT).unwrap_err();
+    assert!(matches!(error, ConnectError::Setup(_)), "{error}");
+    assert_eq!(events.connect_error().to_string(), error.to_string());
+    events.end();
+    error.to_string()
+}
+
+#[test]
+fn a_client_that_cannot_use_its_files_says_which_and_why() {
+    let dir = TempDir::new();
+    let missing = || Pem::file(dir.file("nowhere.pem"));
+    let good = self_signed(&["a client"]);
+    let text = setup_error(ClientTls::new().ca(missing()));
+    assert!(
+        text.contains("CA certificates") && text.contains("nowhere.pem"),
+        "{text}"
+    );
+    let cert = Pem::memory(good.cert.as_bytes());
+    let text = setup_error(ClientTls::new().identity(cert.clone(), missing()));
+    assert!(
+        text.contains("private key") && text.contains("nowhere.pem"),
+        "{text}"
+    );
+    let nonsense = Pem::memory("nonsense");
+    let text = setup_error(ClientTls::new().identity(cert, nonsense.clone()));
+    assert!(text.contains("client's private key"), "{text}");
+    let text = setup_error(ClientTls::new().ca(nonsense));
+    assert!(text.contains("CA certificates"), "{text}");
+    let text = setup_error(ClientTls::new().ciphers("NO-SUCH-CIPHER"));
+    assert!(text.contains("NO-SUCH-CIPHER"), "{text}");
+
+    // Asked for on the context's own thread, it is an error at once.
+    let (probe, events) = probe();
+    let mut context = Context::builder().build().unwrap();
+    let to = Client::new("wss://localhost:1/")
+        .unwrap()
+        .tls(ClientTls::new().ca(missing()));
+    let error = context.connect(to, probe).unwrap_err();
+    assert!(error.to_string().contains("nowhere.pem"), "{error}");
+    events.end();
+}
+
+#[test]
+fn clients_with_different_trust_share_no_session_and_no_trust() {
+    // One context, the strict client after the lax one, and at the same server.
+    let server = echo(self_signed(&["localhost"]).server());
+    let client = client_context();
+    for (tls, works) in [
+        (ClientTls::new().danger_accept_anything(), true),
+        (ClientTls::new(), false),
+        (ClientTls::new().danger_accept_self_signed(), true),
+        (ClientTls::new().danger_accept_any_name(), false),
+    ] {
+        for _ in 0..2 {
+            let (probe, _events) = probe();
+            let to = Client::new(&server.url("wss", "/"))
+                .unwrap()
+                .tls(tls.clone());
+            let connecting = client.handle.connect(to, probe).unwrap();
+            assert_eq!(connecting.wait(WAIT).is_ok(), works, "{tls:?}");
+        }
+    }
+}
