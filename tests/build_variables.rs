@@ -169,3 +169,36 @@ fn a_checkout_without_the_c_library_says_how_to_get_it() {
     assert!(text.contains("cargo xtask vendor"), "{text}");
     assert!(text.contains("vendor/libwebsockets"), "{text}");
 }
+
+#[test]
+fn a_crate_that_depends_on_this_one_learns_what_was_built() {
+    let dir = TempDir::new();
+    let dependent = dir.path();
+    std::fs::create_dir(dir.file("src")).unwrap();
+    std::fs::write(dir.file("src/lib.rs"), "").unwrap();
+    std::fs::copy(package().join("Cargo.lock"), dir.file("Cargo.lock")).unwrap();
+    let manifest = format!(
+        "[package]\nname = \"dependent\"\nversion = \"0.0.0\"\nedition = \"2021\"\n\
+         links = \"dependent\"\n[workspace]\n[dependencies.libwebsockets]\npath = {:?}\n\
+         default-features = false\nfeatures = [\"keylog\"]\n",
+        package()
+    );
+    std::fs::write(dir.file("Cargo.toml"), manifest).unwrap();
+    let script = r#"fn main() {
+        let value = |name: &str| std::env::var(name).unwrap();
+        assert_eq!(value("DEP_WEBSOCKETS_KEYLOG_ENV"), "ACME_KEYS");
+        assert_eq!(value("DEP_WEBSOCKETS_VERSION"), "4.3.5");
+        let include = std::path::PathBuf::from(value("DEP_WEBSOCKETS_INCLUDE"));
+        assert!(include.join("lws_config.h").is_file());
+        assert!(include.join("libwebsockets.h").is_file());
+    }"#;
+    std::fs::write(dir.file("build.rs"), script).unwrap();
+    let workshop = Workshop::enter();
+    let output = workshop
+        .cargo(dependent)
+        .args(["check", "--quiet", "--offline"])
+        .env("LWS_KEYLOG_ENV", "ACME_KEYS")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+}

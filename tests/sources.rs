@@ -13,11 +13,15 @@ use std::process::Command;
 /// Builds and links the crate against what the variables name. As a C library,
 /// so that every symbol has to be there.
 fn build(variables: &[(&str, &Path)]) -> Result<(), String> {
+    build_with("tls,deflate", variables)
+}
+
+fn build_with(features: &str, variables: &[(&str, &Path)]) -> Result<(), String> {
     let workshop = Workshop::enter();
     let mut command = workshop.cargo(package());
     command
         .args(["rustc", "--quiet", "--lib", "--crate-type", "cdylib"])
-        .args(["--no-default-features", "--features", "tls,deflate"])
+        .args(["--no-default-features", "--features", features])
         .args(["--", "-Clink-arg=-Wl,-z,defs"])
         .envs(variables.iter().copied());
     let output = command.output().unwrap();
@@ -61,12 +65,14 @@ fn an_installed_library_serves_by_prefix_and_by_pkg_config() {
     install(prefix);
     build(&[("LWS_DIR", prefix)]).unwrap();
     let pkg_config = prefix.join("lib/pkgconfig");
-    let yes = Path::new("1");
-    build(&[
-        ("LWS_USE_PKG_CONFIG", yes),
-        ("PKG_CONFIG_PATH", &pkg_config),
-    ])
-    .unwrap();
+    build_with("tls,deflate,system", &[("PKG_CONFIG_PATH", &pkg_config)]).unwrap();
+    // The variable asks for the same; nothing is there to be found.
+    let variables = [
+        ("LWS_USE_PKG_CONFIG", "1"),
+        ("PKG_CONFIG_LIBDIR", "/nonexistent"),
+    ];
+    let text = build(&variables.map(|(name, value)| (name, Path::new(value)))).unwrap_err();
+    assert!(text.contains("pkg-config"), "{text}");
 }
 
 #[test]

@@ -24,7 +24,8 @@ const REQUIRED: &[&str] = &[
     "vendor/libwebsockets/LICENSE",
 ];
 
-/// Runs `cargo package`, which also builds the package, and checks the result.
+/// Runs `cargo package`, which also builds the package, and checks the result
+/// and its documentation.
 pub fn check() -> Result<()> {
     process::run(process::cargo().args(["package", "--offline", "--allow-dirty", "-p", NAME]))?;
     let manifest = paths::root().join("Cargo.toml");
@@ -37,7 +38,28 @@ pub fn check() -> Result<()> {
     let names = members(&file).doing("read", &file)?;
     judge(&stem, size, &names).map_err(Error::new)?;
     println!("{stem}.crate: {} files, {size} bytes", names.len());
-    Ok(())
+    document(&file, &stem)
+}
+
+/// Builds the package's documentation as docs.rs does: from the package alone,
+/// without a network. Unpacked elsewhere, for it is no member of this workspace.
+fn document(file: &Path, stem: &str) -> Result<()> {
+    let folder = std::env::temp_dir().join(format!("{stem}-docs-{}", std::process::id()));
+    let packed = File::open(file).doing("read", file)?;
+    let unpacked = tar::Archive::new(GzDecoder::new(packed)).unpack(&folder);
+    let documented = unpacked.doing("unpack", file).and_then(|()| {
+        process::run(
+            process::cargo()
+                .args(["doc", "--offline", "--no-deps", "--quiet"])
+                .env("DOCS_RS", "1")
+                .env("RUSTDOCFLAGS", "-D warnings")
+                .env("CARGO_TARGET_DIR", paths::target_dir().join("docs-rs"))
+                .current_dir(folder.join(stem)),
+        )
+    });
+    // Left over at worst in the system's folder for such things.
+    let _ = fs::remove_dir_all(&folder);
+    documented
 }
 
 /// The version in the root manifest.
