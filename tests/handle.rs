@@ -209,15 +209,19 @@ fn a_full_queue_gives_the_message_back_and_tells_when_there_is_room() {
 fn a_broadcast_names_those_that_are_full_and_reaches_the_others() {
     let (server, events, _slow, id, ..) = filled();
     let mut fast = Raw::open(server.addr());
-    let result = server.handle.broadcast(noise(64 << 10));
     eventually("the fast one is open", || {
         server.handle.connections().len() == 2
     });
-    let result = match result.queued {
-        1 => result,
-        // It wasn't open yet on our side.
-        _ => server.handle.broadcast(noise(64 << 10)),
-    };
+    // The kernel's buffers grow while they fill: full is what stays full.
+    let mut refused = 0;
+    eventually("the slow one stays full", || {
+        match server.handle.send(id, noise(64 << 10)) {
+            Ok(()) => refused = 0,
+            Err(_) => refused += 1,
+        }
+        refused == 20
+    });
+    let result = server.handle.broadcast(noise(64 << 10));
     assert_eq!((result.queued, &*result.full), (1, &[id][..]));
     assert_eq!(fast.frame().unwrap().payload, noise(64 << 10));
     drop(events);
@@ -271,7 +275,10 @@ fn a_slow_reader_costs_no_more_than_its_queue() {
     }
     assert_eq!(seen, 100 << 20);
     let grown = resident().saturating_sub(before);
-    assert!(grown < 50 << 20, "{grown} bytes");
+    // AddressSanitizer keeps what was freed for a while.
+    if std::env::var_os("LWS_SANITIZE").is_none() {
+        assert!(grown < 50 << 20, "{grown} bytes");
+    }
     // Others are served meanwhile.
     let mut other = Raw::open(server.addr());
     assert_eq!(other.frame().unwrap().payload.len(), 256 << 10);
@@ -347,4 +354,91 @@ fn a_handler_reaches_other_connections_by_its_handle() {
     assert_eq!(peer::read(&mut b), "to b".into());
     b.send("to a".into()).unwrap();
     assert_eq!(peer::read(&mut a), "to a".into());
+}
+
+#[test]
+fn a_shutdown_sends_what_is_queued_and_a_close_frame_to_each_and_ends_run() {
+    let (server, events) = probed(WebSocketConfig::new());
+    let mut sockets: Vec<_> = (0..3).map(|_| peer::open(server.addr(), "/")).collect();
+    for _ in 0..3 {
+        events.open();
+    }
+    server.handle.broadcast("last words");
+    let frame = CloseFrame::new(CloseCode::GOING_AWAY, "closing time").unwrap();
+    server.handle.shutdown(frame, WAIT).unwrap();
+    for socket in &mut sockets {
+        assert_eq!(peer::read(socket), "last words".into());
+        assert_eq!(read_close(socket), Some((1001, "closing time".into())));
+    }
+    server.wait().unwrap().unwrap();
+    for _ in 0..3 {
+        assert_eq!(events.closed().initiator, Initiator::Local);
+    }
+    events.end();
+}
+
+#[test]
+fn a_shutdown_waits_for_no_peer_longer_than_it_is_told() {
+    let (server, events) = probed(WebSocketConfig::new());
+    let _silent = Raw::open(server.addr());
+    events.open();
+    let start = Instant::now();
+    let timeout = Duration::from_millis(300);
+    server
+        .handle
+        .shutdown(CloseCode::GOING_AWAY, timeout)
+        .unwrap();
+    server.wait().unwrap().unwrap();
+    let took = start.elapsed();
+    assert!(took >= Duration::from_millis(250), "{took:?}");
+    assert!(took < Duration::from_secs(3), "{took:?}");
+    events.closed();
+    events.end();
+}
+
+#[test]
+fn a_shutdown_lets_nobody_in_any_more() {
+    let (server, events) = probed(WebSocketConfig::new());
+    let _silent = Raw::open(server.addr());
+    events.open();
+    server
+        .handle
+        .shutdown(CloseCode::GOING_AWAY, Duration::from_secs(2))
+        .unwrap();
+    // A turn of the loop, so that the shutdown has begun.
+    on_thread(&server.handle, |_| ());
+    let mut late = Raw::connect(server.addr());
+    late.send(peer::upgrade("/", "").as_bytes());
+    let answer = String::from_utf8(late.rest()).unwrap();
+    assert!(!answer.starts_with("HTTP/1.1 101"), "{answer}");
+    server.wait().unwrap().unwrap();
+    events.closed();
+    events.end();
+}
+
+#[test]
+fn a_shutdown_of_a_client_that_reconnects_is_its_end() {
+    use libwebsockets::Backoff;
+    let server = serve(|vhost| vhost.accept(|_| Ok(Echo)));
+    let client = client_context();
+    let (probe, events) = probe();
+    let backoff = Backoff::new().first(Duration::from_millis(1));
+    let to = Client::new(&server.url("ws", "/"))
+        .unwrap()
+        .reconnect(backoff);
+    drop(client.handle.connect(to, probe).unwrap());
+    events.open();
+    client.handle.shutdown(CloseCode::GOING_AWAY, WAIT).unwrap();
+    client.wait().unwrap().unwrap();
+    assert_eq!(events.closed().initiator, Initiator::Local);
+    events.end();
+}
+
+#[test]
+fn a_shutdown_without_connections_ends_at_once() {
+    let running = client_context();
+    running.handle.shutdown(CloseCode::NORMAL, WAIT).unwrap();
+    let start = Instant::now();
+    running.wait().unwrap().unwrap();
+    assert!(start.elapsed() < Duration::from_secs(5));
 }

@@ -4,6 +4,14 @@ mod common;
 
 use common::{client_context, eventually, probe, serve, Echo, Event};
 use libwebsockets::{Client, CloseCode};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Both tests are about the whole process: one at a time.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// As many as the process may have, up to a thousand: each has two ends here.
 fn connections() -> usize {
@@ -24,6 +32,7 @@ fn connections() -> usize {
 
 #[test]
 fn a_thousand_connections_are_served_at_once() {
+    let _alone = alone();
     let count = connections();
     assert!(
         count >= 100,
@@ -74,6 +83,7 @@ fn a_thousand_connections_are_served_at_once() {
 
 #[test]
 fn connections_that_come_and_go_leave_nothing_behind() {
+    let _alone = alone();
     let server = serve(|vhost| vhost.accept(|_| Ok(Echo)));
     let (mut first, mut last) = (0, 0);
     for round in 0..10 {

@@ -36,6 +36,21 @@ pub fn run(args: &[String]) -> Result<()> {
     }
 }
 
+/// The integration tests that run this process' own code: the others start
+/// builds or programs of their own, which aren't instrumented.
+const SUITES: &[&str] = &[
+    "addresses",
+    "client",
+    "handle",
+    "handshake",
+    "interop",
+    "keylog",
+    "lifecycle",
+    "load",
+    "tls",
+    "websocket",
+];
+
 /// Runs the tests under AddressSanitizer; `args` go to the test programs.
 pub fn address(args: &[String]) -> Result<Outcome> {
     let Some((toolchain, host)) = Toolchain::find() else {
@@ -51,7 +66,8 @@ pub fn address(args: &[String]) -> Result<Outcome> {
     // Documentation tests would need flags of their own.
     command
         .args(["test", "-p", "libwebsockets", "--target", &host])
-        .args(["--lib", "--tests", "--examples"])
+        .args(["--features", "ipv6,unix-sockets", "--lib"])
+        .args(SUITES.iter().flat_map(|suite| ["--test", suite]))
         .env(
             "CARGO_TARGET_DIR",
             paths::target_dir().join("sanitize-address"),
