@@ -65,7 +65,8 @@ pub fn address(args: &[String]) -> Result<Outcome> {
     // `--target` keeps the flags away from build scripts and procedural macros.
     // Documentation tests would need flags of their own.
     command
-        .args(["test", "-p", "libwebsockets", "--target", &host])
+        .args(["test", "-p", "libwebsockets", "--no-fail-fast"])
+        .args(["--target", &host])
         .args(["--features", "ipv6,unix-sockets", "--lib"])
         .args(SUITES.iter().flat_map(|suite| ["--test", suite]))
         .env(
