@@ -4,7 +4,7 @@ use super::{vars, Result};
 use std::path::PathBuf;
 
 /// The key-log variable's name when `LWS_KEYLOG_ENV` doesn't say otherwise.
-pub const DEFAULT_KEYLOG_ENV: &str = "LWS_SSLKEYLOGFILE";
+const DEFAULT_KEYLOG_ENV: &str = "LWS_SSLKEYLOGFILE";
 
 /// The longest name of a key-log variable that is accepted.
 const KEYLOG_ENV_MAX: usize = 128;

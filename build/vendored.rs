@@ -3,7 +3,6 @@
 use super::config::Config;
 use super::library::Library;
 use super::{vars, Result};
-use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -30,9 +29,6 @@ pub fn build(config: &Config, tree: &Path, origin: String) -> Result<Library> {
         cmake.cflag(flag);
     }
     let build = cmake.build().join("build");
-    if config.target.is_windows() {
-        fs::create_dir_all(build.join("lib")).ok();
-    }
     let library = if config.target.is_msvc() {
         "websockets_static"
     } else {

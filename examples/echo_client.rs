@@ -21,16 +21,9 @@ echo_client URL: sends messages and prints the text that comes back
   --deflate           offer permessage-deflate
 ";
 
-#[cfg(feature = "tls")]
 const HELP_TLS: &str = "\
   --ca PEM            trust these CA certificates instead of the system's
   --insecure          accept any certificate
-";
-
-#[cfg(feature = "keylog")]
-const HELP_KEYLOG: &str = "\
-  --keylog PATH       log TLS secrets to this file, for Wireshark
-  --keylog-off        never log TLS secrets, whatever the environment says
 ";
 
 /// What became of the conversation.
@@ -114,7 +107,7 @@ fn main() -> std::process::ExitCode {
 }
 
 fn run() -> Result<(), Fail> {
-    let mut args = Args::new(&help());
+    let mut args = Args::new(&common::help(HELP, HELP_TLS));
     let mut texts = args.values("--message")?;
     let count: usize = args.value("--count")?.unwrap_or(1);
     let size: Option<usize> = args.value("--size")?;
@@ -161,16 +154,6 @@ fn run() -> Result<(), Fail> {
     }
     let error = outcome.borrow_mut().error.take();
     error.map_or(Ok(()), |error| Err(error.into()))
-}
-
-fn help() -> String {
-    #[allow(unused_mut)]
-    let mut help = HELP.to_owned();
-    #[cfg(feature = "tls")]
-    help.push_str(HELP_TLS);
-    #[cfg(feature = "keylog")]
-    help.push_str(HELP_KEYLOG);
-    help
 }
 
 /// Whom to trust, as the options say.

@@ -17,18 +17,11 @@ echo_server: sends every WebSocket message back
   --max-message BYTES the longest message and frame (default 64 MiB)
 ";
 
-#[cfg(feature = "tls")]
 const HELP_TLS: &str = "\
   --tls               speak TLS
   --cert PEM          the certificate (default: a self-signed one, made now)
   --key PEM           its key
   --tls-max 1.2|1.3   the newest version of TLS (default 1.3)
-";
-
-#[cfg(feature = "keylog")]
-const HELP_KEYLOG: &str = "\
-  --keylog PATH       log TLS secrets to this file, for Wireshark
-  --keylog-off        never log TLS secrets, whatever the environment says
 ";
 
 struct Echo;
@@ -47,7 +40,7 @@ fn main() -> std::process::ExitCode {
 }
 
 fn run() -> Result<(), Fail> {
-    let mut args = Args::new(&help());
+    let mut args = Args::new(&common::help(HELP, HELP_TLS));
     let port: u16 = args.value("--port")?.unwrap_or(0);
     let iface: IpAddr = args.value("--iface")?.unwrap_or([127, 0, 0, 1].into());
     let max: usize = args.value("--max-message")?.unwrap_or(64 << 20);
@@ -94,16 +87,6 @@ fn run() -> Result<(), Fail> {
     drop(stdout);
     context.run()?;
     Ok(())
-}
-
-fn help() -> String {
-    #[allow(unused_mut)]
-    let mut help = HELP.to_owned();
-    #[cfg(feature = "tls")]
-    help.push_str(HELP_TLS);
-    #[cfg(feature = "keylog")]
-    help.push_str(HELP_KEYLOG);
-    help
 }
 
 /// Sets the vhost's TLS up as the options say.

@@ -91,19 +91,18 @@ fn the_name_of_the_variable_is_chosen_by_the_build() {
     }
 }
 
+/// A check of the library in a folder, with the key log and no more.
+fn check(workshop: &Workshop, package: &Path) -> Command {
+    let mut cargo = workshop.cargo(package);
+    cargo.args(["check", "--quiet", "--lib", "--no-default-features"]);
+    cargo.args(["--features", "keylog"]);
+    cargo
+}
+
 /// What a build says that fails with this name.
 fn refusal(name: &str) -> String {
     let workshop = Workshop::enter();
-    let output = workshop
-        .cargo(package())
-        .args([
-            "check",
-            "--quiet",
-            "--lib",
-            "--no-default-features",
-            "--features",
-            "keylog",
-        ])
+    let output = check(&workshop, package())
         .env("LWS_KEYLOG_ENV", name)
         .output()
         .unwrap();
@@ -152,18 +151,7 @@ fn a_checkout_without_the_c_library_says_how_to_get_it() {
         copy(&package().join(folder), &copied.join(folder), &["target"]);
     }
     let workshop = Workshop::enter();
-    let output = workshop
-        .cargo(&copied)
-        .args([
-            "check",
-            "--quiet",
-            "--lib",
-            "--no-default-features",
-            "--features",
-            "keylog",
-        ])
-        .output()
-        .unwrap();
+    let output = check(&workshop, &copied).output().unwrap();
     assert!(!output.status.success());
     let text = stderr(&output);
     assert!(text.contains("cargo xtask vendor"), "{text}");

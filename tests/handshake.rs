@@ -3,12 +3,11 @@
 
 mod common;
 
-use common::peer::{upgrade, Answer, Raw};
+use common::peer::{is_not_waited_for, upgrade, Answer, Raw};
 use common::{client_context, loopback, probe, serve, Echo, Running};
 use libwebsockets::http::StatusCode;
 use libwebsockets::{Client, ConnectError, Context, Refusal, Vhost};
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
 
 fn echo_server() -> Running {
     serve(|vhost| vhost.accept(|_| Ok(Echo)))
@@ -402,34 +401,14 @@ fn headers_beyond_the_limit_are_refused_and_the_server_lives_on() {
     assert_eq!(ask(&server, &upgrade("/", "")).status, 101);
 }
 
-/// A server that gives a handshake a second; a peer that begins with `bytes`
-/// and sends no more is left after it.
-#[track_caller]
-fn is_not_waited_for(bytes: &[u8]) {
-    let server = Running::start(|| {
-        Context::builder()
-            .handshake_timeout(Duration::from_secs(1))
-            .vhost(loopback().accept(|_| Ok(Echo)))
-    });
-    let mut raw = Raw::connect(server.addr());
-    raw.send(bytes);
-    let start = Instant::now();
-    assert!(raw.is_over());
-    assert!(
-        start.elapsed() < Duration::from_secs(5),
-        "{:?}",
-        start.elapsed()
-    );
-}
-
 #[test]
 fn a_peer_that_sends_nothing_is_left() {
-    is_not_waited_for(b"");
+    is_not_waited_for(loopback, b"");
 }
 
 #[test]
 fn a_peer_that_sends_half_a_request_is_left() {
-    is_not_waited_for(b"GET / HTTP/1.1\r\nHost: loc");
+    is_not_waited_for(loopback, b"GET / HTTP/1.1\r\nHost: loc");
 }
 
 #[test]

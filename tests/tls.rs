@@ -12,7 +12,6 @@ use libwebsockets::tls::{ClientCertificates, ClientTls, Pem, ServerTls, TlsInfo,
 use libwebsockets::{Client, ConnectError, Connection, Context, Error, Handler, Refusal, Vhost};
 use rustls::version::{TLS12, TLS13};
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
 use TlsVersion::{Tls12, Tls13};
 
 fn echo(tls: ServerTls) -> Running {
@@ -336,35 +335,18 @@ fn plain_text_to_a_tls_port_and_tls_to_a_plain_port_end_the_connection() {
     connects(&plain, ca.trust()).unwrap_err();
 }
 
-/// A server that gives a handshake a second; a peer that begins with `bytes`
-/// and sends no more is left after it.
-#[track_caller]
-fn is_not_waited_for(bytes: &[u8]) {
-    let tls = Ca::new().sign(&["localhost"]).server();
-    let server = Running::start(move || {
-        Context::builder()
-            .handshake_timeout(Duration::from_secs(1))
-            .vhost(loopback().tls(tls).accept(|_| Ok(Echo)))
-    });
-    let mut raw = Raw::connect(server.addr());
-    raw.send(bytes);
-    let start = Instant::now();
-    assert!(raw.is_over());
-    assert!(
-        start.elapsed() < Duration::from_secs(5),
-        "{:?}",
-        start.elapsed()
-    );
+fn loopback_over_tls() -> Vhost {
+    loopback().tls(Ca::new().sign(&["localhost"]).server())
 }
 
 #[test]
 fn a_peer_that_sends_nothing_is_left() {
-    is_not_waited_for(b"");
+    peer::is_not_waited_for(loopback_over_tls, b"");
 }
 
 #[test]
 fn a_peer_that_sends_half_a_client_hello_is_left() {
-    is_not_waited_for(b"\x16\x03\x01\x02\x00\x01");
+    peer::is_not_waited_for(loopback_over_tls, b"\x16\x03\x01\x02\x00\x01");
 }
 
 /// The error of a build with these TLS settings.

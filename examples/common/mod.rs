@@ -30,6 +30,24 @@ pub fn exit(result: Result<(), Fail>) -> ExitCode {
     }
 }
 
+#[cfg(feature = "keylog")]
+const HELP_KEYLOG: &str = "\
+  --keylog PATH       log TLS secrets to this file, for Wireshark
+  --keylog-off        never log TLS secrets, whatever the environment says
+";
+
+/// The help of a program with these options, those for TLS apart, and with the
+/// key log's: what this build has of them.
+pub fn help(options: &str, tls: &str) -> String {
+    let mut help = options.to_owned();
+    if cfg!(feature = "tls") {
+        help.push_str(tls);
+    }
+    #[cfg(feature = "keylog")]
+    help.push_str(HELP_KEYLOG);
+    help
+}
+
 /// Command-line options, taken one by one; what is left over is an error.
 pub struct Args {
     left: Vec<String>,

@@ -16,6 +16,16 @@ pub(crate) struct Attempt {
 }
 
 impl Attempt {
+    /// The first one of a client.
+    pub fn first(client: Client, ticket: Ticket) -> Box<Self> {
+        Box::new(Attempt {
+            client: Rc::new(client),
+            ticket: Some(ticket),
+            failures: 0,
+            error: None,
+        })
+    }
+
     /// Notes a failure; the first reason counts, for it is the cause of the others.
     pub fn note(&mut self, reason: &str, status: Option<u16>) {
         let url = self.client.target.shown.clone();

@@ -85,6 +85,14 @@ impl Conn {
         self.ending.borrow_mut().get_or_insert((initiator, frame));
     }
 
+    /// Drops the connection at the next chance, without a closing handshake, and
+    /// what is queued with it.
+    pub fn doom(&self) {
+        self.note_ending(Initiator::Local, None);
+        self.outbox.shut();
+        self.doomed.set(true);
+    }
+
     /// What the application is told in the end.
     pub fn closed(&self) -> Closed {
         let (initiator, frame) = self

@@ -74,9 +74,7 @@ impl<'a> Connection<'a> {
 
     /// Drops the connection without a closing handshake, and what is queued with it.
     pub fn abort(&mut self) {
-        self.conn.outbox.shut();
-        self.conn.note_ending(super::Initiator::Local, None);
-        self.conn.doomed.set(true);
+        self.conn.doom();
     }
 
     /// Asks for one call of [`Handler::on_writable`](crate::Handler::on_writable)

@@ -132,7 +132,7 @@ impl ContextBuilder {
             settings,
             client_vhosts: HashMap::new(),
             #[cfg(feature = "tls")]
-            no_client_tls: Some(Rc::new(crate::ffi::tls::ClientCtx::new()?)),
+            no_client_tls: Rc::new(crate::ffi::tls::ClientCtx::new()?),
         };
         let mut ports = HashMap::new();
         for vhost in self.vhosts {
@@ -211,7 +211,7 @@ impl Context {
         let made = raw.create_vhost(
             options,
             #[cfg(feature = "tls")]
-            self.no_client_tls.clone(),
+            Rc::clone(&self.no_client_tls),
         );
         #[cfg(feature = "tls")]
         if let Some(error) = self.engine.tls_error.borrow_mut().take() {
@@ -286,7 +286,8 @@ fn unix(path: &std::path::Path) -> Result<Listen, Error> {
     })
 }
 
-fn whole_seconds(time: Duration) -> u32 {
+/// A time as the C library takes it, at most a day.
+pub(super) fn whole_seconds(time: Duration) -> u32 {
     u32::try_from(time.as_millis().div_ceil(1000))
         .unwrap_or(u32::MAX)
         .clamp(1, 86_400)

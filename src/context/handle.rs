@@ -10,7 +10,7 @@ use crate::message::{CloseFrame, Message};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use std::thread::ThreadId;
 use std::time::Duration;
 
@@ -152,9 +152,12 @@ impl Shared {
         self.gone.store(true, Ordering::Release);
     }
 
+    fn outboxes(&self) -> RwLockReadGuard<'_, HashMap<ConnectionId, Arc<Outbox>>> {
+        self.outboxes.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn outbox(&self, id: ConnectionId) -> Option<Arc<Outbox>> {
-        let outboxes = self.outboxes.read().unwrap_or_else(PoisonError::into_inner);
-        outboxes.get(&id).cloned()
+        self.outboxes().get(&id).cloned()
     }
 
     fn command(&self, command: Command) -> Result<(), ContextGone> {
@@ -204,14 +207,12 @@ impl ContextHandle {
     /// clients'.
     pub fn broadcast(&self, message: impl Into<Message>) -> Broadcast {
         let message = message.into();
-        let targets: Vec<_> = {
-            let outboxes = self.shared.outboxes.read();
-            let outboxes = outboxes.unwrap_or_else(PoisonError::into_inner);
-            outboxes
-                .iter()
-                .map(|(id, o)| (*id, Arc::clone(o)))
-                .collect()
-        };
+        let targets: Vec<_> = self
+            .shared
+            .outboxes()
+            .iter()
+            .map(|(id, outbox)| (*id, Arc::clone(outbox)))
+            .collect();
         let mut result = Broadcast::default();
         for (id, outbox) in targets {
             match outbox.push(message.clone()) {
@@ -317,9 +318,7 @@ impl ContextHandle {
 
     /// The connections that are open, in the order in which they were opened.
     pub fn connections(&self) -> Vec<ConnectionId> {
-        let outboxes = self.shared.outboxes.read();
-        let outboxes = outboxes.unwrap_or_else(PoisonError::into_inner);
-        let mut ids: Vec<_> = outboxes.keys().copied().collect();
+        let mut ids: Vec<_> = self.shared.outboxes().keys().copied().collect();
         ids.sort_unstable();
         ids
     }

@@ -48,7 +48,7 @@ pub struct Context {
     /// Given to vhosts that make no TLS connections, for which the C library
     /// would load the system's certificates otherwise.
     #[cfg(feature = "tls")]
-    no_client_tls: Option<Rc<crate::ffi::tls::ClientCtx>>,
+    no_client_tls: Rc<crate::ffi::tls::ClientCtx>,
 }
 
 impl Context {
@@ -138,7 +138,7 @@ impl Context {
     pub fn connect(&mut self, client: Client, handler: impl Handler) -> Result<Connecting, Error> {
         let (connecting, ticket) = self.engine.ticket();
         let handler = Box::new(handler);
-        self.start(Rc::new(client), handler, Some(ticket), 0)?;
+        self.start(client, handler, ticket)?;
         self.resume_panic();
         Ok(connecting)
     }

@@ -1,6 +1,7 @@
 //! What is done between two turns of the C library's loop: commands of other
 //! threads, due timers, and connections that clients start.
 
+use super::builder::whole_seconds;
 use super::engine::Engine;
 use super::handle::Command;
 use super::timers::Due;
@@ -8,7 +9,7 @@ use super::Context;
 use crate::client::attempt::Attempt;
 use crate::client::{Client, ConnectError, Ticket};
 use crate::connection::state::{Conn, Stage};
-use crate::connection::{ConnectionId, Handler, Initiator, Role};
+use crate::connection::{ConnectionId, Handler, Role};
 use crate::error::Error;
 use crate::ffi::connect::ConnectOptions;
 use crate::ffi::vhost::{VhostId, VhostOptions};
@@ -61,15 +62,13 @@ impl Context {
     fn execute(&mut self, command: Command) {
         match command {
             Command::Connect(client, handler, ticket) => {
-                let attempt = Attempt {
-                    client: Rc::new(*client),
-                    ticket: Some(ticket),
-                    failures: 0,
-                    error: None,
-                };
-                self.restart(Box::new(attempt), handler);
+                self.restart(Attempt::first(*client, ticket), handler);
             }
-            Command::Drop(id) => self.engine.drop_connection(id),
+            Command::Drop(id) => {
+                if let Some(conn) = self.engine.by_id(id) {
+                    self.engine.drop_connection(&conn);
+                }
+            }
             Command::Shutdown(frame, timeout) => self.engine.close_all(&frame, timeout),
             // A panic of it unwinds to the caller of `run` or `service`: no C is in between.
             Command::Run(f) => f(self),
@@ -90,19 +89,12 @@ impl Context {
     /// Starts a client on this thread.
     pub(super) fn start(
         &mut self,
-        client: Rc<Client>,
+        client: Client,
         handler: Box<dyn Handler>,
-        ticket: Option<Ticket>,
-        failures: u32,
+        ticket: Ticket,
     ) -> Result<(), Error> {
         let vhost = self.client_vhost(&client)?;
-        let attempt = Box::new(Attempt {
-            client,
-            ticket,
-            failures,
-            error: None,
-        });
-        self.attempt(vhost, attempt, handler);
+        self.attempt(vhost, Attempt::first(client, ticket), handler);
         Ok(())
     }
 
@@ -155,10 +147,9 @@ impl Context {
     /// The vhost for clients with these settings; it is made at first use and
     /// kept as long as the context.
     fn client_vhost(&mut self, client: &Client) -> Result<VhostId, Error> {
-        let seconds = client.connect_timeout.as_millis().div_ceil(1000);
         let key = ClientVhostKey {
             deflate: client.config.deflate,
-            connect_timeout: u32::try_from(seconds).unwrap_or(u32::MAX).clamp(1, 86_400),
+            connect_timeout: whole_seconds(client.connect_timeout),
             #[cfg(feature = "tls")]
             tls: client.target.tls.then(|| client.tls.clone()),
         };
@@ -174,9 +165,9 @@ impl Context {
                 let ctx = tls.build()?;
                 #[cfg(feature = "keylog")]
                 crate::ffi::tls::SslCtx::attach_keylog(&ctx, &self.engine);
-                Some(Rc::new(ctx))
+                Rc::new(ctx)
             }
-            None => self.no_client_tls.clone(),
+            None => Rc::clone(&self.no_client_tls),
         };
         let vhost = raw.create_vhost(
             VhostOptions {
@@ -257,7 +248,7 @@ impl Engine {
                     let _ = conn.outbox.close(frame.clone());
                     conn.wsi.with(|wsi| wsi.request_writable());
                 }
-                Stage::Handshake => self.drop_connection(conn.id),
+                Stage::Handshake => self.drop_connection(&conn),
                 Stage::Failing | Stage::Closing | Stage::Ended => {}
             }
         }
@@ -269,12 +260,8 @@ impl Engine {
         }
     }
 
-    fn drop_connection(&self, id: ConnectionId) {
-        if let Some(conn) = self.by_id(id) {
-            conn.note_ending(Initiator::Local, None);
-            conn.outbox.shut();
-            conn.doomed.set(true);
-            conn.wsi.with(|wsi| wsi.kill_later());
-        }
+    fn drop_connection(&self, conn: &Conn) {
+        conn.doom();
+        conn.wsi.with(|wsi| wsi.kill_later());
     }
 }

@@ -2,7 +2,7 @@
 
 use super::context::RawContext;
 use super::sys;
-use super::vhost::{idle_policy, VhostId, ALPN, NO_SUBPROTOCOL};
+use super::vhost::{VhostId, ALPN, NO_SUBPROTOCOL};
 use std::ffi::CStr;
 
 /// What a client connects with. The strings are copied by lws.
@@ -62,12 +62,7 @@ impl RawContext {
         let Some(vhost) = self.vhost(options.vhost) else {
             return false;
         };
-        // lws keeps the pointer; policies live until the context is gone.
-        let idle = (options.ping_after, options.hangup_after);
-        let policy: *const sys::lws_retry_bo = &**self
-            .idle_policies
-            .entry(idle)
-            .or_insert_with(|| idle_policy(idle.0, idle.1));
+        let policy = self.idle_policy(options.ping_after, options.hangup_after);
         let text = |text: Option<&CStr>| text.map_or(std::ptr::null(), CStr::as_ptr);
         let info = sys::lws_client_connect_info {
             context: self.as_ptr(),

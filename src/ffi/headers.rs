@@ -2,6 +2,7 @@
 
 use super::sys;
 use super::wsi::Wsi;
+use crate::message::Payload;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::ffi::{c_char, c_int, c_void, CStr};
 use std::marker::PhantomData;
@@ -73,12 +74,10 @@ impl Wsi<'_> {
         if len <= 0 || len > MAX_HEADER {
             return None;
         }
-        let mut value = vec![0u8; len as usize + 1];
-        // SAFETY: the buffer has len + 1 bytes, room for the value and its NUL.
-        let n =
-            unsafe { sys::lws_hdr_copy(self.as_ptr(), value.as_mut_ptr().cast(), len + 1, token) };
-        value.truncate(usize::try_from(n).ok()?);
-        Some(value)
+        copied(len, |buffer, size| {
+            // SAFETY: the buffer has `size` bytes, room for the value and its NUL.
+            unsafe { sys::lws_hdr_copy(self.as_ptr(), buffer, size, token) }
+        })
     }
 
     fn header_fragment(&self, token: sys::lws_token_indexes, index: c_int) -> Option<Vec<u8>> {
@@ -87,12 +86,10 @@ impl Wsi<'_> {
         if len <= 0 || len > MAX_HEADER {
             return None;
         }
-        let mut value = vec![0u8; len as usize + 1];
-        let buffer = value.as_mut_ptr().cast();
-        // SAFETY: the buffer has len + 1 bytes, room for the fragment and its NUL.
-        let n = unsafe { sys::lws_hdr_copy_fragment(self.as_ptr(), buffer, len + 1, token, index) };
-        value.truncate(usize::try_from(n).ok()?);
-        Some(value)
+        copied(len, |buffer, size| {
+            // SAFETY: the buffer has `size` bytes, room for the fragment and its NUL.
+            unsafe { sys::lws_hdr_copy_fragment(self.as_ptr(), buffer, size, token, index) }
+        })
     }
 
     fn custom_names(&self) -> Vec<Vec<u8>> {
@@ -124,13 +121,21 @@ impl Wsi<'_> {
         if !(0..MAX_HEADER).contains(&len) {
             return None;
         }
-        let mut value = vec![0u8; len as usize + 1];
-        let buffer = value.as_mut_ptr().cast();
-        // SAFETY: the buffer has len + 1 bytes, room for the value and its NUL.
-        let n = unsafe { sys::lws_hdr_custom_copy(self.as_ptr(), buffer, len + 1, name, name_len) };
-        value.truncate(usize::try_from(n).ok()?);
-        Some(value)
+        copied(len, |buffer, size| {
+            // SAFETY: the buffer has `size` bytes, room for the value and its NUL.
+            unsafe { sys::lws_hdr_custom_copy(self.as_ptr(), buffer, size, name, name_len) }
+        })
     }
+}
+
+/// What `copy` writes to a buffer for `len` bytes and a NUL, whose size it is
+/// given; it returns how many bytes that were, or less than 0.
+fn copied(len: c_int, copy: impl FnOnce(*mut c_char, c_int) -> c_int) -> Option<Vec<u8>> {
+    let size = len.checked_add(1)?;
+    let mut value = vec![0u8; usize::try_from(size).ok()?];
+    let n = copy(value.as_mut_ptr().cast(), size);
+    value.truncate(usize::try_from(n).ok()?);
+    Some(value)
 }
 
 fn insert(map: &mut HeaderMap, name: &[u8], value: &[u8]) -> Option<()> {
@@ -162,10 +167,7 @@ impl<'cb> HeaderWriter<'cb> {
 
     /// Appends `name: value CRLF`; `Err` where there is no room for it.
     pub fn append(&mut self, name: &HeaderName, value: &HeaderValue) -> Result<(), ()> {
-        let mut line = name.as_str().as_bytes().to_vec();
-        line.extend_from_slice(b": ");
-        line.extend_from_slice(value.as_bytes());
-        line.extend_from_slice(b"\r\n");
+        let line = line(name, value);
         if line.len() > self.room {
             return Err(());
         }
@@ -189,43 +191,27 @@ impl Wsi<'_> {
     /// Answers an HTTP request with a status, headers and a short text.
     /// The connection is to be closed afterwards.
     pub fn respond(&self, status: http::StatusCode, headers: &HeaderMap, body: &str) {
-        let mut response = crate::message::Payload::with_capacity(RESPONSE_HEADERS + body.len());
-        let write = |response: &mut crate::message::Payload, text: &[u8]| {
-            response.extend_from_slice(text);
-        };
+        let mut response = Payload::with_capacity(RESPONSE_HEADERS + body.len());
         let reason = status.canonical_reason().unwrap_or("Status");
-        write(
-            &mut response,
-            format!(
-                "HTTP/1.1 {} {reason}\r\nconnection: close\r\ncontent-type: text/plain; \
-                 charset=utf-8\r\ncontent-length: {}\r\n",
-                status.as_u16(),
-                body.len()
-            )
-            .as_bytes(),
+        let start = format!(
+            "HTTP/1.1 {} {reason}\r\nconnection: close\r\ncontent-type: text/plain; \
+             charset=utf-8\r\ncontent-length: {}\r\n",
+            status.as_u16(),
+            body.len()
         );
+        response.extend_from_slice(start.as_bytes());
         for (name, value) in headers {
-            write(&mut response, name.as_str().as_bytes());
-            write(&mut response, b": ");
-            write(&mut response, value.as_bytes());
-            write(&mut response, b"\r\n");
+            response.extend_from_slice(&line(name, value));
         }
-        write(&mut response, b"\r\n");
-        write(&mut response, body.as_bytes());
-        self.write_http(&mut response);
+        response.extend_from_slice(b"\r\n");
+        response.extend_from_slice(body.as_bytes());
+        // What the socket doesn't take at once is copied and sent before the connection
+        // closes; of one that is dead nothing is to be said here.
+        let _ = self.write_as(sys::lws_write_protocol::LWS_WRITE_HTTP_FINAL, &mut response);
     }
+}
 
-    /// Sends bytes as they are, while the wsi is of the http role. What the
-    /// socket doesn't take at once is copied and sent before the connection closes.
-    fn write_http(&self, payload: &mut crate::message::Payload) {
-        let headroom = sys::LWSRS_HEADROOM as usize;
-        let buffer = payload.buffer_mut();
-        let len = buffer.len().saturating_sub(headroom);
-        let start = buffer.as_mut_ptr();
-        // SAFETY: every payload has the headroom in front.
-        let body = unsafe { start.add(headroom) };
-        let kind = sys::lws_write_protocol::LWS_WRITE_HTTP_FINAL;
-        // SAFETY: `body` has `len` bytes and the headroom in front; the wsi is valid.
-        unsafe { sys::lws_write(self.as_ptr(), body, len, kind) };
-    }
+/// A header as it is sent.
+fn line(name: &HeaderName, value: &HeaderValue) -> Vec<u8> {
+    [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat()
 }

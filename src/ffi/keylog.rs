@@ -6,7 +6,6 @@ use crate::keylog::{KeyLogHandle, Log};
 use std::ffi::{c_char, c_void, CStr, OsString};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::ptr::NonNull;
-use std::sync::atomic::{compiler_fence, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// The longest line that is believed: beyond it a length is garbage. The log
@@ -122,15 +121,6 @@ unsafe extern "C" fn on_line(log: *mut c_void, line: *const c_char, len: usize) 
     }
 }
 
-/// Zeroes a secret in a way that the compiler can't leave out.
-pub(crate) fn wipe(secret: &mut [u8]) {
-    for byte in secret.iter_mut() {
-        // SAFETY: an exclusive reference is valid for a write.
-        unsafe { std::ptr::write_volatile(byte, 0) };
-    }
-    compiler_fence(Ordering::SeqCst);
-}
-
 /// How a log is opened beyond appending: not through a symbolic link, not
 /// inherited by a program that is executed, without waiting for the reader of a
 /// FIFO, and without making a terminal ours.
@@ -200,14 +190,6 @@ mod tests {
         let name = env_name();
         assert!(name.is_none_or(|n| n.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')));
         assert_eq!(name, keylog::env_name());
-    }
-
-    /// Lost: secrets that stay in freed memory.
-    #[test]
-    fn a_wiped_buffer_is_zero() {
-        let mut secret = *b"CLIENT_RANDOM 00 11";
-        wipe(&mut secret);
-        assert_eq!(secret, [0; 19]);
     }
 
     /// Lost: a handshake that crashes the process on an odd call.

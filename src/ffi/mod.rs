@@ -18,4 +18,6 @@ mod socket;
 pub(crate) mod tls;
 mod trampoline;
 pub(crate) mod vhost;
+#[cfg(feature = "tls")]
+pub(crate) mod wipe;
 pub(crate) mod wsi;

@@ -15,13 +15,17 @@ pub(crate) trait SslCtx {
     fn as_ptr(&self) -> *mut sys::SSL_CTX;
 
     fn set_versions(&self, min: TlsVersion, max: TlsVersion) -> Result<(), Error> {
+        let what = || format!("TLS versions {min} to {max}");
+        if min > max {
+            return Err(Error::tls(what(), "the oldest is newer than the newest"));
+        }
         let raw = |version| match version {
             TlsVersion::Tls12 => sys::LWSRS_TLS_1_2 as c_int,
             TlsVersion::Tls13 => sys::LWSRS_TLS_1_3 as c_int,
         };
         // SAFETY: the SSL_CTX is valid while `self` is.
         let rc = unsafe { sys::lwsrs_tls_versions(self.as_ptr(), raw(min), raw(max)) };
-        check(rc, || format!("TLS versions {min} to {max}"))
+        check(rc, what)
     }
 
     fn set_ciphers(&self, ciphers: &CipherLists) -> Result<(), Error> {
@@ -88,9 +92,14 @@ pub(crate) trait SslCtx {
 
 /// Turns the glue's -1 into an error with the TLS library's reason.
 fn check(rc: c_int, what: impl FnOnce() -> String) -> Result<(), Error> {
-    if rc == 0 {
-        return Ok(());
+    match rc {
+        0 => Ok(()),
+        _ => Err(failure(what())),
     }
+}
+
+/// What the TLS library says of the call that failed last.
+fn failure(what: String) -> Error {
     let mut buffer = [0u8; 256];
     // SAFETY: the buffer has the length that is passed; the text is NUL-terminated in it.
     unsafe { sys::lwsrs_tls_error(buffer.as_mut_ptr().cast(), buffer.len()) };
@@ -99,7 +108,7 @@ fn check(rc: c_int, what: impl FnOnce() -> String) -> Result<(), Error> {
         text if text.is_empty() => "the TLS library gives no reason".into(),
         text => text.into_owned(),
     };
-    Err(Error::tls(what(), reason))
+    Error::tls(what, reason)
 }
 
 /// A server's SSL_CTX, owned by its vhost, during the callback that sets it up.
@@ -166,13 +175,7 @@ impl ClientCtx {
         let ptr = unsafe { sys::lwsrs_tls_client_new() };
         match NonNull::new(ptr) {
             Some(ptr) => Ok(ClientCtx(ptr)),
-            None => {
-                Err(check(-1, || "TLS client context".into())
-                    .err()
-                    .unwrap_or(Error::Library {
-                        what: "a TLS client context",
-                    }))
-            }
+            None => Err(failure("TLS client context".into())),
         }
     }
 

@@ -87,28 +87,24 @@ unsafe fn dispatch(
 
     // SAFETY: every other reason comes with a real wsi, alive during the callback,
     // or is handed on without being looked at.
-    let Some(event) = (unsafe { decode(wsi, reason, input, len) }) else {
-        // SAFETY: what lws passed, unchanged, to lws' own default handler.
-        return unsafe { sys::lws_callback_http_dummy(wsi.as_ptr(), reason, user, input, len) };
-    };
-    match event {
-        Decoded::Event(event) => {
-            // SAFETY: the events decoded come with a real wsi, alive during the callback.
-            let wsi = unsafe { Wsi::new(wsi) };
-            match engine.on_event(&wsi, event) {
-                Verdict::Continue => 0,
-                Verdict::Close => -1,
-            }
+    let event = match unsafe { decode(wsi, reason, input, len) } {
+        Ok(Some(event)) => event,
+        Ok(None) => {
+            // SAFETY: what lws passed, unchanged, to lws' own default handler.
+            return unsafe { sys::lws_callback_http_dummy(wsi.as_ptr(), reason, user, input, len) };
         }
-        Decoded::Broken => -1,
+        Err(Broken) => return -1,
+    };
+    // SAFETY: the events decoded come with a real wsi, alive during the callback.
+    let wsi = unsafe { Wsi::new(wsi) };
+    match engine.on_event(&wsi, event) {
+        Verdict::Continue => 0,
+        Verdict::Close => -1,
     }
 }
 
-enum Decoded<'cb> {
-    Event(Event<'cb>),
-    /// The library contradicts itself; the connection is closed.
-    Broken,
-}
+/// The library contradicts itself; the connection is closed.
+struct Broken;
 
 /// `None`: a reason that isn't ours.
 ///
@@ -121,10 +117,10 @@ unsafe fn decode<'cb>(
     reason: sys::lws_callback_reasons,
     input: *mut c_void,
     len: usize,
-) -> Option<Decoded<'cb>> {
+) -> Result<Option<Event<'cb>>, Broken> {
     use sys::lws_callback_reasons as r;
 
-    let event = match reason {
+    Ok(Some(match reason {
         r::LWS_CALLBACK_HTTP_CONFIRM_UPGRADE => {
             // SAFETY: lws passes the NUL-terminated value of the Upgrade header.
             let to = unsafe { c_str(input.cast()) };
@@ -134,7 +130,7 @@ unsafe fn decode<'cb>(
         r::LWS_CALLBACK_ESTABLISHED => Event::ServerEstablished,
         r::LWS_CALLBACK_CLIENT_APPEND_HANDSHAKE_HEADER => {
             if input.is_null() || len > MAX_LEN {
-                return Some(Decoded::Broken);
+                return Err(Broken);
             }
             // SAFETY: `input` is lws' write position with `len` bytes of room.
             Event::ClientRequest(unsafe { HeaderWriter::new(input.cast(), len) })
@@ -143,41 +139,30 @@ unsafe fn decode<'cb>(
         r::LWS_CALLBACK_CLIENT_ESTABLISHED => Event::ClientEstablished,
         r::LWS_CALLBACK_CLIENT_CONNECTION_ERROR => {
             // SAFETY: `input` is null or has `len` bytes.
-            let Some(bytes) = (unsafe { bytes(input, len) }) else {
-                return Some(Decoded::Broken);
-            };
+            let bytes = unsafe { bytes(input, len) }?;
             let end = bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len());
             let reason = std::str::from_utf8(&bytes[..end]).unwrap_or("unknown reason");
             Event::ClientFailed { reason }
         }
         r::LWS_CALLBACK_RECEIVE | r::LWS_CALLBACK_CLIENT_RECEIVE => {
             // SAFETY: `input` is null or has `len` bytes.
-            let Some(data) = (unsafe { bytes(input, len) }) else {
-                return Some(Decoded::Broken);
-            };
+            let data = unsafe { bytes(input, len) }?;
             // SAFETY: these two reasons come with a wsi of the ws role.
             Event::Received(unsafe { chunk(wsi.as_ptr(), data) })
         }
         r::LWS_CALLBACK_RECEIVE_PONG | r::LWS_CALLBACK_CLIENT_RECEIVE_PONG => {
             // SAFETY: `input` is null or has `len` bytes.
-            match unsafe { bytes(input, len) } {
-                Some(payload) => Event::Pong(payload),
-                None => return Some(Decoded::Broken),
-            }
+            Event::Pong(unsafe { bytes(input, len) }?)
         }
         r::LWS_CALLBACK_SERVER_WRITEABLE | r::LWS_CALLBACK_CLIENT_WRITEABLE => Event::Writable,
         r::LWS_CALLBACK_WS_PEER_INITIATED_CLOSE => {
             // SAFETY: `input` is null or has `len` bytes.
-            match unsafe { bytes(input, len) } {
-                Some(body) => Event::PeerClosed(body),
-                None => return Some(Decoded::Broken),
-            }
+            Event::PeerClosed(unsafe { bytes(input, len) }?)
         }
         r::LWS_CALLBACK_CLOSED | r::LWS_CALLBACK_CLIENT_CLOSED => Event::Closed,
         r::LWS_CALLBACK_WSI_DESTROY => Event::Destroyed,
-        _ => return None,
-    };
-    Some(Decoded::Event(event))
+        _ => return Ok(None),
+    }))
 }
 
 /// # Safety
@@ -201,20 +186,20 @@ unsafe fn chunk<'cb>(wsi: *mut sys::lws, data: &'cb [u8]) -> Chunk<'cb> {
     }
 }
 
-/// A callback's buffer as a slice; `None` for a length that can't be true.
+/// A callback's buffer as a slice; an error for a length that can't be true.
 ///
 /// # Safety
 ///
 /// `input` is null or points to `len` bytes that live for `'cb`.
-unsafe fn bytes<'cb>(input: *mut c_void, len: usize) -> Option<&'cb [u8]> {
+unsafe fn bytes<'cb>(input: *mut c_void, len: usize) -> Result<&'cb [u8], Broken> {
     if len > MAX_LEN {
-        return None;
+        return Err(Broken);
     }
     if input.is_null() || len == 0 {
-        return Some(&[]);
+        return Ok(&[]);
     }
     // SAFETY: as this function's contract; the length is below isize::MAX.
-    Some(unsafe { std::slice::from_raw_parts(input.cast::<u8>(), len) })
+    Ok(unsafe { std::slice::from_raw_parts(input.cast::<u8>(), len) })
 }
 
 /// # Safety

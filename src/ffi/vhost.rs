@@ -56,27 +56,35 @@ pub(super) struct VhostMemory {
     _interface: Option<CString>,
     _subprotocols: Vec<CString>,
     _protocols: Vec<sys::lws_protocols>,
-    _policy: Box<sys::lws_retry_bo>,
-}
-
-/// How long a connection may stay silent, as lws takes it.
-pub(super) fn idle_policy(ping_after: u16, hangup_after: u16) -> Box<sys::lws_retry_bo> {
-    Box::new(sys::lws_retry_bo {
-        secs_since_valid_ping: ping_after,
-        secs_since_valid_hangup: hangup_after,
-        ..Default::default()
-    })
 }
 
 impl RawContext {
+    /// How long a connection may stay silent, as lws takes it: by a pointer,
+    /// which is good until the context is gone.
+    pub(super) fn idle_policy(
+        &mut self,
+        ping_after: u16,
+        hangup_after: u16,
+    ) -> *const sys::lws_retry_bo {
+        let policy = self.idle_policies.entry((ping_after, hangup_after));
+        let policy = policy.or_insert_with(|| {
+            Box::new(sys::lws_retry_bo {
+                secs_since_valid_ping: ping_after,
+                secs_since_valid_hangup: hangup_after,
+                ..Default::default()
+            })
+        });
+        &**policy
+    }
+
     /// Creates a vhost.
     #[doc(alias = "lws_create_vhost")]
     pub fn create_vhost(
         &mut self,
         options: VhostOptions,
-        #[cfg(feature = "tls")] client_tls: Option<Rc<ClientCtx>>,
+        #[cfg(feature = "tls")] client_tls: Rc<ClientCtx>,
     ) -> Result<VhostId, Error> {
-        let policy = idle_policy(options.ping_after, options.hangup_after);
+        let policy = self.idle_policy(options.ping_after, options.hangup_after);
         let protocol = |name: *const c_char| sys::lws_protocols {
             name,
             callback: Some(callback),
@@ -96,7 +104,7 @@ impl RawContext {
             timeout_secs: options.handshake_timeout,
             timeout_secs_ah_idle: options.handshake_timeout,
             connect_timeout_secs: options.connect_timeout,
-            retry_and_idle_policy: &*policy,
+            retry_and_idle_policy: policy,
             user: std::ptr::without_provenance_mut(options.index + 1),
             ..Default::default()
         };
@@ -124,16 +132,15 @@ impl RawContext {
             if options.server_tls {
                 flags |= u64::from(sys::LWS_SERVER_OPTION_CREATE_VHOST_SSL_CTX);
             }
-            if let Some(ctx) = client_tls {
-                info.provided_client_ssl_ctx = ctx.as_ptr();
-                self.client_tls.push(ctx);
-            }
+            info.provided_client_ssl_ctx = client_tls.as_ptr();
+            self.client_tls.push(client_tls);
         }
         info.options = flags;
 
         let guard = lifecycle();
         // SAFETY: the context is valid; `info` is valid for the call; what lws keeps of it
-        // by pointer is static or goes into `vhost_memory`, which is dropped after the context.
+        // by pointer is static or goes into `vhost_memory` or `idle_policies`, which are dropped
+        // after the context.
         let vhost = unsafe { sys::lws_create_vhost(self.as_ptr(), &info) };
         drop(guard);
         // Kept also for a vhost that failed half-way: it goes with the context.
@@ -142,7 +149,6 @@ impl RawContext {
             _interface: interface,
             _subprotocols: options.subprotocols,
             _protocols: protocols,
-            _policy: policy,
         });
         let vhost = NonNull::new(vhost).ok_or(Error::Library { what: "a vhost" })?;
         self.vhosts.push(vhost);

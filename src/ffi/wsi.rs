@@ -111,6 +111,15 @@ impl<'cb> Wsi<'cb> {
             FrameKind::Ping => sys::lws_write_protocol::LWS_WRITE_PING,
             FrameKind::Pong => sys::lws_write_protocol::LWS_WRITE_PONG,
         };
+        self.write_as(protocol, payload)
+    }
+
+    /// Writes a payload from behind its headroom, which the library may write to.
+    pub(super) fn write_as(
+        &self,
+        protocol: sys::lws_write_protocol,
+        payload: &mut Payload,
+    ) -> Result<(), Dead> {
         let headroom = sys::LWSRS_HEADROOM as usize;
         let buffer = payload.buffer_mut();
         let Some(len) = buffer.len().checked_sub(headroom) else {
@@ -172,11 +181,6 @@ impl<'cb> Wsi<'cb> {
         let fd = unsafe { sys::lws_get_socket_fd(self.as_ptr()) };
         super::socket::peer_addr(fd)
     }
-
-    /// The key under which [`WsiCell`] remembers this wsi.
-    fn key(&self) -> NonNull<sys::lws> {
-        self.ptr
-    }
 }
 
 /// Remembers a wsi between callbacks.
@@ -192,7 +196,7 @@ impl WsiCell {
     }
 
     pub fn set(&self, wsi: &Wsi<'_>) {
-        self.0.set(Some(wsi.key()));
+        self.0.set(Some(wsi.ptr));
     }
 
     pub fn clear(&self) {
@@ -204,7 +208,7 @@ impl WsiCell {
     }
 
     pub fn holds(&self, wsi: &Wsi<'_>) -> bool {
-        self.0.get() == Some(wsi.key())
+        self.0.get() == Some(wsi.ptr)
     }
 
     /// Calls `f` with the wsi, if it still lives. `f` gets only what doesn't

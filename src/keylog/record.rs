@@ -1,6 +1,6 @@
 //! One record, as it goes to the file.
 
-use crate::ffi::keylog::wipe;
+use crate::ffi::wipe::wipe;
 
 /// The longest line that is taken. The longest that TLS libraries emit, an
 /// ECHConfig in hexadecimal, has a few thousand bytes.

@@ -134,12 +134,6 @@ impl ClientTls {
 
     /// Makes the SSL_CTX for connections with these settings.
     pub(crate) fn build(&self) -> Result<ClientCtx, Error> {
-        if self.min > self.max {
-            return Err(Error::tls(
-                format!("TLS versions {} to {}", self.min, self.max),
-                "the oldest is newer than the newest",
-            ));
-        }
         let ctx = ClientCtx::new()?;
         ctx.set_versions(self.min, self.max)?;
         ctx.set_ciphers(&self.ciphers)?;

@@ -1,6 +1,7 @@
 //! Certificates and keys, from files or memory.
 
 use crate::error::Error;
+use crate::ffi::wipe::wipe;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::path::PathBuf;
@@ -109,9 +110,7 @@ struct Secret(Vec<u8>);
 
 impl Drop for Secret {
     fn drop(&mut self) {
-        self.0.fill(0);
-        // Keeps the compiler from dropping stores to memory that is freed next.
-        std::hint::black_box(&self.0);
+        wipe(&mut self.0);
     }
 }
 

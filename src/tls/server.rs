@@ -105,12 +105,6 @@ impl ServerTls {
         vhost: &str,
     ) -> Result<(), Error> {
         ctx.harden();
-        if self.min > self.max {
-            return Err(Error::tls(
-                format!("TLS versions {} to {}", self.min, self.max),
-                "the oldest is newer than the newest",
-            ));
-        }
         ctx.set_versions(self.min, self.max)?;
         ctx.set_ciphers(&self.ciphers)?;
         let password = self

@@ -3,6 +3,7 @@
 use super::WAIT;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
 use tungstenite::client::IntoClientRequest;
 use tungstenite::handshake::client::Response;
 use tungstenite::{Message, WebSocket};
@@ -315,4 +316,24 @@ pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     frame.extend_from_slice(&MASK);
     frame.extend(payload.iter().zip(MASK.iter().cycle()).map(|(b, m)| b ^ m));
     frame
+}
+
+/// A server on this vhost that gives a handshake a second; a peer that begins
+/// with `bytes` and sends no more is left after it.
+#[track_caller]
+pub fn is_not_waited_for(vhost: fn() -> libwebsockets::Vhost, bytes: &[u8]) {
+    let server = super::Running::start(move || {
+        libwebsockets::Context::builder()
+            .handshake_timeout(Duration::from_secs(1))
+            .vhost(vhost().accept(|_| Ok(super::Echo)))
+    });
+    let mut raw = Raw::connect(server.addr());
+    raw.send(bytes);
+    let start = Instant::now();
+    assert!(raw.is_over());
+    assert!(
+        start.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        start.elapsed()
+    );
 }

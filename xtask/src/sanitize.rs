@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::error::{Error, Result};
-use crate::{paths, process, setup, vendor};
+use crate::{paths, process, setup, test, vendor};
 
 /// How a run ended, if it did not fail.
 pub enum Outcome {
@@ -67,7 +67,7 @@ pub fn address(args: &[String]) -> Result<Outcome> {
     command
         .args(["test", "-p", "libwebsockets", "--no-fail-fast"])
         .args(["--target", &host])
-        .args(["--features", "ipv6,unix-sockets", "--lib"])
+        .args(["--features", test::FEATURES, "--lib"])
         .args(SUITES.iter().flat_map(|suite| ["--test", suite]))
         .env(
             "CARGO_TARGET_DIR",

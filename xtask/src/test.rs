@@ -5,7 +5,7 @@ use crate::{process, setup, vendor};
 
 /// Features that are tested on top of the default ones. `vendored-openssl` and
 /// `system` change where libraries come from, not what the crate does.
-const FEATURES: &str = "libwebsockets/ipv6,libwebsockets/unix-sockets";
+pub const FEATURES: &str = "libwebsockets/ipv6,libwebsockets/unix-sockets";
 
 /// Prepares everything, then runs `cargo test --workspace` with the arguments.
 pub fn run(args: &[String]) -> Result<()> {

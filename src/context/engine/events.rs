@@ -184,21 +184,24 @@ impl Engine {
         conn.note_ending(Initiator::Failure, Some(frame));
         // Closing now would lose the frame where the library holds output, or is inflating
         // input: it goes out when the socket takes it.
-        conn.stage.set(Stage::Failing);
-        self.shared.close(conn.id);
-        let due = Due::CloseTimeout(conn.id);
-        self.timers.borrow_mut().add(conn.close_timeout, due);
+        self.leave_open(conn, Stage::Failing);
         wsi.request_writable();
         Verdict::Continue
     }
 
+    /// Ends the application's sending; from here the peer's time to close runs.
+    fn leave_open(&self, conn: &Conn, stage: Stage) {
+        if conn.stage.replace(stage) == Stage::Open {
+            self.shared.close(conn.id);
+            let due = Due::CloseTimeout(conn.id);
+            self.timers.borrow_mut().add(conn.close_timeout, due);
+        }
+    }
+
     /// Sends a close frame by the verdict that is returned.
     pub(super) fn send_close(&self, conn: &Conn, wsi: &Wsi<'_>, frame: &CloseFrame) -> Verdict {
-        conn.stage.set(Stage::Closing);
-        self.shared.close(conn.id);
+        self.leave_open(conn, Stage::Closing);
         wsi.set_close_reason(frame);
-        let due = Due::CloseTimeout(conn.id);
-        self.timers.borrow_mut().add(conn.close_timeout, due);
         Verdict::Close
     }
 

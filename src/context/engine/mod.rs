@@ -9,7 +9,7 @@ use super::handle::{ContextHandle, Shared};
 use super::timers::Timers;
 use crate::client::{Connecting, Ticket};
 use crate::connection::state::Conn;
-use crate::connection::{Connection, ConnectionId, Handler, Initiator};
+use crate::connection::{Connection, ConnectionId, Handler};
 use crate::ffi::wsi::Wsi;
 use crate::server::VhostState;
 use std::any::Any;
@@ -168,9 +168,7 @@ impl Engine {
         let mut handler = conn.handler.borrow_mut().take()?;
         let result = self.guard(|| f(&mut *handler, &mut Connection::new(self, conn, wsi)));
         if result.is_none() {
-            conn.note_ending(Initiator::Local, None);
-            conn.outbox.shut();
-            conn.doomed.set(true);
+            conn.doom();
         }
         *conn.handler.borrow_mut() = Some(handler);
         result
