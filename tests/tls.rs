@@ -12,6 +12,7 @@ use libwebsockets::tls::{ClientCertificates, ClientTls, Pem, ServerTls, TlsInfo,
 use libwebsockets::{Client, ConnectError, Connection, Context, Error, Handler, Refusal, Vhost};
 use rustls::version::{TLS12, TLS13};
 use std::sync::mpsc;
+use std::time::{Duration, Instant};
 use TlsVersion::{Tls12, Tls13};
 
 fn echo(tls: ServerTls) -> Running {
@@ -148,6 +149,19 @@ fn rustls_opens(server: &Running, config: rustls::ClientConfig) -> bool {
         return false;
     };
     socket.close(None).is_ok()
+}
+
+#[test]
+fn a_peer_that_breaks_the_protocol_hears_why_and_that_the_connection_is_over() {
+    let ca = Ca::new();
+    let server = echo(ca.sign(&["localhost"]).server());
+    let mut raw = Raw::over(tls_stream(server.addr(), "localhost", ca.rustls_client()));
+    assert_eq!(raw.ask(&peer::upgrade("/", "")).status, 101);
+    let sent = Instant::now();
+    raw.send(b"\x81\x05not masked");
+    assert_eq!(raw.close_code(), Some(1002));
+    let took = sent.elapsed();
+    assert!(took < Duration::from_secs(3), "{took:?}");
 }
 
 #[test]
