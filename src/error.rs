@@ -48,6 +48,7 @@ pub enum Error {
 }
 
 impl Error {
+    #[cfg(feature = "tls")]
     pub(crate) fn tls(what: impl Into<String>, reason: impl Into<String>) -> Self {
         Error::Tls {
             what: what.into(),

@@ -11,6 +11,7 @@ const MAX_URL: usize = 8192;
 /// Where a client connects.
 #[derive(Clone)]
 pub(crate) struct Target {
+    #[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "it is always false"))]
     pub tls: bool,
     /// A host name or a numeric address without brackets, or `+` and a path.
     pub address: CString,

@@ -188,14 +188,11 @@ impl Context {
             ping_after,
             hangup_after,
             deflate: vhost.config.deflate,
-            server_tls: false,
+            #[cfg(feature = "tls")]
+            server_tls: vhost.tls.is_some(),
         };
         for (name, _) in &vhost.subprotocols {
             options.subprotocols.push(c_string(name)?);
-        }
-        #[cfg(feature = "tls")]
-        {
-            options.server_tls = vhost.tls.is_some();
         }
         let state = Rc::new(VhostState {
             vhost,

@@ -182,6 +182,7 @@ impl Context {
                 ping_after: 300,
                 hangup_after: 310,
                 deflate: key.deflate,
+                #[cfg(feature = "tls")]
                 server_tls: false,
             },
             #[cfg(feature = "tls")]

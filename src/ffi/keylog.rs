@@ -84,8 +84,13 @@ pub(crate) unsafe fn attach(handle: &KeyLogHandle, ctx: NonNull<sys::SSL_CTX>) {
     // initialised before, by the left side.
     let installed =
         hook_ready() && unsafe { sys::lwsrs_keylog_install(ctx.as_ptr(), address) } == 0;
-    if !installed {
-        log.hook_refused();
+    if !installed && log.hook_refused() {
+        // Vhosts are made under a lock, where no logger may run.
+        super::log::send(
+            crate::keylog::TARGET,
+            ::log::Level::Error,
+            &crate::keylog::Problem::NoHook.to_string(),
+        );
     }
 }
 

@@ -12,8 +12,11 @@ const TARGET: &str = "libwebsockets::lws";
 
 thread_local! {
     /// Lines of this thread that wait until a lock is released; `None`: none do.
-    static HELD: RefCell<Option<Vec<(Level, String)>>> = const { RefCell::new(None) };
+    static HELD: RefCell<Option<Vec<Line>>> = const { RefCell::new(None) };
 }
+
+/// Where a line goes, its level, and the line.
+type Line = (&'static str, Level, String);
 
 /// Sets the process-wide log function, once.
 #[doc(alias = "lws_set_log_level")]
@@ -42,8 +45,8 @@ impl Hold {
 impl Drop for Hold {
     fn drop(&mut self) {
         let lines = HELD.with(|held| held.borrow_mut().take());
-        for (level, line) in lines.unwrap_or_default() {
-            log(level, &line);
+        for (target, level, line) in lines.unwrap_or_default() {
+            log(target, level, &line);
         }
     }
 }
@@ -66,23 +69,28 @@ unsafe extern "C" fn emit(level: c_int, line: *const c_char) {
     let line = unsafe { CStr::from_ptr(line) };
     let line = line.to_string_lossy();
     let line = line.trim_end();
+    send(TARGET, level, line);
+}
+
+/// Logs a line, now or when this thread releases the lock that it holds.
+pub(super) fn send(target: &'static str, level: Level, line: &str) {
     let held = HELD.with(|held| match &mut *held.borrow_mut() {
         Some(lines) => {
-            lines.push((level, line.to_owned()));
+            lines.push((target, level, line.to_owned()));
             true
         }
         None => false,
     });
     if !held {
-        log(level, line);
+        log(target, level, line);
     }
 }
 
 /// A logger that panics must not unwind into C. There is no context here to
 /// hand the panic to; the panic hook has reported it already.
-fn log(level: Level, line: &str) {
+fn log(target: &'static str, level: Level, line: &str) {
     let logged = catch_unwind(AssertUnwindSafe(|| {
-        log::log!(target: TARGET, level, "{line}");
+        log::log!(target: target, level, "{line}");
     }));
     if let Err(panic) = logged {
         // Its drop is foreign code, too.

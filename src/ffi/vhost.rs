@@ -34,6 +34,7 @@ pub(crate) struct VhostOptions {
     pub hangup_after: u16,
     pub deflate: bool,
     /// Whether the vhost's connections are TLS servers.
+    #[cfg(feature = "tls")]
     pub server_tls: bool,
 }
 

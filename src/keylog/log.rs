@@ -108,11 +108,9 @@ impl Log {
         self.failed.fetch_add(1, Relaxed);
     }
 
-    /// Remembers that the TLS library refused the hook.
-    pub(crate) fn hook_refused(&self) {
-        if !self.hookless.swap(true, Relaxed) {
-            log::error!(target: TARGET, "{}", Problem::NoHook);
-        }
+    /// Remembers that the TLS library refused the hook; whether that is news.
+    pub(crate) fn hook_refused(&self) -> bool {
+        !self.hookless.swap(true, Relaxed)
     }
 
     pub(super) fn enable(&self) -> Result<(), KeyLogError> {

@@ -65,4 +65,4 @@ pub(crate) use log::Log;
 pub use stats::{Problem, Source, Stats};
 
 /// The target of every message of this module.
-const TARGET: &str = "libwebsockets::keylog";
+pub(crate) const TARGET: &str = "libwebsockets::keylog";

@@ -23,10 +23,9 @@ const STEPS: &[Step] = &[
         ])
     }),
     ("clippy, only the feature tls", || {
-        let features = ["--no-default-features", "--features", "tls"];
-        let args = ["clippy", "-p", "libwebsockets", "--all-targets"];
-        cargo(&[&args[..], &features, &["--", "-D", "warnings"]].concat())
+        clippy_without_defaults(&["--features", "tls"])
     }),
+    ("clippy, no feature", || clippy_without_defaults(&[])),
     ("documentation", || {
         let mut command = process::cargo();
         command.args(["doc", "--workspace", "--no-deps"]);
@@ -63,6 +62,12 @@ pub fn run() -> Result<()> {
     } else {
         Err(Error::new(format!("failed: {}", failed.join("; "))))
     }
+}
+
+fn clippy_without_defaults(features: &[&str]) -> Result<Outcome> {
+    let args = ["clippy", "-p", "libwebsockets", "--all-targets"];
+    let args = [&args[..], &["--no-default-features"], features];
+    cargo(&[&args.concat()[..], &["--", "-D", "warnings"]].concat())
 }
 
 fn cargo(args: &[&str]) -> Result<Outcome> {
