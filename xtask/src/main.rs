@@ -1,6 +1,7 @@
 //! Development tasks, run as `cargo xtask VERB`.
 
 mod ci;
+mod debian;
 mod demo;
 mod error;
 mod package;
@@ -8,6 +9,7 @@ mod paths;
 mod process;
 mod sanitize;
 mod setup;
+mod std_sources;
 mod test;
 mod vendor;
 
@@ -27,7 +29,9 @@ Verbs:
   demo [-- ARGS]                  setup, vendor, then run the `keylog` example
   test [ARGS]                     setup, vendor, then `cargo test --workspace ARGS`
   ci                              format, lint, documentation, package, sanitizer
-  sanitize address [-- ARGS]      run the tests under AddressSanitizer
+  sanitize address|thread [-- ARGS]
+                                  run the tests under AddressSanitizer or
+                                  ThreadSanitizer, the C library included
   help                            show this text
 ";
 

@@ -1,12 +1,13 @@
-//! `cargo xtask sanitize address`: the tests under AddressSanitizer, which
-//! includes LeakSanitizer. The build script instruments the C library as well
-//! when `LWS_SANITIZE` is set.
+//! `cargo xtask sanitize`: the tests under AddressSanitizer, which includes
+//! LeakSanitizer, or under ThreadSanitizer. The build script instruments the C
+//! library as well when `LWS_SANITIZE` is set.
 
 use std::env;
 use std::path::Path;
 use std::process::Command;
 
 use crate::error::{Error, Result};
+use crate::std_sources::Library;
 use crate::{paths, process, setup, test, vendor};
 
 /// How a run ended, if it did not fail.
@@ -19,21 +20,23 @@ pub enum Outcome {
 
 /// Runs the verb with its arguments.
 pub fn run(args: &[String]) -> Result<()> {
-    match args.split_first() {
-        Some((kind, rest)) if kind == "address" => {
-            setup::run()?;
-            vendor::run(&vendor::Options::default())?;
-            let rest = rest.strip_prefix(&["--".to_string()]).unwrap_or(rest);
-            if let Outcome::Skipped(why) = address(rest)? {
-                println!("skipped: {why}");
-            }
-            Ok(())
+    let (kind, rest) = match args.split_first() {
+        Some((kind, rest)) if kind == "address" => (address as fn(&[String]) -> _, rest),
+        Some((kind, rest)) if kind == "thread" => (thread as fn(&[String]) -> _, rest),
+        Some((other, _)) => {
+            return Err(Error::new(format!(
+                "no sanitizer `{other}`: use `address` or `thread`"
+            )))
         }
-        Some((other, _)) => Err(Error::new(format!(
-            "no sanitizer `{other}`; the only one is `address`"
-        ))),
-        None => Err(Error::new("which sanitizer? The only one is `address`")),
+        None => return Err(Error::new("which sanitizer? `address` or `thread`")),
+    };
+    setup::run()?;
+    vendor::run(&vendor::Options::default())?;
+    let rest = rest.strip_prefix(&["--".to_string()]).unwrap_or(rest);
+    if let Outcome::Skipped(why) = kind(rest)? {
+        println!("skipped: {why}");
     }
+    Ok(())
 }
 
 /// The integration tests that run this process' own code: the others start
@@ -61,24 +64,7 @@ pub fn address(args: &[String]) -> Result<Outcome> {
         ));
     };
     println!("sanitize: using {}, target {host}", toolchain.name());
-    let mut command = toolchain.cargo();
-    // `--target` keeps the flags away from build scripts and procedural macros.
-    // Documentation tests would need flags of their own.
-    command
-        .args(["test", "-p", "libwebsockets", "--no-fail-fast"])
-        .args(["--target", &host])
-        .args(["--features", test::FEATURES, "--lib"])
-        .args(SUITES.iter().flat_map(|suite| ["--test", suite]))
-        .env(
-            "CARGO_TARGET_DIR",
-            paths::target_dir().join("sanitize-address"),
-        )
-        .env(
-            "RUSTFLAGS",
-            rustflags(env::var("RUSTFLAGS").ok().as_deref()),
-        )
-        .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .env("LWS_SANITIZE", "address");
+    let mut command = tests(toolchain.cargo(), "address", &host);
     if env::var_os("ASAN_OPTIONS").is_none() {
         // LeakSanitizer is part of it on Linux only.
         let leaks = u8::from(cfg!(target_os = "linux"));
@@ -88,11 +74,58 @@ pub fn address(args: &[String]) -> Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
-fn rustflags(given: Option<&str>) -> String {
-    let own = "-Zsanitizer=address -Cforce-frame-pointers=yes";
+/// Measures memory, of which ThreadSanitizer takes a multiple.
+const NOT_UNDER_THREAD: &str = "a_slow_reader_costs_no_more_than_its_queue";
+
+/// Runs the tests under ThreadSanitizer; `args` go to the test programs.
+///
+/// The standard library is compiled with it too: it would be taken for racing
+/// otherwise, for its locks and channels would go unseen.
+fn thread(args: &[String]) -> Result<Outcome> {
+    let library = match Library::obtain() {
+        Ok(library) => library,
+        Err(why) => return Ok(Outcome::Skipped(why.to_string())),
+    };
+    let Some(host) = Toolchain::Current.host() else {
+        return Ok(Outcome::Skipped("the toolchain has no sanitizers".into()));
+    };
+    let mut command = tests(Toolchain::Current.cargo(), "thread", &host);
+    library.enable(&mut command).arg("-Zbuild-std");
+    if env::var_os("TSAN_OPTIONS").is_none() {
+        let known = paths::root().join("xtask/tsan-suppressions.txt");
+        command.env("TSAN_OPTIONS", format!("suppressions={}", known.display()));
+    }
+    process::run(command.args(["--", "--skip", NOT_UNDER_THREAD]).args(args))?;
+    Ok(Outcome::Passed)
+}
+
+/// The command that runs the tests under a sanitizer, up to their arguments.
+fn tests(mut cargo: Command, sanitizer: &str, host: &str) -> Command {
+    // `--target` keeps the flags away from build scripts and procedural macros.
+    // Documentation tests would need flags of their own.
+    cargo
+        .args(["test", "-p", "libwebsockets", "--no-fail-fast"])
+        .args(["--target", host])
+        .args(["--features", test::FEATURES, "--lib"])
+        .args(SUITES.iter().flat_map(|suite| ["--test", suite]))
+        .env(
+            "CARGO_TARGET_DIR",
+            paths::target_dir().join(format!("sanitize-{sanitizer}")),
+        )
+        .env(
+            "RUSTFLAGS",
+            rustflags(sanitizer, env::var("RUSTFLAGS").ok().as_deref()),
+        )
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .env("LWS_SANITIZE", sanitizer);
+    cargo
+}
+
+fn rustflags(sanitizer: &str, given: Option<&str>) -> String {
+    let own = format!("-Zsanitizer={sanitizer} -Cforce-frame-pointers=yes");
     match given.map(str::trim).filter(|flags| !flags.is_empty()) {
         Some(flags) => format!("{flags} {own}"),
-        None => own.to_string(),
+        None => own,
     }
 }
 
@@ -163,9 +196,10 @@ mod tests {
 
     #[test]
     fn flags_are_appended() {
-        assert!(rustflags(None).starts_with("-Zsanitizer=address"));
-        assert!(rustflags(Some(" ")).starts_with("-Zsanitizer=address"));
-        assert!(rustflags(Some("-Dwarnings")).starts_with("-Dwarnings -Zsanitizer"));
+        let flags = |given| rustflags("address", given);
+        assert!(flags(None).starts_with("-Zsanitizer=address"));
+        assert!(flags(Some(" ")).starts_with("-Zsanitizer=address"));
+        assert!(flags(Some("-Dwarnings")).starts_with("-Dwarnings -Zsanitizer"));
     }
 
     #[test]
@@ -177,7 +211,7 @@ mod tests {
 
     #[test]
     fn only_known_sanitizers() {
-        let why = run(&["thread".to_string()]).unwrap_err().to_string();
-        assert!(why.contains("no sanitizer `thread`"));
+        let why = run(&["memory".to_string()]).unwrap_err().to_string();
+        assert!(why.contains("no sanitizer `memory`"));
     }
 }

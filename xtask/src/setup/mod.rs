@@ -6,11 +6,17 @@ mod probe;
 
 use crate::error::{Error, Result};
 use crate::process::find_program;
+pub use needs::XZ;
 use needs::{Need, NEEDS};
 
 /// Installs what is missing where there is apt; elsewhere says what to install.
 pub fn run() -> Result<()> {
-    let missing: Vec<&Need> = NEEDS.iter().filter(|need| !(need.found)()).collect();
+    satisfy(NEEDS)
+}
+
+/// The same for what only some verbs need.
+pub fn satisfy(needs: &[Need]) -> Result<()> {
+    let missing: Vec<&Need> = needs.iter().filter(|need| !(need.found)()).collect();
     if missing.is_empty() {
         println!("setup: all system packages are there");
         return Ok(());

@@ -116,6 +116,18 @@ pub const NEEDS: &[Need] = &[
     },
 ];
 
+/// Unpacks the sources of the standard library.
+pub const XZ: Need = Need {
+    what: "xz",
+    required: true,
+    found: probe::xz,
+    apt: "xz-utils",
+    dnf: "xz",
+    pacman: "xz",
+    brew: "xz",
+    windows: "xz, with its directory in PATH",
+};
+
 /// What to install on systems without apt, line by line.
 pub fn hints(missing: &[&Need]) -> String {
     if cfg!(windows) {

@@ -43,6 +43,11 @@ pub fn tshark() -> bool {
     program("TSHARK", &["tshark"])
 }
 
+/// xz.
+pub fn xz() -> bool {
+    find_program("xz").is_some()
+}
+
 /// OpenSSL's headers.
 pub fn openssl() -> bool {
     env::var_os("OPENSSL_DIR").is_some() || library("openssl") || header("openssl/ssl.h")
