@@ -9,12 +9,11 @@ use common::peer;
 use common::secrets::{labels, lines, open_tls, randoms, TLS12, TLS13};
 use common::temp::TempDir;
 use common::{client_context, loopback, probe, Echo, Running};
-use libwebsockets::keylog::{env_name, KeyLog, KeyLogError, Problem, Source};
+use libwebsockets::keylog::{KeyLog, KeyLogError, Problem, Source};
 use libwebsockets::{Client, Context, Error};
 use rustls::version::{TLS12 as V12, TLS13 as V13};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
 
 /// An echo server over TLS, with this log.
 fn server(ca: &Ca, keylog: KeyLog) -> Running {
@@ -325,118 +324,4 @@ fn a_client_context_has_a_log_of_its_own_beside_a_servers() {
         events.open();
     }
     assert_eq!(randoms(&lines(&path)).len(), 1);
-}
-
-/// Set for a child of this test program, which then plays a part.
-const PART: &str = "LIBWEBSOCKETS_TEST_PART";
-const API_PATH: &str = "LIBWEBSOCKETS_TEST_API_PATH";
-
-/// Not a test of its own: what the children do. Each makes one connection to
-/// itself, prints what its log says of itself, and ends.
-#[test]
-fn child() {
-    let Ok(part) = std::env::var(PART) else {
-        return;
-    };
-    let keylog = match &*part {
-        "default" => None,
-        "off" => Some(KeyLog::off()),
-        "file" => Some(KeyLog::file(std::env::var_os(API_PATH).unwrap())),
-        other => panic!("no such part: {other}"),
-    };
-    let ca = Ca::new();
-    let tls = ca.sign(&["localhost"]).server();
-    let server = Running::start(move || {
-        let builder = Context::builder().vhost(loopback().tls(tls).accept(|_| Ok(Echo)));
-        match keylog {
-            Some(keylog) => builder.keylog(keylog),
-            None => builder,
-        }
-    });
-    visit(&server, &ca);
-    let stats = server.keylog.stats();
-    println!(
-        "says: source={:?} written={} problem={}",
-        stats.requested_by,
-        stats.written,
-        stats.problem.map_or("none".into(), |p| p.to_string())
-    );
-}
-
-/// Runs [`child`] with these variables, and no others that matter; what it says.
-fn run_child(part: &str, variables: &[(&str, &Path)]) -> String {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command
-        .args(["child", "--exact", "--nocapture"])
-        .env_remove("LWS_SSLKEYLOGFILE")
-        .env_remove("SSLKEYLOGFILE")
-        .env(PART, part)
-        .stdin(Stdio::null());
-    for (name, value) in variables {
-        command.env(name, value);
-    }
-    let output = command.output().unwrap();
-    let stdout = String::from_utf8_lossy(&output.stdout);
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{stdout}\n{stderr}");
-    let says = stdout.split("says: ").nth(1).expect("it says something");
-    says.lines().next().unwrap().to_owned()
-}
-
-/// The tests of the variable need the name that this build reads.
-fn variable() -> &'static str {
-    env_name().expect("this build reads a variable")
-}
-
-#[test]
-fn the_variable_is_honoured() {
-    let dir = TempDir::new();
-    let path = dir.file("keys.log");
-    let says = run_child("default", &[(variable(), &path)]);
-    assert_eq!(says, "source=Variable written=5 problem=none");
-    assert_eq!(randoms(&lines(&path)).len(), 1);
-}
-
-#[test]
-fn without_the_variable_there_is_no_log() {
-    let says = run_child("default", &[]);
-    assert!(says.starts_with("source=Off written=0 problem="), "{says}");
-    assert!(says.contains(variable()), "it says how to get one: {says}");
-    let says = run_child("default", &[(variable(), Path::new(""))]);
-    assert!(says.starts_with("source=Off written=0"), "{says}");
-}
-
-#[test]
-fn the_generic_variable_is_ignored() {
-    assert_ne!(variable(), "SSLKEYLOGFILE");
-    let dir = TempDir::new();
-    let path = dir.file("keys.log");
-    for part in ["default", "off"] {
-        let says = run_child(part, &[("SSLKEYLOGFILE", &path)]);
-        assert!(says.starts_with("source=Off written=0"), "{says}");
-    }
-    assert!(dir.names().is_empty());
-}
-
-#[test]
-fn the_api_goes_before_the_variable() {
-    let dir = TempDir::new();
-    let (by_api, by_variable) = (dir.file("api.log"), dir.file("variable.log"));
-    let says = run_child("file", &[(variable(), &by_variable), (API_PATH, &by_api)]);
-    assert_eq!(says, "source=Api written=5 problem=none");
-    assert_eq!(dir.names(), ["api.log"]);
-    std::fs::remove_file(&by_api).unwrap();
-    let says = run_child("off", &[(variable(), &by_variable)]);
-    assert!(says.starts_with("source=Off written=0"), "{says}");
-    assert!(dir.names().is_empty());
-}
-
-#[test]
-fn a_bad_path_in_the_variable_stops_no_service_and_is_told() {
-    let dir = TempDir::new();
-    let path: PathBuf = dir.file("missing/keys.log");
-    let says = run_child("default", &[(variable(), &path)]);
-    assert!(says.starts_with("source=Variable written=0"), "{says}");
-    assert!(says.contains("missing/keys.log"), "{says}");
-    assert!(says.contains("does not exist"), "{says}");
 }
