@@ -189,7 +189,7 @@ impl fmt::Display for ConnectionGone {
 
 impl std::error::Error for ConnectionGone {}
 
-/// The context is stopped or dropped; nothing can be asked of it any more.
+/// The context is dropped; nothing can be asked of it any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ContextGone;
 

@@ -16,7 +16,8 @@ use std::time::Duration;
 
 /// Reaches a context from any thread. Clones reach the same one.
 ///
-/// After the context is dropped, every method says so by its error.
+/// After the context is dropped, what is asked is refused by an error; `broadcast`
+/// then reaches nobody, and `stop` does nothing.
 #[derive(Clone)]
 pub struct ContextHandle {
     shared: Arc<Shared>,
