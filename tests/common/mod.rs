@@ -21,8 +21,11 @@ use std::time::Duration;
 
 pub use events::{probe, Echo, Event, Events, Probe};
 
-/// The longest that a test waits for anything.
-pub const WAIT: Duration = Duration::from_secs(10);
+/// The longest that a test waits for anything; sanitizers make programs slow.
+pub const WAIT: Duration = match option_env!("LWS_SANITIZE") {
+    Some(_) => Duration::from_secs(60),
+    None => Duration::from_secs(10),
+};
 
 /// The outcome of [`Context::run`] on its thread, or the panic it ended with.
 pub type Outcome = thread::Result<Result<(), Error>>;
