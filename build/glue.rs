@@ -16,7 +16,9 @@ pub fn compile(config: &Config, library: &Library) -> Result<()> {
         .includes(&library.includes)
         .include(&dir)
         .std("gnu11")
-        .warnings(true);
+        .warnings(true)
+        // Callbacks take what the TLS library gives them.
+        .flag_if_supported("-Wno-unused-parameter");
     if config.tls {
         cc.file(dir.join("tls.c"));
     }

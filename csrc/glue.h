@@ -48,6 +48,8 @@ SSL_CTX *lwsrs_ssl_ctx(const SSL *ssl);
 const char *lwsrs_ssl_version(const SSL *ssl);
 const char *lwsrs_ssl_cipher(const SSL *ssl);
 const char *lwsrs_ssl_server_name(const SSL *ssl);
+int lwsrs_ssl_is_server(const SSL *ssl);
+int lwsrs_ssl_fd(const SSL *ssl);
 size_t lwsrs_ssl_alpn(const SSL *ssl, const unsigned char **out);
 /* Writes the peer's certificate as DER where it fits; returns its length. */
 size_t lwsrs_ssl_peer_certificate(const SSL *ssl, unsigned char *buf,
@@ -66,12 +68,31 @@ const char *lwsrs_keylog_env_name(void);
 /* Reads that variable; _IGNORED: the process runs with raised privileges. */
 int lwsrs_keylog_env_read(const char **value);
 
-typedef void (*lwsrs_keylog_fn)(void *log, const char *line, size_t len);
+/* What the hook calls, in the thread of the handshake. */
+struct lwsrs_keylog_calls {
+	/*
+	 * A line of secrets. `hook` is the SSL_CTX's, `records` what this
+	 * connection has of earlier lines, or NULL; what is returned takes
+	 * their place.
+	 */
+	void *(*line)(void *hook, void *records, const SSL *ssl,
+		      const char *line, size_t len);
+	/* A handshake is done: what was recorded of it can go out. */
+	void (*finished)(void *records);
+	/* A connection, or an SSL_CTX, is freed. */
+	void (*free_records)(void *records);
+	void (*free_hook)(void *hook);
+	/* This process is the child of a fork. */
+	void (*forked)(void);
+};
 
 /* Once a process, before the first install. */
-int lwsrs_keylog_init(lwsrs_keylog_fn fn);
-/* Sends the secrets of `ctx` to `log`; again for the same ctx is harmless. */
-int lwsrs_keylog_install(SSL_CTX *ctx, void *log);
+int lwsrs_keylog_init(const struct lwsrs_keylog_calls *calls);
+/* Sends the secrets of `ctx` to `hook`, which is freed with it; an SSL_CTX
+ * takes one, before its first connection. On failure the hook isn't taken. */
+int lwsrs_keylog_install(SSL_CTX *ctx, void *hook);
+/* The hook of `ctx`, or NULL. */
+void *lwsrs_keylog_installed(SSL_CTX *ctx);
 #endif
 
 #endif

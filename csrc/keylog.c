@@ -5,12 +5,15 @@
 #endif
 #include "glue.h"
 
+#include <openssl/crypto.h>
 #include <openssl/ssl.h>
 #include <stdlib.h>
 #include <string.h>
 #if defined(__linux__)
 #include <sys/auxv.h>
-#elif defined(__unix__) || defined(__APPLE__)
+#endif
+#if defined(__unix__) || defined(__APPLE__)
+#include <pthread.h>
 #include <unistd.h>
 #endif
 
@@ -58,34 +61,88 @@ lwsrs_keylog_env_read(const char **value)
 }
 
 /* Written once, by lwsrs_keylog_init(), before anything reads them. */
-static int log_index = -1;
-static lwsrs_keylog_fn log_fn;
+static struct lwsrs_keylog_calls calls;
+static int hook_index = -1, records_index = -1;
+
+static void
+free_hook(void *parent, void *hook, CRYPTO_EX_DATA *ad, int index, long argl,
+	  void *argp)
+{
+	if (hook)
+		calls.free_hook(hook);
+}
+
+static void
+free_records(void *parent, void *records, CRYPTO_EX_DATA *ad, int index,
+	     long argl, void *argp)
+{
+	if (records)
+		calls.free_records(records);
+}
+
+#if defined(__unix__) || defined(__APPLE__)
+static void
+forked(void)
+{
+	calls.forked();
+}
+#endif
 
 int
-lwsrs_keylog_init(lwsrs_keylog_fn fn)
+lwsrs_keylog_init(const struct lwsrs_keylog_calls *given)
 {
-	log_fn = fn;
-	log_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, NULL);
-	return log_index < 0 ? -1 : 0;
+	calls = *given;
+	hook_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, free_hook);
+	records_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, free_records);
+	if (hook_index < 0 || records_index < 0)
+		return -1;
+#if defined(__unix__) || defined(__APPLE__)
+	if (pthread_atfork(NULL, NULL, forked))
+		return -1;
+#endif
+	return 0;
 }
 
 static void
 on_line(const SSL *ssl, const char *line)
 {
 	/* After SNI this is the SSL_CTX of the vhost that was chosen. */
-	void *log = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), log_index);
+	void *hook = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), hook_index);
+	void *before, *after;
 
-	if (log && line)
-		log_fn(log, line, strlen(line));
+	if (!hook || !line)
+		return;
+	before = SSL_get_ex_data(ssl, records_index);
+	after = calls.line(hook, before, ssl, line, strlen(line));
+	if (after != before &&
+	    SSL_set_ex_data((SSL *)ssl, records_index, after) != 1)
+		calls.free_records(after);
+}
+
+static void
+on_info(const SSL *ssl, int where, int ret)
+{
+	void *records;
+
+	if (!(where & SSL_CB_HANDSHAKE_DONE))
+		return;
+	records = SSL_get_ex_data(ssl, records_index);
+	if (records)
+		calls.finished(records);
 }
 
 int
-lwsrs_keylog_install(SSL_CTX *ctx, void *log)
+lwsrs_keylog_install(SSL_CTX *ctx, void *hook)
 {
-	if (SSL_CTX_get_ex_data(ctx, log_index) == log)
-		return 0;
-	if (SSL_CTX_set_ex_data(ctx, log_index, log) != 1)
+	if (SSL_CTX_set_ex_data(ctx, hook_index, hook) != 1)
 		return -1;
+	SSL_CTX_set_info_callback(ctx, on_info);
 	SSL_CTX_set_keylog_callback(ctx, on_line);
 	return 0;
+}
+
+void *
+lwsrs_keylog_installed(SSL_CTX *ctx)
+{
+	return SSL_CTX_get_ex_data(ctx, hook_index);
 }

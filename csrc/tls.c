@@ -319,6 +319,18 @@ lwsrs_ssl_server_name(const SSL *ssl)
 	return SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
 }
 
+int
+lwsrs_ssl_is_server(const SSL *ssl)
+{
+	return SSL_is_server(ssl);
+}
+
+int
+lwsrs_ssl_fd(const SSL *ssl)
+{
+	return SSL_get_fd(ssl);
+}
+
 size_t
 lwsrs_ssl_alpn(const SSL *ssl, const unsigned char **out)
 {

@@ -149,6 +149,10 @@ impl Context {
         if let Some(panic) = self.engine.take_panic() {
             resume_unwind(panic);
         }
+        #[cfg(feature = "keylog")]
+        if let Some(panic) = self.engine.keylog().log().take_panic() {
+            resume_unwind(panic);
+        }
     }
 }
 
@@ -157,6 +161,8 @@ impl Drop for Context {
         self.engine.begin_shutdown();
         // Its callbacks only collect what is to be told to handlers.
         self.raw = None;
+        #[cfg(feature = "keylog")]
+        self.engine.keylog().log().context_gone();
         self.engine.end_shutdown();
         if !std::thread::panicking() {
             self.resume_panic();

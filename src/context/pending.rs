@@ -164,7 +164,7 @@ impl Context {
             Some(tls) => {
                 let ctx = tls.build()?;
                 #[cfg(feature = "keylog")]
-                crate::ffi::tls::SslCtx::attach_keylog(&ctx, &self.engine);
+                crate::ffi::tls::SslCtx::attach_keylog(&ctx, &self.engine, "client");
                 Rc::new(ctx)
             }
             None => Rc::clone(&self.no_client_tls),

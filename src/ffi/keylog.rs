@@ -2,8 +2,11 @@
 //! needs and the standard library doesn't offer.
 
 use super::sys;
-use crate::keylog::{KeyLogHandle, Log};
+use crate::connection::Role;
+use crate::keylog::{Facts, KeyLogHandle, Log, Session};
 use std::ffi::{c_char, c_void, CStr, OsString};
+use std::marker::PhantomData;
+use std::net::SocketAddr;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::ptr::NonNull;
 use std::sync::{Arc, OnceLock};
@@ -64,27 +67,45 @@ fn path_value(_: &CStr) -> Option<OsString> {
     std::env::var_os(env_name()?).filter(|value| !value.is_empty())
 }
 
+/// What an SSL_CTX knows of the key log; it is freed with it.
+struct Hook {
+    log: Arc<Log>,
+    vhost: Arc<str>,
+}
+
 /// Sends the secrets of every connection of `ctx` to the log, while it is on.
 ///
 /// It has to be done whether the log is on or not, before the first connection:
-/// OpenSSL stores the callback without a lock, so it can't be set later while
+/// OpenSSL stores the callbacks without a lock, so they can't be set later while
 /// handshakes run. The log's own switch is atomic. Doing it again for the same
-/// `ctx` and log is harmless. A TLS library that refuses is a
+/// `ctx` changes nothing. A TLS library that refuses is a
 /// [`Problem::NoHook`](crate::keylog::Problem::NoHook) of the log.
 ///
 /// # Safety
-/// `ctx` is a live SSL_CTX of this process's OpenSSL that no connection uses
-/// yet, or that has this log already. `handle`, or a clone of it, outlives every
-/// use of `ctx`, and so every SSL made from it.
-#[doc(alias = "lwsrs_keylog_install")]
-pub(crate) unsafe fn attach(handle: &KeyLogHandle, ctx: NonNull<sys::SSL_CTX>) {
+/// `ctx` is a live SSL_CTX of this process's TLS library that no connection uses
+/// yet, or that has its hook already.
+#[doc(alias = "SSL_CTX_set_keylog_callback")]
+pub(crate) unsafe fn attach(handle: &KeyLogHandle, vhost: &str, ctx: NonNull<sys::SSL_CTX>) {
     let log = handle.log();
-    let address = Arc::as_ptr(log).cast_mut().cast::<c_void>();
-    // SAFETY: the caller vouches for `ctx` and for the log's life; the hook is
-    // initialised before, by the left side.
-    let installed =
-        hook_ready() && unsafe { sys::lwsrs_keylog_install(ctx.as_ptr(), address) } == 0;
-    if !installed && log.hook_refused() {
+    if hook_ready() {
+        // SAFETY: the caller vouches for `ctx`; the index was made by `hook_ready`.
+        let before = unsafe { sys::lwsrs_keylog_installed(ctx.as_ptr()) };
+        if !before.is_null() {
+            return;
+        }
+        let hook = Box::into_raw(Box::new(Hook {
+            log: Arc::clone(log),
+            vhost: vhost.into(),
+        }));
+        // SAFETY: as above; `hook` is a Hook that nobody else owns.
+        let result = unsafe { sys::lwsrs_keylog_install(ctx.as_ptr(), hook.cast()) };
+        if result == 0 {
+            return;
+        }
+        // SAFETY: C didn't take it; it is what Box::into_raw gave.
+        drop(unsafe { Box::from_raw(hook) });
+    }
+    if log.hook_refused() {
         // Vhosts are made under a lock, where no logger may run.
         super::log::send(
             crate::keylog::TARGET,
@@ -98,31 +119,169 @@ pub(crate) unsafe fn attach(handle: &KeyLogHandle, ctx: NonNull<sys::SSL_CTX>) {
 fn hook_ready() -> bool {
     static READY: OnceLock<bool> = OnceLock::new();
     *READY.get_or_init(|| {
-        // SAFETY: the OnceLock lets one thread in, once, and `attach` installs
-        // nothing before it returns.
-        let result = unsafe { sys::lwsrs_keylog_init(Some(on_line)) };
+        let calls = sys::lwsrs_keylog_calls {
+            line: Some(on_line),
+            finished: Some(on_finished),
+            free_records: Some(free_records),
+            free_hook: Some(free_hook),
+            forked: Some(on_fork),
+        };
+        // SAFETY: `calls` is copied; the OnceLock lets one thread in, once, and `attach`
+        // installs nothing before it returns.
+        let result = unsafe { sys::lwsrs_keylog_init(&calls) };
         result == 0
     })
 }
 
-/// What C calls with each line, in the thread of the handshake.
+/// What C calls with each line, in the thread of the handshake. Returns what the
+/// connection has from now on.
 ///
 /// # Safety
-/// `log` is the address of a live [`Log`], `line` valid for `len` bytes; both
-/// until this returns.
-unsafe extern "C" fn on_line(log: *mut c_void, line: *const c_char, len: usize) {
-    if log.is_null() || line.is_null() {
-        return;
+/// `hook` is a live [`Hook`]; `records` is null or the connection's [`Session`],
+/// which nobody else uses now; `ssl` is the live connection, and `line` valid for
+/// `len` bytes; all until this returns.
+unsafe extern "C" fn on_line(
+    hook: *mut c_void,
+    records: *mut c_void,
+    ssl: *const sys::SSL,
+    line: *const c_char,
+    len: usize,
+) -> *mut c_void {
+    if hook.is_null() || line.is_null() {
+        return records;
     }
-    // SAFETY: `attach` gave this address, of a Log whose handle outlives the
-    // SSL_CTX; a Log is only ever shared.
-    let log = unsafe { &*log.cast::<Log>() };
+    // SAFETY: the contract of this function; a Hook is only ever shared.
+    let hook = unsafe { &*hook.cast::<Hook>() };
+    if !hook.log.is_on() {
+        return records;
+    }
     // SAFETY: OpenSSL's buffer holds `len` bytes until its callback returns; C
     // measured them with strlen().
     let line = unsafe { std::slice::from_raw_parts(line.cast::<u8>(), len.min(LONGEST)) };
-    // A panic (of the application's logger, say) must not unwind into C.
-    if catch_unwind(AssertUnwindSafe(|| log.record(line))).is_err() {
-        log.count_panic();
+    let records = match NonNull::new(records.cast::<Session>()) {
+        Some(records) => records,
+        None => {
+            // SAFETY: `ssl` is live until this function returns.
+            let ssl = unsafe { Ssl::new(ssl) };
+            let session = Box::new(hook.session(&ssl));
+            // Freed by `free_records`, with the connection.
+            NonNull::from(Box::leak(session))
+        }
+    };
+    // SAFETY: the contract of this function, or it was made just now.
+    let session = unsafe { &mut *records.as_ptr() };
+    guard(&hook.log, || session.line(line));
+    records.as_ptr().cast()
+}
+
+/// What C calls when a handshake is done.
+///
+/// # Safety
+/// `records` is a live [`Session`] that nobody else uses now.
+unsafe extern "C" fn on_finished(records: *mut c_void) {
+    // SAFETY: the contract of this function.
+    let session = unsafe { &mut *records.cast::<Session>() };
+    let log = session.log();
+    guard(&log, || session.finish());
+}
+
+/// What C calls when a connection is freed.
+///
+/// # Safety
+/// `records` is a [`Session`] that [`on_line`] made, and is used no more.
+unsafe extern "C" fn free_records(records: *mut c_void) {
+    // SAFETY: the contract of this function; on_line took it from a Box.
+    let session = unsafe { Box::from_raw(records.cast::<Session>()) };
+    let log = session.log();
+    guard(&log, move || drop(session));
+}
+
+/// What C calls when an SSL_CTX is freed.
+///
+/// # Safety
+/// `hook` is a [`Hook`] that [`attach`] installed, and is used no more.
+unsafe extern "C" fn free_hook(hook: *mut c_void) {
+    // SAFETY: the contract of this function; `attach` took it from a Box.
+    let hook = unsafe { Box::from_raw(hook.cast::<Hook>()) };
+    let log = Arc::clone(&hook.log);
+    guard(&log, move || drop(hook));
+}
+
+/// What C calls in the child of a fork: one atomic addition.
+unsafe extern "C" fn on_fork() {
+    crate::keylog::forked();
+}
+
+/// A panic (of the application's filter or logger, say) must not unwind into C.
+fn guard(log: &Log, f: impl FnOnce()) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(f)) {
+        log.keep_panic(panic);
+    }
+}
+
+impl Hook {
+    /// A connection's session; one that isn't logged if the filter panics.
+    fn session(&self, ssl: &Ssl<'_>) -> Session {
+        let made = catch_unwind(AssertUnwindSafe(|| {
+            // Asked for only where it matters.
+            let looks = self.log.filter().looks_at_connections();
+            let name = looks.then(|| ssl.server_name()).flatten();
+            Session::new(Arc::clone(&self.log), Arc::clone(&self.vhost), || Facts {
+                role: ssl.role(),
+                vhost: &self.vhost,
+                server_name: name.as_deref(),
+                peer: ssl.peer_addr(),
+            })
+        }));
+        made.unwrap_or_else(|panic| {
+            self.log.keep_panic(panic);
+            Session::ignored(Arc::clone(&self.log), Arc::clone(&self.vhost))
+        })
+    }
+}
+
+/// A connection of the TLS library, during a callback of it.
+struct Ssl<'cb> {
+    ssl: *const sys::SSL,
+    _callback: PhantomData<&'cb ()>,
+}
+
+impl Ssl<'_> {
+    /// # Safety
+    /// `ssl` is valid as long as what is returned.
+    unsafe fn new(ssl: *const sys::SSL) -> Self {
+        Ssl {
+            ssl,
+            _callback: PhantomData,
+        }
+    }
+
+    #[doc(alias = "SSL_is_server")]
+    fn role(&self) -> Role {
+        // SAFETY: the connection is live (contract of `new`).
+        match unsafe { sys::lwsrs_ssl_is_server(self.ssl) } {
+            0 => Role::Client,
+            _ => Role::Server,
+        }
+    }
+
+    #[doc(alias = "SSL_get_servername")]
+    fn server_name(&self) -> Option<String> {
+        // SAFETY: the connection is live (contract of `new`).
+        let name = unsafe { sys::lwsrs_ssl_server_name(self.ssl) };
+        if name.is_null() {
+            return None;
+        }
+        // SAFETY: a NUL-terminated string of the connection's.
+        let name = unsafe { CStr::from_ptr(name) };
+        Some(name.to_string_lossy().into_owned())
+    }
+
+    #[doc(alias = "SSL_get_fd")]
+    fn peer_addr(&self) -> Option<SocketAddr> {
+        // SAFETY: the connection is live (contract of `new`).
+        let fd = unsafe { sys::lwsrs_ssl_fd(self.ssl) };
+        super::socket::peer_addr(sys::lws_sockfd_type::try_from(fd).ok()?)
     }
 }
 
@@ -183,10 +342,21 @@ mod tests {
     use super::*;
     use crate::keylog::{self, KeyLog};
 
-    fn line(log: &Log, line: &[u8]) {
-        let log = std::ptr::from_ref(log).cast_mut().cast();
-        // SAFETY: both outlive the call.
-        unsafe { on_line(log, line.as_ptr().cast(), line.len()) };
+    /// A line of a connection that ends with it.
+    fn line(log: &Arc<Log>, line: &[u8]) {
+        let mut hook = Hook {
+            log: Arc::clone(log),
+            vhost: "vhost".into(),
+        };
+        let hook = std::ptr::from_mut(&mut hook).cast();
+        let none = std::ptr::null_mut();
+        let (text, len) = (line.as_ptr().cast(), line.len());
+        // SAFETY: both outlive the call; without a filter nothing is asked of the connection.
+        let records = unsafe { on_line(hook, none, std::ptr::null(), text, len) };
+        if !records.is_null() {
+            // SAFETY: `on_line` made it.
+            unsafe { free_records(records) };
+        }
     }
 
     /// Lost: a build whose name the documentation promises and C doesn't read.
@@ -201,8 +371,10 @@ mod tests {
     #[test]
     fn the_callback_survives_null_and_rubbish() {
         let handle = keylog::start(&KeyLog::off()).unwrap();
+        let null = std::ptr::null_mut();
         // SAFETY: NULL is what the function looks for first.
-        unsafe { on_line(std::ptr::null_mut(), std::ptr::null(), 7) };
+        let records = unsafe { on_line(null, null, null.cast(), null.cast(), 7) };
+        assert!(records.is_null());
         line(handle.log(), b"");
         line(handle.log(), b"\xff\0\n");
         assert_eq!(handle.stats().dropped, 0, "a disabled log counts nothing");
@@ -240,8 +412,8 @@ mod tests {
         // SAFETY: the function has no precondition.
         let ctx = NonNull::new(unsafe { sys::lwsrs_tls_client_new() }).unwrap();
         for _ in 0..2 {
-            // SAFETY: `ctx` is new; it is freed before `handle` goes.
-            unsafe { attach(&handle, ctx) };
+            // SAFETY: `ctx` is new.
+            unsafe { attach(&handle, "client", ctx) };
         }
         handshake(ctx, &TLS13);
         assert!(!path.exists());

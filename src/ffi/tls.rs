@@ -71,14 +71,12 @@ pub(crate) trait SslCtx {
 
     /// Sends the secrets of this SSL_CTX' connections to the context's key log.
     #[cfg(feature = "keylog")]
-    fn attach_keylog(&self, engine: &crate::context::engine::Engine) {
+    fn attach_keylog(&self, engine: &crate::context::engine::Engine, vhost: &str) {
         let Some(ctx) = NonNull::new(self.as_ptr()) else {
             return;
         };
-        // SAFETY: the SSL_CTX is valid while `self` is and has made no connection yet. The
-        // engine holds the log's handle and outlives the lws context (RawContext owns an Rc of
-        // it), and with that every connection made from this SSL_CTX.
-        unsafe { super::keylog::attach(engine.keylog(), ctx) };
+        // SAFETY: the SSL_CTX is valid while `self` is and has made no connection yet.
+        unsafe { super::keylog::attach(engine.keylog(), vhost, ctx) };
     }
 
     fn add_roots(&self, roots: &Loaded, is_server: bool) -> Result<(), Error> {

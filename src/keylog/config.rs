@@ -1,6 +1,8 @@
 //! What an application asks of the key log when it builds a context.
 
-use super::file::Rules;
+use super::filter::Filter;
+use super::rotation::{AutoOff, Retention, Rotation};
+use super::sink::FileOptions;
 use std::path::{self, PathBuf};
 
 /// Whether and where a context logs its TLS secrets.
@@ -8,6 +10,15 @@ use std::path::{self, PathBuf};
 /// The default is [`KeyLog::from_env`]. What is asked here goes before the
 /// environment: after [`KeyLog::off`] or [`KeyLog::file`] the variable isn't
 /// read at all.
+///
+/// # The path
+/// A path may have placeholders, so that processes and vhosts each have a file
+/// of their own: `{pid}` stands for the process, `{exe}` for the program's name,
+/// `{vhost}` for the name of the vhost that serves a connection (`client` for
+/// those of clients), `{time}` for the moment at which the log was switched on
+/// (`20261124T080000Z`). Values are made fit for a file's name: what isn't a
+/// letter, a digit, `-`, `_` or `.` of ASCII becomes `_`. `{{` and `}}` stand for
+/// a brace.
 ///
 /// # The file
 /// A relative path is taken from the directory that is current when it is
@@ -31,7 +42,9 @@ use std::path::{self, PathBuf};
 pub struct KeyLog {
     pub(super) request: Request,
     pub(super) enabled: bool,
-    pub(super) rules: Rules,
+    pub(super) options: FileOptions,
+    pub(super) filter: Filter,
+    pub(super) auto_off: AutoOff,
 }
 
 /// Where the path comes from.
@@ -86,7 +99,7 @@ impl KeyLog {
     ///
     /// Unix only; no effect elsewhere. A new file gets mode 0600 all the same.
     pub fn allow_access_by_others(mut self, allow: bool) -> Self {
-        self.rules.access_by_others = allow;
+        self.options.rules.access_by_others = allow;
         self
     }
 
@@ -96,7 +109,49 @@ impl KeyLog {
     ///
     /// Windows only; no effect elsewhere.
     pub fn allow_network_path(mut self, allow: bool) -> Self {
-        self.rules.network_path = allow;
+        self.options.rules.network_path = allow;
+        self
+    }
+
+    /// Which connections are logged, and which of their secrets. All are
+    /// without it.
+    pub fn filter(mut self, filter: Filter) -> Self {
+        self.filter = filter;
+        self
+    }
+
+    /// When the log begins a new file. Without it, only when
+    /// [`KeyLogHandle::rotate`](super::KeyLogHandle::rotate) asks.
+    pub fn rotation(mut self, rotation: Rotation) -> Self {
+        self.options.rotation = Some(rotation);
+        self
+    }
+
+    /// Which old files are kept when a new one is begun. Without it, ten.
+    pub fn retention(mut self, retention: Retention) -> Self {
+        self.options.retention = Some(retention);
+        self
+    }
+
+    /// Compresses old files with gzip, on a thread of its own: `keys.log.1.gz`.
+    /// Off by default. What goes wrong is logged, and leaves the file as it is.
+    #[cfg(feature = "keylog-gzip")]
+    pub fn compress(mut self, compress: bool) -> Self {
+        self.options.compress = compress;
+        self
+    }
+
+    /// When the log switches itself off. Never without it.
+    pub fn auto_off(mut self, auto_off: AutoOff) -> Self {
+        self.auto_off = auto_off;
+        self
+    }
+
+    /// Removes the file, with its old ones and its lock, when the context is
+    /// dropped, also by a panic that unwinds. Off by default. A log that is
+    /// switched off by then stays; so does what another process goes on to write.
+    pub fn remove_on_drop(mut self, remove: bool) -> Self {
+        self.options.remove = remove;
         self
     }
 
@@ -104,7 +159,9 @@ impl KeyLog {
         KeyLog {
             request,
             enabled,
-            rules: Rules::default(),
+            options: FileOptions::default(),
+            filter: Filter::default(),
+            auto_off: AutoOff::default(),
         }
     }
 }

@@ -2,9 +2,11 @@
 
 use super::config::Request;
 use super::log::{Control, Log};
+use super::template::Template;
 use super::{file, KeyLog, KeyLogError, KeyLogHandle, Problem, Source, TARGET};
 use crate::ffi::keylog::{self as ffi, Variable};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// The name of the variable that [`KeyLog::from_env`] reads: what `LWS_KEYLOG_ENV`
 /// said when this crate was built, else `LWS_SSLKEYLOGFILE`. `None` if it was
@@ -30,14 +32,7 @@ pub(crate) fn start(config: &KeyLog) -> Result<KeyLogHandle, KeyLogError> {
 
 /// The log that the variable asks for: never an error.
 pub(super) fn from_variable(config: &KeyLog, variable: Variable) -> KeyLogHandle {
-    let idle = |source, path, refused| {
-        KeyLogHandle::new(Log::new(Control {
-            source,
-            path,
-            rules: config.rules,
-            refused,
-        }))
-    };
+    let idle = |source, path, refused| new(config, source, path, refused);
     match variable {
         Variable::Unset => idle(Source::Off, None, None),
         Variable::Ignored => {
@@ -56,7 +51,7 @@ pub(super) fn from_variable(config: &KeyLog, variable: Variable) -> KeyLogHandle
                     Source::Variable
                 );
                 let refused = Problem::PathRefused { reason };
-                idle(Source::Variable, Some(path), Some(refused))
+                idle(Source::Variable, Template::parse(&path).ok(), Some(refused))
             })
         }
     }
@@ -67,18 +62,31 @@ fn open(
     source: Source,
     path: Option<PathBuf>,
 ) -> Result<KeyLogHandle, KeyLogError> {
-    let path = path.map(|p| file::resolve(&p)).transpose()?;
-    if let (Some(path), false) = (&path, config.enabled) {
-        file::check(path, &config.rules)?;
-    }
-    let handle = KeyLogHandle::new(Log::new(Control {
-        source,
-        path,
-        rules: config.rules,
-        refused: None,
-    }));
+    let path = match path {
+        Some(path) => Some(Template::parse(&file::resolve(&path)?)?),
+        None => None,
+    };
+    let handle = new(config, source, path, None);
     if config.enabled {
         handle.enable()?;
+    } else {
+        handle.log().check()?;
     }
     Ok(handle)
+}
+
+fn new(
+    config: &KeyLog,
+    source: Source,
+    path: Option<Template>,
+    refused: Option<Problem>,
+) -> KeyLogHandle {
+    let control = Control {
+        source,
+        path,
+        options: Arc::new(config.options.clone()),
+        auto_off: config.auto_off.clone(),
+        refused,
+    };
+    KeyLogHandle::new(Log::new(control, config.filter.clone()))
 }

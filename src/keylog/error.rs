@@ -1,5 +1,6 @@
 //! Why a file can't be the key log, and what to do about it.
 
+use super::template::PLACEHOLDERS;
 use std::error::Error;
 use std::fmt;
 use std::io;
@@ -20,6 +21,13 @@ pub enum KeyLogError {
     NulInPath {
         /// The path as it was given.
         path: PathBuf,
+    },
+    /// The path has a brace that begins or ends no known placeholder.
+    Placeholder {
+        /// The path as it was given.
+        path: PathBuf,
+        /// The part that isn't understood.
+        found: String,
     },
     /// The file would lie on another machine, or it can't be told that it
     /// doesn't (Windows).
@@ -67,6 +75,21 @@ pub enum KeyLogError {
         /// The system's reason.
         source: io::Error,
     },
+    /// A new file couldn't be begun, or what belongs to that couldn't be done;
+    /// records go on to be written.
+    Rotate {
+        /// The log's path.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A log that was to be removed with its context couldn't be.
+    Remove {
+        /// The log's path.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
     /// The system refused to append a record.
     Write {
         /// The log's path.
@@ -91,6 +114,11 @@ impl fmt::Display for KeyLogError {
             Self::NulInPath { path } => {
                 write!(f, "the key log's path {path:?} contains a NUL: remove it")
             }
+            Self::Placeholder { path, found } => write!(
+                f,
+                "the key log's path {path:?} has {found:?}, which is no placeholder: use \
+                 {PLACEHOLDERS}, or write {{{{ and }}}} for braces"
+            ),
             Self::NetworkPath { path } => write!(
                 f,
                 "the key log {path:?} is not known to lie on this machine: choose a local path, \
@@ -132,6 +160,15 @@ impl fmt::Display for KeyLogError {
                 "the key log {path:?} cannot be opened: {source}: check the path and the rights \
                  of its directories"
             ),
+            Self::Rotate { path, source } => write!(
+                f,
+                "the key log {path:?} cannot be rotated: {source}: check the rights and the \
+                 space of its directory"
+            ),
+            Self::Remove { path, source } => write!(
+                f,
+                "the key log {path:?} cannot be removed: {source}: remove it and its old files"
+            ),
             Self::Write { path, source } => write!(
                 f,
                 "the key log {path:?} cannot be written: {source}: check the space and the state \
@@ -144,7 +181,10 @@ impl fmt::Display for KeyLogError {
 impl Error for KeyLogError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::Open { source, .. } | Self::Write { source, .. } => Some(source),
+            Self::Open { source, .. }
+            | Self::Rotate { source, .. }
+            | Self::Remove { source, .. }
+            | Self::Write { source, .. } => Some(source),
             _ => None,
         }
     }

@@ -14,8 +14,9 @@ use std::sync::Arc;
 /// What is logged while a switch is thrown: when [`disable`](Self::disable)
 /// returns, no further record is written; when [`enable`](Self::enable)
 /// returns, every record from then on is. A record in between is either in the
-/// file, whole, or nowhere. Records that come while the log is disabled aren't
-/// counted.
+/// file, whole, or nowhere. A handshake's records are written when it is done:
+/// those of one that is under way count as coming then. Records that come while
+/// the log is disabled aren't counted.
 #[derive(Clone)]
 pub struct KeyLogHandle {
     log: Arc<Log>,
@@ -59,8 +60,19 @@ impl KeyLogHandle {
         self.log.set_path(path.as_ref())
     }
 
-    /// The log's path, absolute, if it has one. A path that was refused at the
-    /// start is still told: [`enable`](Self::enable) tries it again.
+    /// Begins a new file now, as a [`Rotation`](super::Rotation) does: for an
+    /// application that is told to by a signal. Does nothing while the log is off.
+    /// Waits up to 200 ms for another process that rotates the same file.
+    ///
+    /// # Errors
+    /// What kept it; the log then goes on in the old file.
+    pub fn rotate(&self) -> Result<(), KeyLogError> {
+        self.log.rotate()
+    }
+
+    /// The log's path, absolute, if it has one: while it is on, the file's; else,
+    /// and if each vhost has a file, with placeholders. A path that was refused
+    /// at the start is still told: [`enable`](Self::enable) tries it again.
     pub fn path(&self) -> Option<PathBuf> {
         self.log.path()
     }

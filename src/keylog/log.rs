@@ -1,12 +1,17 @@
 //! One context's log: the switch, the counters, and the way of a record.
 
-use super::file::{self, Rules};
-use super::record::Record;
-use super::sink::Sink;
+use super::batch::Batch;
+use super::file;
+use super::filter::Filter;
+use super::rotation::AutoOff;
+use super::sink::{self, FileOptions, Sink};
+use super::template::Template;
 use super::{KeyLogError, Problem, Source, Stats, TARGET};
+use std::any::Any;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 /// How many different errors are logged; a guard against a cause whose message
 /// never repeats.
@@ -15,27 +20,40 @@ const MOST_CAUSES: usize = 16;
 /// What the C hook finds behind its pointer.
 ///
 /// Two locks, taken in the order of the fields: `control` for the length of a
-/// verb of the handle, so that verbs don't mix; `output` for one record, or for
-/// a verb to swap the file. A slow open holds no record up. Nothing is logged
+/// verb of the handle, so that verbs don't mix; `output` for one write, or for
+/// a verb to swap the files. A slow open holds no record up. Nothing is logged
 /// under a lock: the application's logger may come back to us, for statistics
 /// or with a TLS connection of its own.
 pub(crate) struct Log {
     /// Whether `output` has a sink; changed only under its lock. A hint without.
     on: AtomicBool,
+    filter: Filter,
     /// The TLS library refused the hook.
     hookless: AtomicBool,
+    counters: Counters,
+    control: Mutex<Control>,
+    output: Mutex<Output>,
+    /// The first panic of the application's code that the hook ran.
+    panic: Mutex<Option<Box<dyn Any + Send>>>,
+    panicked: AtomicBool,
+}
+
+#[derive(Default)]
+struct Counters {
     written: AtomicU64,
     dropped: AtomicU64,
     failed: AtomicU64,
-    control: Mutex<Control>,
-    output: Mutex<Output>,
+    connections: AtomicU64,
+    filtered: AtomicU64,
+    rotations: AtomicU64,
 }
 
 /// Where the log goes when it is on, and who said so.
 pub(super) struct Control {
     pub source: Source,
-    pub path: Option<PathBuf>,
-    pub rules: Rules,
+    pub path: Option<Template>,
+    pub options: Arc<FileOptions>,
+    pub auto_off: AutoOff,
     /// Why what was asked at the start, or the last `enable()`, came to nothing.
     pub refused: Option<Problem>,
 }
@@ -50,62 +68,149 @@ struct Output {
     last_error: Option<String>,
     /// The messages that were logged.
     logged: Vec<String>,
+    limit: Limit,
+    /// The limit that switched the log off.
+    reached: Option<&'static str>,
+}
+
+/// How far the log is from switching itself off.
+#[derive(Default)]
+struct Limit {
+    until: Option<Instant>,
+    bytes: Option<u64>,
+    connections: Option<u64>,
+}
+
+/// What to tell the application's logger once no lock is held.
+#[derive(Default)]
+struct Told {
+    errors: Vec<String>,
+    off: Option<&'static str>,
 }
 
 impl Log {
-    pub(super) fn new(control: Control) -> Self {
+    pub(super) fn new(control: Control, filter: Filter) -> Self {
         Log {
             on: AtomicBool::new(false),
+            filter,
             hookless: AtomicBool::new(false),
-            written: AtomicU64::new(0),
-            dropped: AtomicU64::new(0),
-            failed: AtomicU64::new(0),
+            counters: Counters::default(),
             control: Mutex::new(control),
             output: Mutex::default(),
+            panic: Mutex::default(),
+            panicked: AtomicBool::new(false),
         }
     }
 
-    /// Takes one line of the TLS library, without its end.
-    pub(crate) fn record(&self, line: &[u8]) {
-        // Relaxed: it decides only whether to look closer. The lock of `output`
-        // orders the rest.
-        if !self.on.load(Relaxed) {
-            return;
-        }
-        if let Some(message) = self.write(line) {
+    /// Whether a record is worth a closer look.
+    pub(crate) fn is_on(&self) -> bool {
+        // Relaxed: the lock of `output` orders the rest.
+        self.on.load(Relaxed)
+    }
+
+    pub(crate) fn filter(&self) -> &Filter {
+        &self.filter
+    }
+
+    /// Takes records of one connection; `first` if they are its first.
+    pub(super) fn write(&self, batch: &Batch, vhost: &str, first: bool) {
+        let told = self.append(batch, vhost, first);
+        for message in told.errors {
             log::error!(target: TARGET, "{message}");
         }
-    }
-
-    /// The way of a record while the log is on; what to tell the application
-    /// about it, which mustn't happen under the lock.
-    pub(super) fn write(&self, line: &[u8]) -> Option<String> {
-        let record = Record::new(line);
-        let mut output = lock(&self.output);
-        let output = &mut *output;
-        // Switched off since `on` was read: nothing happened.
-        let sink = output.sink.as_mut()?;
-        let Some(record) = record else {
-            self.dropped.fetch_add(1, Relaxed);
-            return None;
-        };
-        let result = sink.append(&record);
-        output.failing = result.is_err();
-        match result {
-            Ok(()) => {
-                self.written.fetch_add(1, Relaxed);
-                None
-            }
-            Err(e) => {
-                self.failed.fetch_add(1, Relaxed);
-                output.complain(e.to_string())
-            }
+        if let Some(limit) = told.off {
+            let problem = Problem::LimitReached { limit };
+            log::warn!(target: TARGET, "{problem}");
         }
     }
 
-    /// Counts a record that was lost to a panic on its way.
-    pub(crate) fn count_panic(&self) {
-        self.failed.fetch_add(1, Relaxed);
+    /// The way of records while the log is on; what to tell the application
+    /// about it, which mustn't happen under the lock.
+    fn append(&self, batch: &Batch, vhost: &str, first: bool) -> Told {
+        let mut told = Told::default();
+        let mut output = lock(&self.output);
+        let output = &mut *output;
+        if output.sink.is_none() {
+            // Switched off since they were taken. Nothing is written any more.
+            self.counters.dropped.fetch_add(batch.records(), Relaxed);
+            return told;
+        }
+        let len = batch.lines().len() as u64;
+        if let Some(limit) = output.limit.forbids(len, first) {
+            self.counters.dropped.fetch_add(batch.records(), Relaxed);
+            self.switch_off(output, limit);
+            told.off = Some(limit);
+            return told;
+        }
+        let Some(sink) = &mut output.sink else {
+            return told;
+        };
+        let result = sink.append(batch, vhost);
+        let trouble = sink.take_trouble();
+        let rotations = sink.take_rotations();
+        self.counters.rotations.fetch_add(rotations, Relaxed);
+        if let Some(error) = trouble {
+            told.errors.extend(output.complain(error.to_string()));
+        }
+        output.failing = result.is_err();
+        let written = match result {
+            Ok(()) => batch.records(),
+            Err(failure) => {
+                told.errors
+                    .extend(output.complain(failure.error.to_string()));
+                failure.written
+            }
+        };
+        self.counters.written.fetch_add(written, Relaxed);
+        let failed = batch.records().saturating_sub(written);
+        self.counters.failed.fetch_add(failed, Relaxed);
+        if first && written > 0 {
+            self.counters.connections.fetch_add(1, Relaxed);
+        }
+        if let Some(limit) = output.limit.count(len, first) {
+            self.switch_off(output, limit);
+            told.off = Some(limit);
+        }
+        told
+    }
+
+    fn switch_off(&self, output: &mut Output, limit: &'static str) {
+        self.on.store(false, Relaxed);
+        output.sink = None;
+        output.failing = false;
+        output.reached = Some(limit);
+    }
+
+    /// Counts a record that is no line of the format.
+    pub(super) fn count_dropped(&self) {
+        self.counters.dropped.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn count_filtered_connection(&self) {
+        self.counters.filtered.fetch_add(1, Relaxed);
+    }
+
+    /// Keeps a panic of the application's code, of its filter or its logger, for
+    /// its context to resume. The first is enough; the panic hook reported all.
+    pub(crate) fn keep_panic(&self, panic: Box<dyn Any + Send>) {
+        self.counters.failed.fetch_add(1, Relaxed);
+        let mut first = lock(&self.panic);
+        if first.is_none() {
+            *first = Some(panic);
+            self.panicked.store(true, Relaxed);
+        } else {
+            drop(first);
+            // Its drop is foreign code, and this is a callback of C.
+            std::mem::forget(panic);
+        }
+    }
+
+    /// A panic that was kept.
+    pub(crate) fn take_panic(&self) -> Option<Box<dyn Any + Send>> {
+        if !self.panicked.swap(false, Relaxed) {
+            return None;
+        }
+        lock(&self.panic).take()
     }
 
     /// Remembers that the TLS library refused the hook; whether that is news.
@@ -116,11 +221,12 @@ impl Log {
     pub(super) fn enable(&self) -> Result<(), KeyLogError> {
         let mut control = lock(&self.control);
         let path = control.path.clone().ok_or(KeyLogError::NoPath)?;
+        self.look_at_the_clock();
         if lock(&self.output).sink.as_ref().is_some_and(Sink::is_open) {
             return Ok(());
         }
-        match Sink::open(&path, &control.rules) {
-            Ok(sink) => self.start(control, sink),
+        match Sink::open(&path, &control.options) {
+            Ok(sink) => self.start(control, sink, true),
             Err(e) => {
                 control.refused = Some(Problem::PathRefused {
                     reason: e.to_string(),
@@ -131,51 +237,105 @@ impl Log {
         Ok(())
     }
 
+    /// Whether the path can be used, as far as can be told without a file.
+    pub(super) fn check(&self) -> Result<(), KeyLogError> {
+        let control = lock(&self.control);
+        match &control.path {
+            Some(path) => Sink::open_if(false, path, &control.options).map(drop),
+            None => Ok(()),
+        }
+    }
+
     pub(super) fn disable(&self) {
         let _control = lock(&self.control);
+        drop(self.stop());
+    }
+
+    /// Switches off; what was open is closed by the caller, which can take its
+    /// time: records need not wait for it.
+    fn stop(&self) -> Option<Sink> {
         let mut output = lock(&self.output);
         self.on.store(false, Relaxed);
         output.failing = false;
-        let closing = output.sink.take();
-        drop(output);
-        // Closing can take its time; records need not wait for it.
-        drop(closing);
+        output.reached = None;
+        output.sink.take()
     }
 
     pub(super) fn is_enabled(&self) -> bool {
-        self.on.load(Relaxed)
+        self.look_at_the_clock();
+        self.is_on()
+    }
+
+    /// Switches off what has been on for long enough, though nothing was
+    /// written since.
+    fn look_at_the_clock(&self) {
+        let mut output = lock(&self.output);
+        if output.sink.is_some() {
+            if let Some(limit) = output.limit.time_is_up() {
+                self.switch_off(&mut output, limit);
+            }
+        }
     }
 
     pub(super) fn set_path(&self, path: &Path) -> Result<(), KeyLogError> {
-        let path = file::resolve(path)?;
+        let path = Template::parse(&file::resolve(path)?)?;
         let mut control = lock(&self.control);
-        // Under the lock of `control` nobody else switches.
-        let sink = if self.is_enabled() {
-            Some(Sink::open(&path, &control.rules)?)
-        } else {
-            file::check(&path, &control.rules)?;
-            None
-        };
+        // Under the lock of `control` nobody else switches on.
+        let sink = Sink::open_if(self.is_enabled(), &path, &control.options)?;
         control.path = Some(path);
         control.source = Source::Api;
         control.refused = None;
         if let Some(sink) = sink {
-            self.start(control, sink);
+            self.start(control, sink, false);
         }
         Ok(())
     }
 
+    pub(super) fn rotate(&self) -> Result<(), KeyLogError> {
+        let _control = lock(&self.control);
+        let mut output = lock(&self.output);
+        let Some(sink) = &mut output.sink else {
+            return Ok(());
+        };
+        let result = sink.rotate();
+        let rotations = sink.take_rotations();
+        self.counters.rotations.fetch_add(rotations, Relaxed);
+        result
+    }
+
+    /// The context is gone: removes the files, if that was asked for.
+    pub(crate) fn context_gone(&self) {
+        let control = lock(&self.control);
+        if !control.options.remove {
+            return;
+        }
+        let paths = self.stop().map(Sink::into_paths).unwrap_or_default();
+        drop(control);
+        for path in paths {
+            if let Err(error) = sink::remove(&path) {
+                log::error!(target: TARGET, "{error}");
+            }
+        }
+    }
+
     pub(super) fn path(&self) -> Option<PathBuf> {
-        lock(&self.control).path.clone()
+        let control = lock(&self.control);
+        let open = lock(&self.output).sink.as_ref().map(Sink::path);
+        open.or_else(|| Some(control.path.as_ref()?.given().to_owned()))
     }
 
     pub(super) fn stats(&self) -> Stats {
+        self.look_at_the_clock();
         let control = lock(&self.control);
         let output = lock(&self.output);
+        let counters = &self.counters;
         Stats {
-            written: self.written.load(Relaxed),
-            dropped: self.dropped.load(Relaxed),
-            failed: self.failed.load(Relaxed),
+            written: counters.written.load(Relaxed),
+            dropped: counters.dropped.load(Relaxed),
+            failed: counters.failed.load(Relaxed),
+            connections: counters.connections.load(Relaxed),
+            filtered_connections: counters.filtered.load(Relaxed),
+            rotations: counters.rotations.load(Relaxed),
             last_error: output.last_error.clone(),
             requested_by: control.source,
             problem: self.problem(&control, &output),
@@ -191,6 +351,9 @@ impl Log {
                 reason: output.last_error.clone().unwrap_or_default(),
             });
         }
+        if let Some(limit) = output.reached {
+            return Some(Problem::LimitReached { limit });
+        }
         let idle = match control.path {
             Some(_) => Problem::Disabled,
             None => Problem::NoPath,
@@ -198,14 +361,20 @@ impl Log {
         Some(control.refused.clone().unwrap_or(idle))
     }
 
-    /// Puts a sink in place and says so (RFC 9850, section 1.1).
-    fn start(&self, mut control: MutexGuard<'_, Control>, sink: Sink) {
+    /// Puts a sink in place and says so (RFC 9850, section 1.1); with limits
+    /// that start anew, or go on.
+    fn start(&self, mut control: MutexGuard<'_, Control>, sink: Sink, anew: bool) {
         control.refused = None;
         let source = control.source;
-        let path = sink.path().to_owned();
+        let path = sink.path();
+        let limit = Limit::new(&control.auto_off);
         let mut output = lock(&self.output);
         output.failing = false;
+        output.reached = None;
         output.logged.clear();
+        if anew {
+            output.limit = limit;
+        }
         let closing = output.sink.replace(sink);
         self.on.store(true, Relaxed);
         drop(output);
@@ -231,6 +400,46 @@ impl Output {
     }
 }
 
+impl Limit {
+    fn new(auto_off: &AutoOff) -> Self {
+        Limit {
+            until: auto_off
+                .time
+                .and_then(|time| Instant::now().checked_add(time)),
+            bytes: auto_off.bytes,
+            connections: auto_off.connections,
+        }
+    }
+
+    /// Whether these records come too late.
+    fn forbids(&self, len: u64, first: bool) -> Option<&'static str> {
+        let full = self.bytes.is_some_and(|left| len > left);
+        let enough = first && self.connections == Some(0);
+        let bytes = full.then_some("number of bytes");
+        let connections = enough.then_some("number of connections");
+        self.time_is_up().or(bytes).or(connections)
+    }
+
+    fn time_is_up(&self) -> Option<&'static str> {
+        let over = self.until.is_some_and(|until| Instant::now() >= until);
+        over.then_some("time")
+    }
+
+    /// Counts records that were written; whether they were the last.
+    fn count(&mut self, len: u64, first: bool) -> Option<&'static str> {
+        if let Some(left) = &mut self.bytes {
+            *left = left.saturating_sub(len);
+        }
+        match &mut self.connections {
+            Some(left) if first => {
+                *left = left.saturating_sub(1);
+                (*left == 0).then_some("number of connections")
+            }
+            _ => None,
+        }
+    }
+}
+
 /// A panic elsewhere must not end the log: the state is whole between any two
 /// statements that change it.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -239,6 +448,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 impl Log {
+    /// Appends a line; what there is to tell the application's logger.
+    pub(super) fn told_of(&self, line: &[u8]) -> Option<String> {
+        let mut batch = Batch::default();
+        assert!(batch.push(line));
+        self.append(&batch, "vhost", true).errors.pop()
+    }
+
     /// Makes the next record look at the path.
     pub(super) fn look_now(&self) {
         if let Some(sink) = &mut lock(&self.output).sink {

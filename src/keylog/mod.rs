@@ -31,8 +31,9 @@
 //! # The file
 //! Lines of the format of [RFC 9850], section 2: `label SP hex SP hex LF`, for
 //! clients and servers, TLS 1.2 and 1.3, whatever labels the TLS library emits.
-//! Each goes out in one append, unbuffered: several contexts and processes can
-//! share one file, and one that forks or dies leaves whole lines. The file is
+//! Those of a handshake go out in one append when it is done, before any
+//! application data of the peer is delivered; when it fails, then: several contexts
+//! and processes can share one file, and one that forks or dies leaves whole lines. The file is
 //! created for its owner alone (0600), and an existing one is used only if it is
 //! a regular file of this user that nobody else can open; see [`KeyLog`] for
 //! what can be allowed, and for Windows.
@@ -44,25 +45,48 @@
 //!
 //! [RFC 9850]: https://www.rfc-editor.org/rfc/rfc9850
 
+mod batch;
 mod config;
 mod env;
 mod error;
 mod file;
+mod filter;
 mod handle;
 mod log;
-mod record;
+mod rotation;
+mod session;
 mod sink;
 mod stats;
+mod template;
 #[cfg(test)]
 pub(crate) mod tests;
+
+use std::sync::atomic::{AtomicU32, Ordering};
 
 pub use config::KeyLog;
 pub use env::env_name;
 pub(crate) use env::start;
 pub use error::KeyLogError;
+pub use filter::{Facts, Filter};
 pub use handle::KeyLogHandle;
+pub use ipnet;
 pub(crate) use log::Log;
+pub use rotation::{AutoOff, Retention, Rotation};
+pub(crate) use session::Session;
 pub use stats::{Problem, Source, Stats};
+
+/// How often this process, or an ancestor that had this code, was forked.
+static FORKS: AtomicU32 = AtomicU32::new(0);
+
+/// Changes in the child of a fork: what was made before is the parent's.
+fn forks() -> u32 {
+    FORKS.load(Ordering::Relaxed)
+}
+
+/// This process is the child of a fork.
+pub(crate) fn forked() {
+    FORKS.fetch_add(1, Ordering::Relaxed);
+}
 
 /// The target of every message of this module.
 pub(crate) const TARGET: &str = "libwebsockets::keylog";

@@ -1,73 +1,264 @@
-//! The open file: whole lines to the end of it, and to the right one.
+//! The open files of a log: whole lines to the end of them, and to the right ones.
 
-use super::file::{self, Identity, Opened, Rules};
-use super::record::Record;
+use super::batch::{self, Batch};
+use super::file::lock::{Held, Lock};
+use super::file::{self, archive, Identity, Opened, Rules};
+use super::rotation::{Retention, Rotation};
+use super::template::{Now, Template};
 use super::KeyLogError;
+use crate::ffi::wipe::wipe;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long another file may stand at our path unnoticed. What is written
-/// meanwhile goes to the file that was renamed, and isn't lost.
+/// How long another file may stand at our path unnoticed, where nothing rotates.
+/// What is written meanwhile goes to the file that was renamed, and isn't lost.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// What happens to files, beyond being written.
+#[derive(Clone, Debug, Default)]
+pub(super) struct FileOptions {
+    pub rules: Rules,
+    pub rotation: Option<Rotation>,
+    pub retention: Option<Retention>,
+    #[cfg(feature = "keylog-gzip")]
+    pub compress: bool,
+    pub remove: bool,
+}
+
+/// How an append failed, and how much of it got through.
+pub(super) struct Failure {
+    pub error: KeyLogError,
+    pub written: u64,
+}
+
+/// The files of a log that is switched on: one, or one for each vhost.
 pub(super) struct Sink {
-    path: PathBuf,
-    rules: Rules,
-    /// `None` after the file vanished and none could be opened in its place.
-    file: Option<Opened>,
-    looked: Instant,
+    template: Template,
+    options: Arc<FileOptions>,
+    now: Now,
+    /// The process that opened them.
+    forks: u32,
+    files: Vec<(Arc<str>, LogFile)>,
+    /// What went wrong beside a record, since it was last asked for.
+    trouble: Option<KeyLogError>,
+    rotations: u64,
 }
 
 impl Sink {
-    pub fn open(path: &Path, rules: &Rules) -> Result<Self, KeyLogError> {
-        Ok(Sink {
-            path: path.to_owned(),
-            rules: *rules,
-            file: Some(file::open(path, rules)?),
-            looked: Instant::now(),
-        })
-    }
-
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    pub fn is_open(&self) -> bool {
-        self.file.is_some()
-    }
-
-    /// Appends one record, to a new file if ours was removed or replaced.
-    pub fn append(&mut self, record: &Record) -> Result<(), KeyLogError> {
-        if self.is_stale() {
-            // Closed first: on Windows a removed file keeps its name until then.
-            self.file = None;
+    /// Opens the file. Those of vhosts are opened when they are needed; their
+    /// directory is looked at now.
+    pub fn open(template: &Template, options: &Arc<FileOptions>) -> Result<Self, KeyLogError> {
+        let mut sink = Sink {
+            template: template.clone(),
+            options: Arc::clone(options),
+            now: Now::new(),
+            forks: super::forks(),
+            files: Vec::new(),
+            trouble: None,
+            rotations: 0,
+        };
+        if template.is_per_vhost() {
+            file::check(&template.expand(&sink.now, "vhost"), &options.rules)?;
+        } else {
+            sink.file("")?;
         }
-        let opened = match &mut self.file {
-            Some(opened) => opened,
+        Ok(sink)
+    }
+
+    /// Opens the file if the log is on; else only looks at its path.
+    pub fn open_if(
+        on: bool,
+        template: &Template,
+        options: &Arc<FileOptions>,
+    ) -> Result<Option<Self>, KeyLogError> {
+        if on {
+            return Sink::open(template, options).map(Some);
+        }
+        file::check(&template.expand(&Now::new(), "vhost"), &options.rules)?;
+        Ok(None)
+    }
+
+    /// The path of the one file; with one for each vhost, the template.
+    pub fn path(&self) -> PathBuf {
+        match &self.files[..] {
+            [(_, only)] if !self.template.is_per_vhost() => only.path.clone(),
+            _ => self.template.given().to_owned(),
+        }
+    }
+
+    /// Whether every file that was opened still is.
+    pub fn is_open(&self) -> bool {
+        self.files.iter().all(|(_, file)| file.opened.is_some())
+    }
+
+    pub fn append(&mut self, batch: &Batch, vhost: &str) -> Result<(), Failure> {
+        let file = match self.file(vhost) {
+            Ok(file) => file,
+            Err(error) => return Err(Failure { error, written: 0 }),
+        };
+        let result = file.append(batch);
+        let (trouble, rotated) = (file.trouble.take(), std::mem::take(&mut file.rotated));
+        self.trouble = trouble.or(self.trouble.take());
+        self.rotations += u64::from(rotated);
+        result
+    }
+
+    /// Begins new files now.
+    pub fn rotate(&mut self) -> Result<(), KeyLogError> {
+        for (_, file) in &mut self.files {
+            file.rotate_now()?;
+            self.rotations += u64::from(std::mem::take(&mut file.rotated));
+        }
+        Ok(())
+    }
+
+    pub fn take_trouble(&mut self) -> Option<KeyLogError> {
+        self.trouble.take()
+    }
+
+    pub fn take_rotations(&mut self) -> u64 {
+        std::mem::take(&mut self.rotations)
+    }
+
+    /// Every path that was written to, to be removed.
+    pub fn into_paths(self) -> Vec<PathBuf> {
+        self.files.into_iter().map(|(_, file)| file.path).collect()
+    }
+
+    fn file(&mut self, vhost: &str) -> Result<&mut LogFile, KeyLogError> {
+        if self.forks != super::forks() {
+            // The files of our parent; with {pid} ours have other names.
+            self.files.clear();
+            self.now = Now::new();
+            self.forks = super::forks();
+        }
+        let vhost = if self.template.is_per_vhost() {
+            vhost
+        } else {
+            ""
+        };
+        let at = match self.files.iter().position(|(name, _)| &**name == vhost) {
+            Some(at) => at,
             None => {
-                self.looked = Instant::now();
-                self.file.insert(file::open(&self.path, &self.rules)?)
+                let path = self.template.expand(&self.now, vhost);
+                let file = LogFile::open(path, Arc::clone(&self.options))?;
+                self.files.push((vhost.into(), file));
+                self.files.len() - 1
             }
         };
-        append(&mut opened.file, &mut opened.torn, record).map_err(|source| KeyLogError::Write {
-            path: self.path.clone(),
-            source,
+        Ok(&mut self.files[at].1)
+    }
+
+    /// Makes the next record look at the path.
+    #[cfg(test)]
+    pub fn look_now(&mut self) {
+        for (_, file) in &mut self.files {
+            file.looked = Instant::now() - LOOK_EVERY;
+        }
+    }
+}
+
+/// One file.
+struct LogFile {
+    path: PathBuf,
+    options: Arc<FileOptions>,
+    /// `None` after the file vanished and none could be opened in its place.
+    opened: Option<Opened>,
+    /// With a rotation: what processes agree by.
+    lock: Option<Lock>,
+    looked: Instant,
+    trouble: Option<KeyLogError>,
+    rotated: bool,
+    /// A rotation that failed is tried again after this.
+    rotate_after: Option<Instant>,
+}
+
+impl LogFile {
+    fn open(path: PathBuf, options: Arc<FileOptions>) -> Result<Self, KeyLogError> {
+        let lock = match &options.rotation {
+            Some(_) => Some(Lock::open(&path, &options.rules)?),
+            None => None,
+        };
+        let opened = Some(file::open(&path, &options.rules)?);
+        Ok(LogFile {
+            path,
+            options,
+            opened,
+            lock,
+            looked: Instant::now(),
+            trouble: None,
+            rotated: false,
+            rotate_after: None,
         })
+    }
+
+    /// Appends records, to a new file if ours was removed or replaced, or if it
+    /// is time for one.
+    fn append(&mut self, batch: &Batch) -> Result<(), Failure> {
+        let whole = |error| Failure { error, written: 0 };
+        let lock = self.lock.take();
+        let held = lock.as_ref().map(Lock::hold);
+        let mut result = self.reopen().map_err(whole);
+        if result.is_ok() {
+            // Without the lock somebody else may be rotating; the next time will do.
+            if let Some(Some(held)) = &held {
+                self.rotate_if_due(batch, held);
+            }
+            result = match self.opened {
+                Some(_) => self.write(batch),
+                None => self
+                    .reopen()
+                    .map_err(whole)
+                    .and_then(|()| self.write(batch)),
+            };
+        }
+        drop(held);
+        self.lock = lock;
+        result
+    }
+
+    fn write(&mut self, batch: &Batch) -> Result<(), Failure> {
+        let Some(opened) = &mut self.opened else {
+            return Ok(()); // reopen() has seen to it
+        };
+        let lines = batch.after(opened.torn);
+        write(&mut opened.file, &mut opened.torn, lines).map_err(|(source, written)| Failure {
+            error: KeyLogError::Write {
+                path: self.path.clone(),
+                source,
+            },
+            written,
+        })
+    }
+
+    /// Sees to it that the file at our path is open.
+    fn reopen(&mut self) -> Result<(), KeyLogError> {
+        if self.is_stale() {
+            // Closed first: on Windows a removed file keeps its name until then.
+            self.opened = None;
+        }
+        if self.opened.is_none() {
+            self.looked = Instant::now();
+            self.opened = Some(file::open(&self.path, &self.options.rules)?);
+        }
+        Ok(())
     }
 
     /// Whether the open file is no longer the one at our path.
     ///
     /// A removed file is noticed at once, because what is written to it is lost;
-    /// a renamed one at the next look at the path.
+    /// a renamed one at the next look at the path, which is now if processes
+    /// rotate it.
     fn is_stale(&mut self) -> bool {
-        let Some(opened) = &self.file else {
+        let Some(opened) = &self.opened else {
             return false;
         };
-        if opened.is_removed() {
+        if opened.look().is_ok_and(|look| look.removed) {
             return true;
         }
-        if self.looked.elapsed() < LOOK_EVERY {
+        if self.options.rotation.is_none() && self.looked.elapsed() < LOOK_EVERY {
             return false;
         }
         self.looked = Instant::now();
@@ -82,29 +273,121 @@ impl Sink {
         }
     }
 
-    /// Makes the next record look at the path.
-    #[cfg(test)]
-    pub fn look_now(&mut self) {
-        self.looked = Instant::now() - LOOK_EVERY;
+    fn rotate_if_due(&mut self, batch: &Batch, held: &Held<'_>) {
+        let (Some(rotation), Some(opened)) = (&self.options.rotation, &self.opened) else {
+            return;
+        };
+        let len = opened.look().map_or(0, |look| look.len);
+        let next = len.saturating_add(batch.lines().len() as u64);
+        let too_big = rotation.max_size.is_some_and(|most| next > most);
+        let too_old = rotation.max_age.is_some_and(|most| opened.age() > most);
+        let waits = self.rotate_after.is_some_and(|time| Instant::now() < time);
+        if len == 0 || waits || !(too_big || too_old) {
+            return;
+        }
+        self.rotate_after = None;
+        if let Err(error) = self.rotate(held) {
+            // The old file goes on.
+            self.trouble = Some(error);
+            self.rotate_after = Some(Instant::now() + LOOK_EVERY);
+        }
+    }
+
+    fn rotate_now(&mut self) -> Result<(), KeyLogError> {
+        let lock = match self.lock.take() {
+            Some(lock) => lock,
+            None => Lock::open(&self.path, &self.options.rules)?,
+        };
+        let result = match lock.hold() {
+            Some(held) => self.reopen().and_then(|()| self.rotate(&held)),
+            None => Err(self.cannot_rotate(io::ErrorKind::TimedOut.into())),
+        };
+        if self.options.rotation.is_some() {
+            self.lock = Some(lock);
+        }
+        result
+    }
+
+    /// Begins a new file. Others wait for the lock meanwhile.
+    fn rotate(&mut self, _: &Held<'_>) -> Result<(), KeyLogError> {
+        let rotation = self.options.rotation.clone().unwrap_or_default();
+        // Closed first, so that it can be renamed everywhere.
+        self.opened = None;
+        let old = archive::shift(&self.path).map_err(|source| self.cannot_rotate(source))?;
+        let tail = archive::tail(&old, rotation.sane_overlap());
+        self.looked = Instant::now();
+        let opened = self
+            .opened
+            .insert(file::open(&self.path, &self.options.rules)?);
+        self.rotated = true;
+        let copied = tail.and_then(|mut tail| {
+            let copied = write(&mut opened.file, &mut opened.torn, &tail);
+            wipe(&mut tail);
+            copied.map_err(|(source, _)| source)
+        });
+        let retention = self.options.retention.clone().unwrap_or_default();
+        let retained = archive::retain(&self.path, &retention);
+        copied
+            .and(retained)
+            .map_err(|source| self.cannot_rotate(source))?;
+        #[cfg(feature = "keylog-gzip")]
+        if self.options.compress {
+            file::compress::in_the_background(&self.path, &self.options);
+        }
+        Ok(())
+    }
+
+    fn cannot_rotate(&self, source: io::Error) -> KeyLogError {
+        KeyLogError::Rotate {
+            path: self.path.clone(),
+            source,
+        }
     }
 }
 
-/// Appends a record in one write. If the system takes only a part of it, the
-/// rest follows; if it refuses the rest, `torn` tells the next record to begin
-/// with a line break.
-pub(super) fn append(to: &mut impl Write, torn: &mut bool, record: &Record) -> io::Result<()> {
-    let bytes = record.after(*torn);
+/// Appends whole lines in one write. If the system takes only a part of them,
+/// the rest follows; if it refuses the rest, `torn` tells the next write to
+/// begin with a line break, and the error comes with the number of lines that
+/// got through.
+pub(super) fn write(
+    to: &mut impl Write,
+    torn: &mut bool,
+    lines: &[u8],
+) -> Result<(), (io::Error, u64)> {
     let mut done = 0;
-    while done < bytes.len() {
-        match to.write(&bytes[done..]) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+    // A line break in front ends what is no record.
+    let written = |done: usize| {
+        let ours = lines[..done].strip_prefix(b"\n").unwrap_or(&lines[..done]);
+        batch::count(ours)
+    };
+    while done < lines.len() {
+        match to.write(&lines[done..]) {
+            Ok(0) => return Err((io::ErrorKind::WriteZero.into(), written(done))),
             Ok(n) => {
                 done += n;
-                *torn = bytes[done - 1] != b'\n';
+                *torn = lines[done - 1] != b'\n';
             }
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
+            Err(e) => return Err((e, written(done))),
         }
     }
     Ok(())
+}
+
+/// Removes a log with its old files and its lock.
+pub(super) fn remove(path: &Path) -> Result<(), KeyLogError> {
+    let mut result = archive::remove(path);
+    for old in archive::paths(path).unwrap_or_default() {
+        result = result.and(archive::remove(&old));
+    }
+    #[cfg(feature = "keylog-gzip")]
+    {
+        result = result.and(archive::remove(&file::compress::part(path)));
+    }
+    result
+        .and(archive::remove(&file::lock::path(path)))
+        .map_err(|source| KeyLogError::Remove {
+            path: path.to_owned(),
+            source,
+        })
 }

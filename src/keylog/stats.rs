@@ -11,12 +11,18 @@ use std::fmt;
 pub struct Stats {
     /// Records that the system took whole.
     pub written: u64,
-    /// Records that were no line of the format (a line break, a NUL, a byte
-    /// that isn't printable ASCII, nothing, or more than 64 KiB) and weren't
-    /// written.
+    /// Records that weren't written: no line of the format (a line break, a NUL,
+    /// a byte that isn't printable ASCII, nothing, or more than 64 KiB), or taken
+    /// before the log was switched off and due afterwards.
     pub dropped: u64,
     /// Records that couldn't be written, or not whole.
     pub failed: u64,
+    /// Connections of which records were written.
+    pub connections: u64,
+    /// Connections that the filter left out.
+    pub filtered_connections: u64,
+    /// New files that were begun.
+    pub rotations: u64,
     /// The last error at run time, with the path and the system's reason. It
     /// stays when later records are written.
     pub last_error: Option<String>,
@@ -70,6 +76,12 @@ pub enum Problem {
         /// The message of the [`KeyLogError`](super::KeyLogError).
         reason: String,
     },
+    /// The log has reached a limit ([`AutoOff`](super::AutoOff)), and switched
+    /// itself off.
+    LimitReached {
+        /// Which one: the time, the number of bytes, or the number of connections.
+        limit: &'static str,
+    },
     /// The TLS library didn't take the hook for some of this context's
     /// connections; their secrets are never seen.
     NoHook,
@@ -94,6 +106,11 @@ impl fmt::Display for Problem {
                 "the variable {} is set but ignored, because this process runs with raised \
                  privileges (setuid, setgid or capabilities): use KeyLog::file() or set_path()",
                 env_name().unwrap_or_default()
+            ),
+            Problem::LimitReached { limit } => write!(
+                f,
+                "the key log has switched itself off, for its limit is reached ({limit}): call \
+                 enable() to start it again, or set another limit with KeyLog::auto_off()"
             ),
             Problem::PathRefused { reason } | Problem::Failing { reason } => f.write_str(reason),
             Problem::NoHook => f.write_str(

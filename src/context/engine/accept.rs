@@ -85,7 +85,7 @@ impl Engine {
             return false;
         };
         #[cfg(feature = "keylog")]
-        crate::ffi::tls::SslCtx::attach_keylog(ctx, self);
+        crate::ffi::tls::SslCtx::attach_keylog(ctx, self, &state.vhost.name);
         state.tls.set(Some(ctx.identity()));
         match tls.apply(&loaded, ctx, &state.vhost.name) {
             Ok(()) => true,

@@ -1,5 +1,9 @@
 //! Which files may hold secrets, and how they are opened.
 
+pub(super) mod archive;
+#[cfg(feature = "keylog-gzip")]
+pub(super) mod compress;
+pub(super) mod lock;
 #[cfg(unix)]
 mod unix;
 #[cfg(windows)]
@@ -14,6 +18,7 @@ use super::KeyLogError;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{self, Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 /// What the application allows beyond the defaults.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,6 +36,16 @@ pub(super) struct Opened {
     /// Whether its last line has no end, as a process leaves it that dies while
     /// it writes, or a file system that fills up.
     pub torn: bool,
+    /// When it was created, as far as can be told.
+    born: SystemTime,
+}
+
+/// What can be asked of an open file at any time.
+pub(super) struct Look {
+    /// It has no name left.
+    pub removed: bool,
+    /// Its length in bytes.
+    pub len: u64,
 }
 
 /// What tells one file from another, whatever their names.
@@ -43,14 +58,18 @@ pub(super) struct Identity {
 impl Identity {
     /// The file that is at a path now.
     pub fn at(path: &Path) -> io::Result<Self> {
-        platform::identity_at(path).map(|(identity, _)| identity)
+        platform::identity_at(path)
     }
 }
 
 impl Opened {
-    /// Whether the file has no name left.
-    pub fn is_removed(&self) -> bool {
-        platform::identity(&self.file).is_ok_and(|(_, links)| links == 0)
+    /// Looks at the open file, wherever its name leads.
+    pub fn look(&self) -> io::Result<Look> {
+        platform::look(&self.file)
+    }
+
+    pub fn age(&self) -> Duration {
+        archive::age(Ok(self.born))
     }
 }
 
@@ -92,18 +111,27 @@ pub(super) fn check(path: &Path, rules: &Rules) -> Result<(), KeyLogError> {
 
 /// Opens a log for appending, or creates it for its owner alone.
 pub(super) fn open(path: &Path, rules: &Rules) -> Result<Opened, KeyLogError> {
+    open_by(platform::open, path, rules)
+}
+
+fn open_by(
+    open: fn(&Path) -> io::Result<File>,
+    path: &Path,
+    rules: &Rules,
+) -> Result<Opened, KeyLogError> {
     check(path, rules)?;
-    let file = platform::open(path).map_err(|source| cannot_open(path, source))?;
+    let file = open(path).map_err(|source| cannot_open(path, source))?;
     let fail = |source| cannot_open(path, source);
     // What was opened is judged, not what was there a moment ago.
     let found = file.metadata().map_err(fail)?;
     accept(path, &found, rules)?;
-    let (identity, _) = platform::identity(&file).map_err(fail)?;
+    let identity = platform::identity(&file).map_err(fail)?;
     let torn = found.len() > 0 && !ends_whole(path, identity).unwrap_or(false);
     Ok(Opened {
         file,
         identity,
         torn,
+        born: found.created().unwrap_or_else(|_| SystemTime::now()),
     })
 }
 
@@ -128,7 +156,7 @@ fn accept(path: &Path, found: &Metadata, rules: &Rules) -> Result<(), KeyLogErro
 /// appending only, so this opens it once more.
 fn ends_whole(path: &Path, identity: Identity) -> io::Result<bool> {
     let mut file = platform::open_to_read(path)?;
-    if platform::identity(&file)?.0 != identity {
+    if platform::identity(&file)? != identity {
         return Ok(false);
     }
     let mut last = [0];

@@ -1,6 +1,6 @@
 //! Files on Unix: mode, owner, device and inode.
 
-use super::{Identity, Rules};
+use super::{Identity, Look, Rules};
 use crate::ffi::keylog as ffi;
 use crate::keylog::KeyLogError;
 use std::fs::{self, File, FileType, Metadata, OpenOptions};
@@ -24,6 +24,10 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
+pub(super) fn open_lock(path: &Path) -> io::Result<File> {
+    open(path)
+}
+
 pub(super) fn open_to_read(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .read(true)
@@ -31,13 +35,20 @@ pub(super) fn open_to_read(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// The file and the number of its names.
-pub(super) fn identity(file: &File) -> io::Result<(Identity, u64)> {
+pub(super) fn identity(file: &File) -> io::Result<Identity> {
     file.metadata().map(|found| identify(&found))
 }
 
-pub(super) fn identity_at(path: &Path) -> io::Result<(Identity, u64)> {
+pub(super) fn identity_at(path: &Path) -> io::Result<Identity> {
     fs::symlink_metadata(path).map(|found| identify(&found))
+}
+
+pub(super) fn look(file: &File) -> io::Result<Look> {
+    let found = file.metadata()?;
+    Ok(Look {
+        removed: found.nlink() == 0,
+        len: found.len(),
+    })
 }
 
 pub(super) fn check_owner(path: &Path, found: &Metadata, rules: &Rules) -> Result<(), KeyLogError> {
@@ -75,10 +86,9 @@ pub(super) fn describe(kind: FileType) -> &'static str {
     }
 }
 
-fn identify(found: &Metadata) -> (Identity, u64) {
-    let identity = Identity {
+fn identify(found: &Metadata) -> Identity {
+    Identity {
         volume: found.dev(),
         index: found.ino(),
-    };
-    (identity, found.nlink())
+    }
 }

@@ -1,6 +1,6 @@
 //! Files on Windows: share modes, and names that are no files.
 
-use super::{Identity, Rules};
+use super::{Identity, Look, Rules};
 use crate::ffi::keylog as ffi;
 use crate::keylog::KeyLogError;
 use std::fs::{self, File, FileType, Metadata, OpenOptions};
@@ -55,18 +55,36 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
+/// A lock needs more than the right to append.
+pub(super) fn open_lock(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .share_mode(FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE)
+        .custom_flags(FILE_FLAG_OPEN_REPARSE_POINT)
+        .open(path)
+}
+
 pub(super) fn open_to_read(path: &Path) -> io::Result<File> {
     open_existing(path, FILE_READ_DATA | FILE_READ_ATTRIBUTES | SYNCHRONIZE)
 }
 
-/// The file and the number of its names.
-pub(super) fn identity(file: &File) -> io::Result<(Identity, u64)> {
-    let (volume, index, links) = ffi::file_identity(file)?;
-    Ok((Identity { volume, index }, links))
+pub(super) fn identity(file: &File) -> io::Result<Identity> {
+    let (volume, index, _) = ffi::file_identity(file)?;
+    Ok(Identity { volume, index })
 }
 
-pub(super) fn identity_at(path: &Path) -> io::Result<(Identity, u64)> {
+pub(super) fn identity_at(path: &Path) -> io::Result<Identity> {
     identity(&open_existing(path, FILE_READ_ATTRIBUTES)?)
+}
+
+pub(super) fn look(file: &File) -> io::Result<Look> {
+    let (_, _, links) = ffi::file_identity(file)?;
+    Ok(Look {
+        removed: links == 0,
+        len: file.metadata()?.len(),
+    })
 }
 
 /// Windows has no mode; the directory's access list is handed down.
@@ -146,11 +164,11 @@ mod tests {
         let dir = crate::keylog::tests::Dir::new("share");
         let (path, renamed) = (dir.path("keys.log"), dir.path("keys.log.1"));
         let file = open(&path).unwrap();
-        let (before, links) = identity(&file).unwrap();
-        assert_eq!(links, 1);
-        assert_eq!(identity_at(&path).unwrap().0, before);
+        let before = identity(&file).unwrap();
+        assert!(!look(&file).unwrap().removed);
+        assert_eq!(identity_at(&path).unwrap(), before);
         fs::rename(&path, &renamed).unwrap();
-        assert_eq!(identity_at(&renamed).unwrap().0, before);
+        assert_eq!(identity_at(&renamed).unwrap(), before);
         fs::remove_file(&renamed).unwrap();
     }
 }

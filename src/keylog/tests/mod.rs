@@ -5,9 +5,11 @@ mod files;
 mod records;
 mod switch;
 
-use super::{KeyLog, KeyLogHandle};
+use super::{Facts, KeyLog, KeyLogHandle, Session};
+use crate::connection::Role;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A directory of one test, removed when the test ends.
 pub(crate) struct Dir(PathBuf);
@@ -59,8 +61,27 @@ fn start(path: &Path) -> KeyLogHandle {
     super::start(&KeyLog::file(path)).unwrap()
 }
 
+/// A connection of which nothing is known.
+fn session(handle: &KeyLogHandle) -> Session {
+    Session::new(Arc::clone(handle.log()), "vhost".into(), || Facts {
+        role: Role::Server,
+        vhost: "vhost",
+        server_name: None,
+        peer: None,
+    })
+}
+
+/// What the hook does with a line that comes after a handshake.
 fn record(handle: &KeyLogHandle, line: &str) {
-    handle.log().record(line.as_bytes());
+    record_bytes(handle, line.as_bytes());
+}
+
+fn record_bytes(handle: &KeyLogHandle, line: &[u8]) {
+    if handle.log().is_on() {
+        let mut session = session(handle);
+        session.finish();
+        session.line(line);
+    }
 }
 
 /// The lines of a file; fails if one isn't whole.

@@ -1,8 +1,8 @@
 //! What records do to a file. Lost without these: lines that Wireshark takes
 //! for shorter secrets, and whole sessions that can't be decrypted.
 
-use super::{line, lines, record, start, Dir, SECRET};
-use crate::keylog::record::Record;
+use super::{line, lines, record, record_bytes, start, Dir, SECRET};
+use crate::keylog::batch::Batch;
 use crate::keylog::{sink, Problem};
 use std::fs;
 use std::io::{self, Write};
@@ -48,8 +48,15 @@ impl Write for Scripted {
     }
 }
 
-fn new(line: &str) -> Record {
-    Record::new(line.as_bytes()).unwrap()
+/// Appends one line.
+fn append(to: &mut Scripted, torn: &mut bool, line: &str) -> Result<(), io::Error> {
+    let mut batch = Batch::default();
+    assert!(batch.push(line.as_bytes()));
+    let lines = batch.after(*torn);
+    sink::write(to, torn, lines).map_err(|(error, written)| {
+        assert_eq!(written, 0, "no line is whole");
+        error
+    })
 }
 
 fn full() -> io::Error {
@@ -59,8 +66,8 @@ fn full() -> io::Error {
 #[test]
 fn a_record_is_one_write() {
     let (mut to, mut torn) = (Scripted::new([]), false);
-    sink::append(&mut to, &mut torn, &new("A 1 2")).unwrap();
-    sink::append(&mut to, &mut torn, &new("B 3 4")).unwrap();
+    append(&mut to, &mut torn, "A 1 2").unwrap();
+    append(&mut to, &mut torn, "B 3 4").unwrap();
     assert_eq!((to.calls, to.text(), torn), (2, "A 1 2\nB 3 4\n", false));
 }
 
@@ -68,28 +75,28 @@ fn a_record_is_one_write() {
 fn a_short_write_is_completed_and_an_interrupted_one_repeated() {
     let interrupted = Err(io::ErrorKind::Interrupted.into());
     let (mut to, mut torn) = (Scripted::new([Ok(2), interrupted, Ok(1)]), false);
-    sink::append(&mut to, &mut torn, &new("A 1 2")).unwrap();
+    append(&mut to, &mut torn, "A 1 2").unwrap();
     assert_eq!((to.calls, to.text(), torn), (4, "A 1 2\n", false));
 }
 
 #[test]
 fn a_torn_line_is_ended_before_the_next_record_in_the_same_write() {
     let (mut to, mut torn) = (Scripted::new([Ok(3), Err(full()), Err(full())]), false);
-    sink::append(&mut to, &mut torn, &new("A 1 2")).unwrap_err();
+    append(&mut to, &mut torn, "A 1 2").unwrap_err();
     assert!(torn);
-    sink::append(&mut to, &mut torn, &new("B 3 4")).unwrap_err();
+    append(&mut to, &mut torn, "B 3 4").unwrap_err();
     assert!(torn, "a write that took nothing changes nothing");
-    sink::append(&mut to, &mut torn, &new("C 5 6")).unwrap();
+    append(&mut to, &mut torn, "C 5 6").unwrap();
     assert_eq!((to.calls, to.text(), torn), (4, "A 1\nC 5 6\n", false));
 }
 
 #[test]
 fn a_line_break_that_got_through_alone_ends_the_torn_line() {
     let (mut to, mut torn) = (Scripted::new([Ok(1), Ok(0)]), true);
-    let error = sink::append(&mut to, &mut torn, &new("A 1 2")).unwrap_err();
+    let error = append(&mut to, &mut torn, "A 1 2").unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::WriteZero);
     assert!(!torn);
-    sink::append(&mut to, &mut torn, &new("B 3 4")).unwrap();
+    append(&mut to, &mut torn, "B 3 4").unwrap();
     assert_eq!(to.text(), "\nB 3 4\n");
 }
 
@@ -114,9 +121,9 @@ fn what_is_no_line_is_dropped_and_counted() {
     let long = vec![b'a'; 64 * 1024 + 1];
     let bad: [&[u8]; 6] = [b"", b"A 1\nB 2", b"A\0", b"A\t1", b"caf\xc3\xa9", &long];
     for line in bad {
-        handle.log().record(line);
+        record_bytes(&handle, line);
     }
-    handle.log().record(&long[1..]);
+    record_bytes(&handle, &long[1..]);
     let stats = handle.stats();
     assert_eq!((stats.written, stats.dropped, stats.failed), (1, 6, 0));
     assert_eq!(stats.problem, None);
@@ -200,7 +207,7 @@ fn a_failure_is_counted_told_once_and_over_when_its_cause_is() {
     fs::create_dir(dir.path("deep")).unwrap();
     let handle = start(&path);
     fs::remove_dir_all(dir.path("deep")).unwrap();
-    let write = |n| handle.log().write(line(0, n).as_bytes());
+    let write = |n| handle.log().told_of(line(0, n).as_bytes());
     let message = write(0).expect("a new cause is told");
     assert!(message.contains(&format!("{path:?}")), "{message}");
     assert_eq!(write(1), None, "the same cause is told once");
@@ -240,7 +247,7 @@ fn no_secret_is_in_debug_output_statistics_or_messages() {
     record(&handle, &line(0, 0));
     record(&handle, &format!("{}\n", line(0, 1)));
     fs::remove_dir_all(dir.path("deep")).unwrap();
-    let message = handle.log().write(line(0, 2).as_bytes()).unwrap();
+    let message = handle.log().told_of(line(0, 2).as_bytes()).unwrap();
     let error = handle.log().enable().unwrap_err();
     let stats = handle.stats();
     let problem = stats.problem.clone().unwrap();

@@ -1,0 +1,213 @@
+//! The old files of a log: `keys.log.1` is the newest.
+
+use super::platform;
+use crate::ffi::wipe::wipe;
+use crate::keylog::rotation::Retention;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+/// What compressed files are called behind their number.
+pub(super) const COMPRESSED: &str = ".gz";
+
+/// One old file.
+#[derive(Debug)]
+struct Old {
+    number: u32,
+    compressed: bool,
+    path: PathBuf,
+}
+
+/// The old files of the log at `path`, the newest first.
+fn list(path: &Path) -> io::Result<Vec<Old>> {
+    let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else {
+        return Ok(Vec::new());
+    };
+    let mut old = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if let Some((number, compressed)) = number(name, &entry.file_name()) {
+            old.push(Old {
+                number,
+                compressed,
+                path: entry.path(),
+            });
+        }
+    }
+    old.sort_by_key(|old| old.number);
+    Ok(old)
+}
+
+/// The paths of the old files, the newest first.
+pub(in crate::keylog) fn paths(path: &Path) -> io::Result<Vec<PathBuf>> {
+    Ok(list(path)?.into_iter().map(|old| old.path).collect())
+}
+
+/// The number of an old file of the log called `name`, and whether it is
+/// compressed.
+fn number(name: &OsStr, found: &OsStr) -> Option<(u32, bool)> {
+    let (name, found) = (name.as_encoded_bytes(), found.as_encoded_bytes());
+    let rest = found.strip_prefix(name)?.strip_prefix(b".")?;
+    let (digits, compressed) = match rest.strip_suffix(COMPRESSED.as_bytes()) {
+        Some(digits) => (digits, true),
+        None => (rest, false),
+    };
+    let plain = digits.first().is_some_and(|b| *b != b'0') && digits.iter().all(u8::is_ascii_digit);
+    let number = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    plain.then_some((number, compressed))
+}
+
+/// The path of the `number`th old file.
+pub(super) fn numbered(path: &Path, number: u32) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(format!(".{number}"));
+    name.into()
+}
+
+/// Renames the log at `path` to the newest of the old ones; those move on.
+pub(in crate::keylog) fn shift(path: &Path) -> io::Result<PathBuf> {
+    for old in list(path)?.into_iter().rev() {
+        let mut to = numbered(path, old.number.saturating_add(1)).into_os_string();
+        if old.compressed {
+            to.push(COMPRESSED);
+        }
+        fs::rename(&old.path, to)?;
+    }
+    let newest = numbered(path, 1);
+    fs::rename(path, &newest)?;
+    Ok(newest)
+}
+
+/// Removes the old files that aren't to be kept.
+pub(in crate::keylog) fn retain(path: &Path, retention: &Retention) -> io::Result<()> {
+    let mut total = 0u64;
+    for (index, old) in list(path)?.into_iter().enumerate() {
+        let Ok(found) = fs::symlink_metadata(&old.path) else {
+            continue; // somebody else removed it
+        };
+        total = total.saturating_add(found.len());
+        let too_many = retention.max_files.is_some_and(|most| index >= most);
+        let too_much = retention.max_total_size.is_some_and(|most| total > most);
+        let too_old = retention
+            .max_age
+            .is_some_and(|most| age(found.modified()) > most);
+        if too_many || too_much || too_old {
+            remove(&old.path)?;
+        }
+    }
+    Ok(())
+}
+
+/// How long ago something was; no time at all if the clock was set back.
+pub(super) fn age(time: io::Result<SystemTime>) -> Duration {
+    let elapsed = time.ok().and_then(|time| time.elapsed().ok());
+    elapsed.unwrap_or_default()
+}
+
+/// Removes a file that may be gone already.
+pub(in crate::keylog) fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// The last whole lines of a file, at most `most` bytes of them; the caller
+/// wipes them.
+pub(in crate::keylog) fn tail(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let mut file = platform::open_to_read(path)?;
+    let len = file.metadata()?.len();
+    // One byte before, to see whether a line begins there.
+    let start = len.saturating_sub(most.saturating_add(1));
+    file.seek(SeekFrom::Start(start))?;
+    let room = usize::try_from(len - start).unwrap_or(usize::MAX);
+    let mut bytes = vec![0; room];
+    let mut filled = 0;
+    while filled < room {
+        match file.read(&mut bytes[filled..])? {
+            0 => break,
+            n => filled += n,
+        }
+    }
+    bytes.truncate(filled);
+    let newline = |b: &u8| *b == b'\n';
+    let begin = match start {
+        0 => 0,
+        _ => bytes.iter().position(newline).map_or(filled, |at| at + 1),
+    };
+    let end = bytes.iter().rposition(newline).map_or(begin, |at| at + 1);
+    let lines = bytes.get(begin..end).unwrap_or_default().to_vec();
+    wipe(&mut bytes);
+    Ok(lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keylog::tests::Dir;
+
+    #[test]
+    fn only_numbered_files_of_this_log_are_old_ones() {
+        let number = |found: &str| number(OsStr::new("k.log"), OsStr::new(found));
+        assert_eq!(number("k.log.1"), Some((1, false)));
+        assert_eq!(number("k.log.27.gz"), Some((27, true)));
+        for other in [
+            "k.log",
+            "k.log.",
+            "k.log.0",
+            "k.log.01",
+            "k.log.x",
+            "k.log.1.x",
+            "k.log.lock",
+            "k.log1",
+            "other.log.1",
+            "k.log.-1",
+            "k.log.99999999999",
+        ] {
+            assert_eq!(number(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn the_tail_is_whole_lines() {
+        let dir = Dir::new("archive-tail");
+        let path = dir.path("k");
+        fs::write(&path, "aa\nbb\ncc\n").unwrap();
+        for (most, expected) in [
+            (0, ""),
+            (2, ""),
+            (3, "cc\n"),
+            (5, "cc\n"),
+            (6, "bb\ncc\n"),
+            (9, "aa\nbb\ncc\n"),
+            (100, "aa\nbb\ncc\n"),
+        ] {
+            let tail = tail(&path, most).unwrap();
+            assert_eq!(std::str::from_utf8(&tail).unwrap(), expected, "{most}");
+        }
+        fs::write(&path, "aa\ntorn").unwrap();
+        assert_eq!(tail(&path, 100).unwrap(), b"aa\n");
+        fs::write(&path, "").unwrap();
+        assert_eq!(tail(&path, 100).unwrap(), b"");
+    }
+
+    #[test]
+    fn old_files_move_on_and_the_oldest_go() {
+        let dir = Dir::new("archive-shift");
+        let path = dir.path("k");
+        for n in 1..=4 {
+            fs::write(&path, "x".repeat(n)).unwrap();
+            assert_eq!(shift(&path).unwrap(), dir.path("k.1"));
+        }
+        let len = |name: &str| fs::metadata(dir.path(name)).unwrap().len();
+        assert_eq!([1, 2, 3, 4].map(|n| len(&format!("k.{n}"))), [4, 3, 2, 1]);
+        retain(&path, &Retention::new().max_total_size(8)).unwrap();
+        assert_eq!(paths(&path).unwrap(), [dir.path("k.1"), dir.path("k.2")]);
+        retain(&path, &Retention::new().max_files(1)).unwrap();
+        assert_eq!(paths(&path).unwrap(), [dir.path("k.1")]);
+        retain(&path, &Retention::new().max_age(Duration::ZERO)).unwrap();
+        assert_eq!(paths(&path).unwrap(), [dir.path("k.1"); 0]);
+    }
+}

@@ -1,0 +1,80 @@
+//! Old files, compressed by a thread of its own.
+
+use super::{archive, lock::Lock, open, platform, Identity};
+use crate::keylog::sink::FileOptions;
+use crate::keylog::TARGET;
+use flate2::write::GzEncoder;
+use flate2::Compression;
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+/// One file at a time in this process.
+static ONE: Mutex<()> = Mutex::new(());
+
+/// Compresses the old files of the log at `path`. What goes wrong is logged; a
+/// file that wasn't compressed stays as it is.
+pub(in crate::keylog) fn in_the_background(path: &Path, options: &Arc<FileOptions>) {
+    let (own, options) = (path.to_owned(), Arc::clone(options));
+    let compress = move || {
+        let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = all(&own, &options) {
+            log::warn!(target: TARGET, "old files of the key log {own:?} stay uncompressed: {error}");
+        }
+    };
+    let started = thread::Builder::new()
+        .name("lws-keylog-gzip".into())
+        .spawn(compress);
+    if let Err(error) = started {
+        log::warn!(target: TARGET, "old files of the key log {path:?} stay uncompressed: {error}");
+    }
+}
+
+fn all(path: &Path, options: &FileOptions) -> io::Result<()> {
+    for old in archive::paths(path)? {
+        if !old
+            .as_os_str()
+            .as_encoded_bytes()
+            .ends_with(archive::COMPRESSED.as_bytes())
+        {
+            one(path, &old, options)?;
+        }
+    }
+    Ok(())
+}
+
+fn one(log: &Path, old: &Path, options: &FileOptions) -> io::Result<()> {
+    let identity = Identity::at(old)?;
+    let mut from = platform::open_to_read(old)?;
+    let part = part(log);
+    // What another process has begun, or a dead one has left, is in the way once.
+    archive::remove(&part)?;
+    let to = open(&part, &options.rules).map_err(io::Error::other)?.file;
+    let mut to = GzEncoder::new(to, Compression::default());
+    io::copy(&mut from, &mut to)?;
+    to.finish()?.flush()?;
+    // A rotation may have given it another number meanwhile, or removed it.
+    let lock = Lock::open(log, &options.rules).map_err(io::Error::other)?;
+    let held = lock.hold();
+    if held.is_some() {
+        for now in archive::paths(log)? {
+            if Identity::at(&now).is_ok_and(|found| found == identity) {
+                let mut name = OsString::from(&now);
+                name.push(archive::COMPRESSED);
+                fs::rename(&part, name)?;
+                return archive::remove(&now);
+            }
+        }
+    }
+    archive::remove(&part)
+}
+
+/// Where a compressed file is written before it is whole.
+pub(in crate::keylog) fn part(log: &Path) -> PathBuf {
+    let mut name = OsString::from(log);
+    name.push(".gz-part");
+    name.into()
+}

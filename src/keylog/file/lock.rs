@@ -1,0 +1,58 @@
+//! The lock that processes hold while they rotate or write a rotated log.
+
+use super::{platform, Rules};
+use crate::keylog::KeyLogError;
+use std::ffi::OsString;
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long another process is waited for. One that was stopped in the midst of
+/// a rotation must not hold TLS up.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// The open lock file of a log.
+pub(in crate::keylog) struct Lock {
+    file: File,
+}
+
+/// The lock is held until this is dropped.
+pub(in crate::keylog) struct Held<'a>(&'a File);
+
+impl Lock {
+    pub fn open(log: &Path, rules: &Rules) -> Result<Self, KeyLogError> {
+        let file = super::open_by(platform::open_lock, &path(log), rules)?.file;
+        Ok(Lock { file })
+    }
+
+    /// `None`: somebody else has it, and doesn't let go.
+    pub fn hold(&self) -> Option<Held<'_>> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut pause = Duration::from_micros(20);
+        loop {
+            match self.file.try_lock() {
+                Ok(()) => return Some(Held(&self.file)),
+                Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                    thread::sleep(pause);
+                    pause = (2 * pause).min(Duration::from_millis(1));
+                }
+                Err(_) => return None,
+            }
+        }
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        // Closing the file releases it as well.
+        let _ = self.0.unlock();
+    }
+}
+
+/// The lock file of the log at `log`.
+pub(in crate::keylog) fn path(log: &Path) -> PathBuf {
+    let mut name = OsString::from(log);
+    name.push(".lock");
+    name.into()
+}

@@ -1,0 +1,261 @@
+//! Paths with placeholders, so that processes and vhosts each have a file.
+
+use super::KeyLogError;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The longest value that is put in place of a placeholder.
+const LONGEST: usize = 64;
+
+/// What a placeholder may be called, for messages.
+pub(super) const PLACEHOLDERS: &str = "{pid}, {exe}, {vhost} and {time}";
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    Text(OsString),
+    Pid,
+    Exe,
+    Vhost,
+    Time,
+}
+
+/// An absolute path, with placeholders.
+#[derive(Clone, Debug)]
+pub(super) struct Template {
+    given: PathBuf,
+    parts: Vec<Part>,
+}
+
+impl Template {
+    /// Takes a path apart. `{{` and `}}` stand for a brace.
+    pub fn parse(path: &Path) -> Result<Self, KeyLogError> {
+        let parts = parts(path.as_os_str()).map_err(|found| KeyLogError::Placeholder {
+            path: path.to_owned(),
+            found,
+        })?;
+        Ok(Template {
+            given: path.to_owned(),
+            parts,
+        })
+    }
+
+    /// Whether vhosts have files of their own.
+    pub fn is_per_vhost(&self) -> bool {
+        self.parts.contains(&Part::Vhost)
+    }
+
+    /// The path as it was given, made absolute.
+    pub fn given(&self) -> &Path {
+        &self.given
+    }
+
+    /// The path of a vhost's file. What doesn't change as long as the log is on is
+    /// in `now`.
+    pub fn expand(&self, now: &Now, vhost: &str) -> PathBuf {
+        let mut path = OsString::new();
+        for part in &self.parts {
+            match part {
+                Part::Text(text) => path.push(text),
+                Part::Pid => path.push(&now.pid),
+                Part::Exe => path.push(&now.exe),
+                Part::Time => path.push(&now.time),
+                Part::Vhost => path.push(sanitised(vhost)),
+            }
+        }
+        path.into()
+    }
+}
+
+/// The values of a log that is switched on.
+#[derive(Clone, Debug)]
+pub(super) struct Now {
+    pid: String,
+    exe: String,
+    time: String,
+}
+
+impl Now {
+    pub fn new() -> Self {
+        let exe = std::env::current_exe().ok();
+        let exe = exe.as_deref().and_then(Path::file_stem);
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        Now {
+            pid: std::process::id().to_string(),
+            exe: sanitised(&exe.unwrap_or_default().to_string_lossy()),
+            time: utc(since.map_or(0, |d| d.as_secs())),
+        }
+    }
+}
+
+/// A value that is one component of a path, and no surprise to a shell.
+fn sanitised(value: &str) -> String {
+    let kept = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let mut text: String = value
+        .chars()
+        .map(|c| if kept(c) { c } else { '_' })
+        .take(LONGEST)
+        .collect();
+    if text.is_empty() || text.starts_with('.') {
+        text.insert(0, '_');
+    }
+    text
+}
+
+/// Seconds since 1970 as `20261124T080000Z`.
+fn utc(seconds: u64) -> String {
+    let (days, second) = (seconds / 86_400, seconds % 86_400);
+    // From the first of March of year 0, in eras of 400 years: a leap day is then a
+    // year's last day.
+    let day = days + 719_468;
+    let (era, day) = (day / 146_097, day % 146_097);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = era * 400 + year + u64::from(month <= 2);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z")
+}
+
+/// The parts of a path; an error is what isn't a placeholder.
+#[cfg(unix)]
+fn parts(path: &OsStr) -> Result<Vec<Part>, String> {
+    use std::os::unix::ffi::{OsStrExt, OsStringExt};
+    split(path.as_bytes(), |text| OsString::from_vec(text))
+}
+
+/// A path that isn't Unicode has no placeholders here.
+#[cfg(not(unix))]
+fn parts(path: &OsStr) -> Result<Vec<Part>, String> {
+    match path.to_str() {
+        // Cut at ASCII characters only, so that each piece is UTF-8.
+        Some(text) => split(text.as_bytes(), |text| {
+            String::from_utf8_lossy(&text).into_owned().into()
+        }),
+        None => Ok(vec![Part::Text(path.to_owned())]),
+    }
+}
+
+fn split(path: &[u8], text: impl Fn(Vec<u8>) -> OsString) -> Result<Vec<Part>, String> {
+    let mut parts = Vec::new();
+    let mut literal = Vec::new();
+    let mut rest = path;
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        match byte {
+            b'{' | b'}' if rest.first() == Some(&byte) => {
+                literal.push(byte);
+                rest = &rest[1..];
+            }
+            b'{' => {
+                let end = rest.iter().position(|b| *b == b'}').unwrap_or(rest.len());
+                let part = match &rest[..end] {
+                    b"pid" => Part::Pid,
+                    b"exe" => Part::Exe,
+                    b"vhost" => Part::Vhost,
+                    b"time" => Part::Time,
+                    other => return Err(format!("{{{}}}", String::from_utf8_lossy(other))),
+                };
+                if end == rest.len() {
+                    return Err(format!("{{{}", String::from_utf8_lossy(rest)));
+                }
+                if !literal.is_empty() {
+                    parts.push(Part::Text(text(std::mem::take(&mut literal))));
+                }
+                parts.push(part);
+                rest = &rest[end + 1..];
+            }
+            b'}' => return Err("}".into()),
+            _ => literal.push(byte),
+        }
+    }
+    if !literal.is_empty() {
+        parts.push(Part::Text(text(literal)));
+    }
+    Ok(parts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn expand(template: &str, vhost: &str) -> Result<String, String> {
+        let now = Now {
+            pid: "42".into(),
+            exe: "app".into(),
+            time: utc(0),
+        };
+        match Template::parse(Path::new(template)) {
+            Ok(template) => Ok(template.expand(&now, vhost).to_str().unwrap().to_owned()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    #[test]
+    fn placeholders_are_filled_in() {
+        let path = expand("/k/{exe}-{pid}.{vhost}.{time}", "a.test");
+        assert_eq!(path.as_deref(), Ok("/k/app-42.a.test.19700101T000000Z"));
+        assert_eq!(expand("/k/{{pid}}", "x").as_deref(), Ok("/k/{pid}"));
+        assert_eq!(expand("/k/plain", "x").as_deref(), Ok("/k/plain"));
+    }
+
+    #[test]
+    fn a_value_never_leads_elsewhere() {
+        for (vhost, expected) in [
+            ("../../etc/passwd", "_.._.._etc_passwd"),
+            ("a/b\\c\0d\ne", "a_b_c_d_e"),
+            ("", "_"),
+            (".hidden", "_.hidden"),
+            ("ümlaut", "_mlaut"),
+        ] {
+            assert_eq!(expand("{vhost}", vhost).as_deref(), Ok(expected));
+        }
+        assert_eq!(expand("{vhost}", &"x".repeat(500)).unwrap().len(), LONGEST);
+    }
+
+    #[test]
+    fn what_is_no_placeholder_is_named_with_those_that_are() {
+        for (template, found) in [
+            ("/k/{host}", "{host}"),
+            ("/k/{pid", "{pid"),
+            ("/k/{}", "{}"),
+            ("/k/}", "}"),
+            ("/k/{PID}", "{PID}"),
+        ] {
+            let error = expand(template, "").unwrap_err();
+            assert!(
+                error.contains(found) && error.contains("{vhost}"),
+                "{error}"
+            );
+            assert!(
+                error.contains("{{"),
+                "it says how to write a brace: {error}"
+            );
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_path_that_is_no_utf8_has_placeholders_too() {
+        use std::os::unix::ffi::OsStrExt;
+        let template = Template::parse(Path::new(OsStr::from_bytes(b"/\xff/{vhost}"))).unwrap();
+        let path = template.expand(&Now::new(), "v");
+        assert_eq!(path.as_os_str().as_bytes(), b"/\xff/v");
+    }
+
+    #[test]
+    fn the_time_is_the_calendars() {
+        for (seconds, expected) in [
+            (0, "19700101T000000Z"),
+            (951_782_399, "20000228T235959Z"),
+            (951_782_400, "20000229T000000Z"),
+            (951_868_800, "20000301T000000Z"),
+            (1_795_507_200, "20261124T080000Z"),
+            (4_107_542_400, "21000301T000000Z"),
+        ] {
+            assert_eq!(utc(seconds), expected);
+        }
+    }
+}
