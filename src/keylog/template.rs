@@ -123,7 +123,7 @@ fn utc(seconds: u64) -> String {
 #[cfg(unix)]
 fn parts(path: &OsStr) -> Result<Vec<Part>, String> {
     use std::os::unix::ffi::{OsStrExt, OsStringExt};
-    split(path.as_bytes(), |text| OsString::from_vec(text))
+    split(path.as_bytes(), OsString::from_vec)
 }
 
 /// A path that isn't Unicode has no placeholders here.

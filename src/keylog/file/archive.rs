@@ -208,6 +208,6 @@ mod tests {
         retain(&path, &Retention::new().max_files(1)).unwrap();
         assert_eq!(paths(&path).unwrap(), [dir.path("k.1")]);
         retain(&path, &Retention::new().max_age(Duration::ZERO)).unwrap();
-        assert_eq!(paths(&path).unwrap(), [dir.path("k.1"); 0]);
+        assert!(paths(&path).unwrap().is_empty());
     }
 }
