@@ -141,7 +141,7 @@ fn main() -> std::process::ExitCode {
 }
 
 fn run() -> Result<(), Fail> {
-    let mut args = Args::new(HELP);
+    let mut args = Args::new(HELP)?;
     let port: u16 = args.value("--port")?.unwrap_or(0);
     let iface: IpAddr = args.value("--iface")?.unwrap_or([127, 0, 0, 1].into());
     args.finish()?;

@@ -8,23 +8,26 @@ use libwebsockets::{
     Client, CloseCode, Closed, ConnectError, Connection, Context, Handler, Message, WebSocketConfig,
 };
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::io::Write;
 use std::rc::Rc;
 
 const HELP: &str = "\
-echo_client URL: sends messages and prints the text that comes back
+echo_client URL: sends messages, and prints what comes back: texts as they are,
+of binary messages the size; the exit status is 0 if all came back unaltered
 
-  --message TEXT      a message to send; may be repeated (default: \"hello\")
-  --count N           send the messages N times over (default 1)
-  --size BYTES        send binary messages of this size instead
-  --subprotocol NAME  offer this subprotocol; may be repeated
-  --deflate           offer permessage-deflate
+  --message TEXT       a message to send; may be repeated (default: \"hello\")
+  --size BYTES         send a binary message of this size instead, up to 1 GiB
+  --count N            send the messages N times over, at least once (default 1)
+  --subprotocol NAME   offer this subprotocol; may be repeated
+  --deflate            offer permessage-deflate
 ";
 
-const HELP_TLS: &str = "\
-  --ca PEM            trust these CA certificates instead of the system's
-  --insecure          accept any certificate
+const HELP_TLS: &str = "  --ca PEM             trust these CA certificates instead of the system's
+  --insecure           accept any certificate
 ";
+
+/// The most that `--size` takes.
+const MAX_SIZE: usize = 1 << 30;
 
 /// What became of the conversation.
 #[derive(Default)]
@@ -34,26 +37,41 @@ struct Outcome {
 }
 
 struct Conversation {
-    /// Messages that are still to be sent.
-    unsent: VecDeque<Message>,
-    /// Messages that are still to come back.
-    expected: VecDeque<Message>,
+    /// What is sent, over and over until the total is reached.
+    round: Vec<Message>,
+    total: u64,
+    sent: u64,
+    received: u64,
     outcome: Rc<RefCell<Outcome>>,
 }
 
 impl Conversation {
+    fn message(&self, number: u64) -> &Message {
+        &self.round[(number % self.round.len() as u64) as usize]
+    }
+
     /// Sends as much as the queue takes.
     fn send_more(&mut self, conn: &mut Connection<'_>) {
-        while let Some(message) = self.unsent.pop_front() {
-            let copy = message.clone();
-            match conn.send(message) {
-                Ok(()) => self.expected.push_back(copy),
-                Err(refused) => {
-                    self.unsent.push_front(refused.into_message());
-                    return;
-                }
+        while self.sent < self.total {
+            match conn.send(self.message(self.sent).clone()) {
+                Ok(()) => self.sent += 1,
+                // Goes on in `on_writable`, or is closing and tells so then.
+                Err(_) => return,
             }
         }
+    }
+
+    fn receive(&mut self, message: &Message) -> Result<(), Fail> {
+        let mut stdout = std::io::stdout();
+        match message.as_text() {
+            Some(text) => writeln!(stdout, "{text}")?,
+            None => writeln!(stdout, "({} bytes)", message.len())?,
+        }
+        if self.received == self.sent || message != self.message(self.received) {
+            return Err("what came back is not what was sent".into());
+        }
+        self.received += 1;
+        Ok(())
     }
 
     fn fail(&self, error: String) {
@@ -74,23 +92,23 @@ impl Handler for Conversation {
     }
 
     fn on_message(&mut self, conn: &mut Connection<'_>, message: Message) {
-        match message.as_text() {
-            Some(text) => println!("{text}"),
-            None => println!("({} bytes)", message.len()),
-        }
-        if self.expected.pop_front().as_ref() != Some(&message) {
-            self.fail("what came back is not what was sent".into());
+        if let Err(error) = self.receive(&message) {
+            self.fail(error.to_string());
             conn.close(CloseCode::POLICY_VIOLATION);
-        } else if self.expected.is_empty() && self.unsent.is_empty() {
+        } else if self.received == self.total {
             conn.close(CloseCode::NORMAL);
         }
     }
 
     fn on_close(&mut self, closed: Closed) {
-        let missing = self.expected.len() + self.unsent.len();
-        if missing > 0 {
+        if self.received < self.total {
+            let why = match closed.frame {
+                Some(frame) => format!("was closed with {frame}"),
+                None => "broke off".into(),
+            };
+            let (received, total) = (self.received, self.total);
             self.fail(format!(
-                "closed with {missing} messages missing: {closed:?}"
+                "the connection {why} after {received} of {total} echoes"
             ));
         }
         self.outcome.borrow_mut().done = true;
@@ -107,23 +125,30 @@ fn main() -> std::process::ExitCode {
 }
 
 fn run() -> Result<(), Fail> {
-    let mut args = Args::new(&common::help(HELP, HELP_TLS));
-    let mut texts = args.values("--message")?;
-    let count: usize = args.value("--count")?.unwrap_or(1);
-    let size: Option<usize> = args.value("--size")?;
+    let mut args = Args::new(&common::help(HELP, HELP_TLS))?;
+    let round = round(args.values("--message")?, args.value("--size")?)?;
+    let count: u64 = args.value("--count")?.unwrap_or(1);
+    if count == 0 {
+        return Err("--count is at least 1".into());
+    }
     let subprotocols = args.values("--subprotocol")?;
-    let deflate = args.flag("--deflate");
+    let longest = round.iter().map(Message::len).max().unwrap_or(0);
+    let limit = longest.max(64 << 20);
+    let config = WebSocketConfig::new()
+        .max_message_size(limit)
+        .max_frame_size(limit)
+        .deflate(args.flag("--deflate")?);
     #[cfg(feature = "tls")]
     let tls = tls(&mut args)?;
     let builder = Context::builder();
     #[cfg(feature = "keylog")]
     let builder = common::keylog(&mut args, builder)?;
-    let Some(url) = args.positional() else {
+    let Some(url) = args.positional("the URL")? else {
         return Err("the URL is missing; --help tells what there is".into());
     };
     args.finish()?;
 
-    let mut client = Client::new(&url)?.config(WebSocketConfig::new().deflate(deflate));
+    let mut client = Client::new(&url)?.config(config);
     for name in &subprotocols {
         client = client.subprotocol(name)?;
     }
@@ -131,19 +156,12 @@ fn run() -> Result<(), Fail> {
     {
         client = client.tls(tls);
     }
-    if texts.is_empty() {
-        texts.push("hello".into());
-    }
-    let round: Vec<Message> = match size {
-        Some(size) => vec![Message::binary(vec![b'x'; size])],
-        None => texts.into_iter().map(Message::from).collect(),
-    };
-    let unsent = (0..count).flat_map(|_| round.iter().cloned()).collect();
-
     let outcome = Rc::new(RefCell::new(Outcome::default()));
     let conversation = Conversation {
-        unsent,
-        expected: VecDeque::new(),
+        total: count.saturating_mul(round.len() as u64),
+        round,
+        sent: 0,
+        received: 0,
         outcome: Rc::clone(&outcome),
     };
     let mut context = builder.build()?;
@@ -156,18 +174,29 @@ fn run() -> Result<(), Fail> {
     error.map_or(Ok(()), |error| Err(error.into()))
 }
 
+/// The messages to send: texts, or one of a size.
+fn round(mut texts: Vec<String>, size: Option<usize>) -> Result<Vec<Message>, Fail> {
+    match size {
+        Some(_) if !texts.is_empty() => Err("--message and --size exclude each other".into()),
+        Some(size) if size > MAX_SIZE => Err(format!("--size is at most {MAX_SIZE}").into()),
+        Some(size) => Ok(vec![Message::binary(vec![b'x'; size])]),
+        None => {
+            if texts.is_empty() {
+                texts.push("hello".into());
+            }
+            Ok(texts.into_iter().map(Message::from).collect())
+        }
+    }
+}
+
 /// Whom to trust, as the options say.
 #[cfg(feature = "tls")]
 fn tls(args: &mut Args) -> Result<libwebsockets::tls::ClientTls, Fail> {
     use libwebsockets::tls::{ClientTls, Pem};
-    let ca: Option<std::path::PathBuf> = args.value("--ca")?;
-    let insecure = args.flag("--insecure");
-    let mut tls = ClientTls::new();
-    if let Some(ca) = ca {
-        tls = tls.ca(Pem::file(ca));
+    match (args.path("--ca")?, args.flag("--insecure")?) {
+        (Some(_), true) => Err("--ca and --insecure contradict each other".into()),
+        (Some(ca), false) => Ok(ClientTls::new().ca(Pem::file(ca))),
+        (None, true) => Ok(ClientTls::new().danger_accept_anything()),
+        (None, false) => Ok(ClientTls::new()),
     }
-    if insecure {
-        tls = tls.danger_accept_anything();
-    }
-    Ok(tls)
 }

@@ -3,25 +3,24 @@
 mod common;
 
 use common::{Args, Fail};
-use libwebsockets::{Connection, Context, Handler, Message, Vhost, WebSocketConfig};
+use libwebsockets::{Connection, Context, Handler, Message, Request, Vhost, WebSocketConfig};
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 
 const HELP: &str = "\
-echo_server: sends every WebSocket message back
+echo_server: sends every WebSocket message back; SIGINT or SIGTERM ends it
 
-  --port N            the port to listen on; 0 takes a free one (default 0)
-  --iface ADDR        the address to listen on (default 127.0.0.1)
-  --deflate           accept permessage-deflate
-  --subprotocol NAME  serve this subprotocol too
-  --max-message BYTES the longest message and frame (default 64 MiB)
+  --port N             the port to listen on; 0 takes a free one (default 0)
+  --iface ADDR         the address to listen on (default 127.0.0.1)
+  --deflate            accept permessage-deflate
+  --subprotocol NAME   serve this subprotocol as well as clients that offer none
+  --max-message BYTES  the longest message and frame (default 64 MiB)
 ";
 
-const HELP_TLS: &str = "\
-  --tls               speak TLS
-  --cert PEM          the certificate (default: a self-signed one, made now)
-  --key PEM           its key
-  --tls-max 1.2|1.3   the newest version of TLS (default 1.3)
+const HELP_TLS: &str = "  --tls                speak TLS
+  --cert PEM           the certificate (default: a self-signed one, made now)
+  --key PEM            its key
+  --tls-max 1.2|1.3    the newest version of TLS (default 1.3)
 ";
 
 struct Echo;
@@ -40,7 +39,7 @@ fn main() -> std::process::ExitCode {
 }
 
 fn run() -> Result<(), Fail> {
-    let mut args = Args::new(&common::help(HELP, HELP_TLS));
+    let mut args = Args::new(&common::help(HELP, HELP_TLS))?;
     let port: u16 = args.value("--port")?.unwrap_or(0);
     let iface: IpAddr = args.value("--iface")?.unwrap_or([127, 0, 0, 1].into());
     let max: usize = args.value("--max-message")?.unwrap_or(64 << 20);
@@ -48,24 +47,18 @@ fn run() -> Result<(), Fail> {
         .max_message_size(max)
         .max_frame_size(max)
         .max_write_buffer_size(max)
-        .deflate(args.flag("--deflate"));
-    let mut vhost = Vhost::listen((iface, port))
-        .accept(|_| Ok(Echo))
-        .config(config);
+        .deflate(args.flag("--deflate")?);
+    let echo = |_: &Request<'_>| Ok(Echo);
+    let mut vhost = Vhost::listen((iface, port)).accept(echo).config(config);
     if let Some(name) = args.value::<String>("--subprotocol")? {
-        vhost = vhost.subprotocol(name, |_| Ok(Echo))?;
+        vhost = vhost.subprotocol(name, echo)?;
     }
     #[cfg(not(feature = "tls"))]
     let scheme = "ws";
     #[cfg(feature = "tls")]
-    let scheme = {
-        let (with_tls, configured) = tls(&mut args, vhost)?;
-        vhost = configured;
-        if with_tls {
-            "wss"
-        } else {
-            "ws"
-        }
+    let (scheme, vhost) = match tls(&mut args)? {
+        Some(tls) => ("wss", vhost.tls(tls)),
+        None => ("ws", vhost),
     };
     let builder = Context::builder().vhost(vhost);
     #[cfg(feature = "keylog")]
@@ -89,23 +82,27 @@ fn run() -> Result<(), Fail> {
     Ok(())
 }
 
-/// Sets the vhost's TLS up as the options say.
+/// TLS as the options say; `None`: there is to be none.
 #[cfg(feature = "tls")]
-fn tls(args: &mut Args, vhost: Vhost) -> Result<(bool, Vhost), Fail> {
+fn tls(args: &mut Args) -> Result<Option<libwebsockets::tls::ServerTls>, Fail> {
     use libwebsockets::tls::{Pem, ServerTls, TlsVersion};
-    use std::path::PathBuf;
 
-    let on = args.flag("--tls");
-    let certificate: Option<PathBuf> = args.value("--cert")?;
-    let key: Option<PathBuf> = args.value("--key")?;
-    let max = match args.value::<String>("--tls-max")?.as_deref() {
+    let on = args.flag("--tls")?;
+    let certificate = args.path("--cert")?;
+    let key = args.path("--key")?;
+    let max: Option<String> = args.value("--tls-max")?;
+    if !on {
+        // Nobody who gives these wants to serve without encryption.
+        return match (certificate, key, max) {
+            (None, None, None) => Ok(None),
+            _ => Err("--cert, --key and --tls-max need --tls as well".into()),
+        };
+    }
+    let max = match max.as_deref() {
         None | Some("1.3") => TlsVersion::Tls13,
         Some("1.2") => TlsVersion::Tls12,
         Some(other) => return Err(format!("--tls-max takes 1.2 or 1.3, not {other:?}").into()),
     };
-    if !on {
-        return Ok((false, vhost));
-    }
     let tls = match (certificate, key) {
         (Some(certificate), Some(key)) => ServerTls::new(Pem::file(certificate), Pem::file(key)),
         (None, None) => {
@@ -114,5 +111,5 @@ fn tls(args: &mut Args, vhost: Vhost) -> Result<(bool, Vhost), Fail> {
         }
         _ => return Err("--cert and --key go together".into()),
     };
-    Ok((true, vhost.tls(tls.versions(TlsVersion::Tls12, max))))
+    Ok(Some(tls.versions(TlsVersion::Tls12, max)))
 }

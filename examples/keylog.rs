@@ -46,8 +46,8 @@ logs of server and client are switched off and on again between connections.";
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn run() -> Result<(), Fail> {
-    let mut args = Args::new(HELP);
-    let keep = args.flag("--keep");
+    let mut args = Args::new(HELP)?;
+    let keep = args.flag("--keep")?;
     args.finish()?;
     // For the crate's own warning that secrets are written.
     let warnings = env_logger::Env::default().default_filter_or("warn");

@@ -2,6 +2,7 @@
 
 #![allow(dead_code)] // each example uses a part of it
 
+mod args;
 #[cfg(feature = "keylog")]
 pub mod folder;
 #[cfg(feature = "keylog")]
@@ -11,10 +12,11 @@ pub mod relay;
 #[cfg(feature = "keylog")]
 pub mod tshark;
 
+pub use args::Args;
+
 use libwebsockets::ContextHandle;
 use std::error::Error;
 use std::process::ExitCode;
-use std::str::FromStr;
 
 /// Any error: examples print it and end with status 1.
 pub type Fail = Box<dyn Error + Send + Sync>;
@@ -31,9 +33,8 @@ pub fn exit(result: Result<(), Fail>) -> ExitCode {
 }
 
 #[cfg(feature = "keylog")]
-const HELP_KEYLOG: &str = "\
-  --keylog PATH       log TLS secrets to this file, for Wireshark
-  --keylog-off        never log TLS secrets, whatever the environment says
+const HELP_KEYLOG: &str = "  --keylog PATH        log TLS secrets to this file, for Wireshark
+  --keylog-off         never log TLS secrets, whatever the environment says
 ";
 
 /// The help of a program with these options, those for TLS apart, and with the
@@ -46,74 +47,6 @@ pub fn help(options: &str, tls: &str) -> String {
     #[cfg(feature = "keylog")]
     help.push_str(HELP_KEYLOG);
     help
-}
-
-/// Command-line options, taken one by one; what is left over is an error.
-pub struct Args {
-    left: Vec<String>,
-}
-
-impl Args {
-    /// The program's arguments. `--help` prints the help and ends the program.
-    pub fn new(help: &str) -> Self {
-        let left: Vec<String> = std::env::args().skip(1).collect();
-        if left.iter().any(|arg| arg == "--help" || arg == "-h") {
-            print!("{help}");
-            std::process::exit(0);
-        }
-        Args { left }
-    }
-
-    /// Whether an option without a value is there.
-    pub fn flag(&mut self, name: &str) -> bool {
-        let before = self.left.len();
-        self.left.retain(|arg| arg != name);
-        self.left.len() != before
-    }
-
-    /// The value of an option that is given at most once.
-    pub fn value<T: FromStr>(&mut self, name: &str) -> Result<Option<T>, Fail>
-    where
-        T::Err: std::fmt::Display,
-    {
-        let Some(at) = self.left.iter().position(|arg| arg == name) else {
-            return Ok(None);
-        };
-        if at + 1 >= self.left.len() {
-            return Err(format!("{name} needs a value").into());
-        }
-        self.left.remove(at);
-        let text = self.left.remove(at);
-        match text.parse() {
-            Ok(value) => Ok(Some(value)),
-            Err(error) => Err(format!("{name} {text}: {error}").into()),
-        }
-    }
-
-    /// The values of an option that may be repeated.
-    pub fn values(&mut self, name: &str) -> Result<Vec<String>, Fail> {
-        let mut values = Vec::new();
-        while let Some(value) = self.value(name)? {
-            values.push(value);
-        }
-        Ok(values)
-    }
-
-    /// The argument that isn't an option, if there is one.
-    pub fn positional(&mut self) -> Option<String> {
-        let at = self.left.iter().position(|arg| !arg.starts_with("--"))?;
-        Some(self.left.remove(at))
-    }
-
-    /// Refuses what wasn't taken.
-    pub fn finish(self) -> Result<(), Fail> {
-        match self.left.first() {
-            Some(arg) => {
-                Err(format!("unknown argument {arg:?}; --help tells what there is").into())
-            }
-            None => Ok(()),
-        }
-    }
 }
 
 /// Shuts the context down on SIGINT and SIGTERM: peers get two seconds to agree,
@@ -161,11 +94,12 @@ pub fn keylog(
     builder: libwebsockets::ContextBuilder,
 ) -> Result<libwebsockets::ContextBuilder, Fail> {
     use libwebsockets::keylog::KeyLog;
-    let off = args.flag("--keylog-off");
-    let path: Option<std::path::PathBuf> = args.value("--keylog")?;
-    Ok(match (off, path) {
-        (true, _) => builder.keylog(KeyLog::off()),
-        (false, Some(path)) => builder.keylog(KeyLog::file(path)),
-        (false, None) => builder,
-    })
+    let off = args.flag("--keylog-off")?;
+    let path = args.path("--keylog")?;
+    match (off, path) {
+        (true, Some(_)) => Err("--keylog and --keylog-off contradict each other".into()),
+        (true, None) => Ok(builder.keylog(KeyLog::off())),
+        (false, Some(path)) => Ok(builder.keylog(KeyLog::file(path))),
+        (false, None) => Ok(builder),
+    }
 }
