@@ -3,7 +3,10 @@
 mod common;
 
 use common::{Args, Fail};
-use libwebsockets::{Connection, Context, Handler, Message, Request, Vhost, WebSocketConfig};
+use libwebsockets::{
+    CloseCode, Connection, Context, Handler, Message, Request, SendError, Vhost, WebSocketConfig,
+};
+use std::collections::VecDeque;
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 
@@ -23,14 +26,41 @@ const HELP_TLS: &str = "  --tls                speak TLS
   --tls-max 1.2|1.3    the newest version of TLS (default 1.3)
 ";
 
-struct Echo;
+/// Sends back what comes, in its order.
+#[derive(Default)]
+struct Echo {
+    /// What the send queue had no room for.
+    waiting: VecDeque<Message>,
+}
+
+impl Echo {
+    fn send_waiting(&mut self, conn: &mut Connection<'_>) {
+        while let Some(message) = self.waiting.pop_front() {
+            match conn.send(message) {
+                Ok(()) => {}
+                Err(SendError::Full(message)) => {
+                    // A peer that doesn't read is not read either.
+                    self.waiting.push_front(*message);
+                    conn.pause_reading();
+                    return;
+                }
+                // It is closing: nobody waits for an echo.
+                Err(SendError::Closed(_)) => {}
+                Err(_) => conn.close(CloseCode::TOO_BIG),
+            }
+        }
+        conn.resume_reading();
+    }
+}
 
 impl Handler for Echo {
     fn on_message(&mut self, conn: &mut Connection<'_>, message: Message) {
-        // A peer that sends and doesn't read fills the queue: it is cut off.
-        if conn.send(message).is_err() {
-            conn.abort();
-        }
+        self.waiting.push_back(message);
+        self.send_waiting(conn);
+    }
+
+    fn on_writable(&mut self, conn: &mut Connection<'_>) {
+        self.send_waiting(conn);
     }
 }
 
@@ -46,9 +76,8 @@ fn run() -> Result<(), Fail> {
     let config = WebSocketConfig::new()
         .max_message_size(max)
         .max_frame_size(max)
-        .max_write_buffer_size(max)
         .deflate(args.flag("--deflate")?);
-    let echo = |_: &Request<'_>| Ok(Echo);
+    let echo = |_: &Request<'_>| Ok(Echo::default());
     let mut vhost = Vhost::listen((iface, port)).accept(echo).config(config);
     if let Some(name) = args.value::<String>("--subprotocol")? {
         vhost = vhost.subprotocol(name, echo)?;
