@@ -89,10 +89,6 @@ pub fn generate(config: &Config, library: &Library) -> Result<()> {
         .formatter(bindgen::Formatter::Prettyplease);
     for dir in &library.includes {
         builder = builder.clang_arg(format!("-I{}", dir.display()));
-        println!(
-            "cargo:rerun-if-changed={}",
-            dir.join("lws_config.h").display()
-        );
     }
     if config.tls {
         builder = builder.clang_arg("-DLWSRS_TLS=1");

@@ -70,6 +70,11 @@ pub fn from_pkg_config() -> Result<Library> {
     if includes.is_empty() {
         includes.push("/usr/include".into());
     }
+    // One that is missing would count as changed with every build.
+    let headers = includes.iter().map(|dir| dir.join("lws_config.h"));
+    for header in headers.filter(|header| header.is_file()) {
+        println!("cargo:rerun-if-changed={}", header.display());
+    }
     Library::new(
         includes,
         link,
