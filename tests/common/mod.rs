@@ -9,6 +9,7 @@ pub mod cargo;
 pub mod certs;
 pub mod events;
 pub mod peer;
+pub mod programs;
 #[cfg(feature = "keylog")]
 pub mod secrets;
 pub mod temp;
