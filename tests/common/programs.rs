@@ -33,13 +33,19 @@ pub struct Ended {
 impl Program {
     #[track_caller]
     pub fn start(command: &mut Command) -> Program {
+        match Program::try_start(command) {
+            Ok(program) => program,
+            Err(error) => panic!("{command:?}: {error}"),
+        }
+    }
+
+    /// As [`start`](Program::start), of a program that may not be there.
+    pub fn try_start(command: &mut Command) -> std::io::Result<Program> {
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let mut child = command
-            .spawn()
-            .unwrap_or_else(|e| panic!("{command:?}: {e}"));
+        let mut child = command.spawn()?;
         let out = BufReader::new(child.stdout.take().unwrap());
         let mut err = child.stderr.take().unwrap();
         let (tell, stdout) = mpsc::channel();
@@ -55,11 +61,11 @@ impl Program {
             let _ = err.read_to_end(&mut bytes);
             let _ = tell.send(String::from_utf8_lossy(&bytes).into_owned());
         });
-        Program {
+        Ok(Program {
             child,
             stdout,
             stderr,
-        }
+        })
     }
 
     /// The next line of its standard output.
