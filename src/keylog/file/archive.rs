@@ -28,7 +28,11 @@ fn list(path: &Path) -> io::Result<Vec<Old>> {
     let mut old = Vec::new();
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
-        if let Some((number, compressed)) = number(name, &entry.file_name()) {
+        let Some((number, compressed)) = number(name, &entry.file_name()) else {
+            continue;
+        };
+        // A directory of that name isn't ours.
+        if entry.file_type()?.is_file() {
             old.push(Old {
                 number,
                 compressed,

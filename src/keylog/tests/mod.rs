@@ -3,6 +3,8 @@
 #[cfg(unix)]
 mod files;
 mod records;
+mod rotation;
+mod sessions;
 mod switch;
 
 use super::{Facts, KeyLog, KeyLogHandle, Session};
@@ -62,7 +64,7 @@ fn start(path: &Path) -> KeyLogHandle {
 }
 
 /// A connection of which nothing is known.
-fn session(handle: &KeyLogHandle) -> Session {
+pub(crate) fn session(handle: &KeyLogHandle) -> Session {
     Session::new(Arc::clone(handle.log()), "vhost".into(), || Facts {
         role: Role::Server,
         vhost: "vhost",

@@ -1,0 +1,202 @@
+//! The key log's files in real contexts: which connections go where, what is
+//! left out, and what goes with the context.
+
+#![cfg(feature = "keylog")]
+
+mod common;
+
+use common::certs::{tls_over, Ca};
+use common::peer::{self, tcp};
+use common::secrets::{labels, lines, open_tls, randoms, TLS13};
+use common::temp::TempDir;
+use common::{eventually, loopback, probe, Echo, Running};
+use libwebsockets::keylog::{Filter, KeyLog, Rotation};
+use libwebsockets::{Client, Context, Role, Vhost};
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex};
+
+fn server(ca: &Ca, keylog: KeyLog) -> Running {
+    let tls = ca.sign(&["localhost"]).server();
+    Running::start(move || {
+        let vhost = loopback().tls(tls).accept(|_| Ok(Echo));
+        Context::builder().vhost(vhost).keylog(keylog)
+    })
+}
+
+fn visit(server: &Running, ca: &Ca) -> String {
+    let (mut socket, random) = open_tls(server.addr(), ca.rustls_client());
+    socket.send("hello".into()).unwrap();
+    assert_eq!(peer::read(&mut socket), "hello".into());
+    random
+}
+
+/// A server with two vhosts on one port, and this log.
+fn two_vhosts(ca: &Ca, keylog: KeyLog) -> Running {
+    let tls = ["a.test", "b.test"].map(|name| (name, ca.sign(&[name]).server()));
+    Running::start(move || {
+        let address = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut builder = Context::builder().keylog(keylog);
+        for (name, tls) in tls {
+            let vhost = Vhost::listen(address).name(name).unwrap();
+            builder = builder.vhost(vhost.tls(tls).accept(|_| Ok(Echo)));
+        }
+        builder
+    })
+}
+
+/// Makes a TLS connection to a vhost, by its name.
+fn shake_hands(server: &Running, ca: &Ca, name: &str) {
+    let mut stream = tls_over(tcp(server.addr()), name, ca.rustls_client());
+    while stream.conn.is_handshaking() {
+        stream.conn.complete_io(&mut stream.sock).unwrap();
+    }
+}
+
+#[test]
+fn each_vhost_that_is_chosen_by_sni_logs_to_its_own_file() {
+    let (ca, dir) = (Ca::new(), TempDir::new());
+    let server = two_vhosts(&ca, KeyLog::file(dir.file("{vhost}.log")));
+    for name in ["a.test", "b.test", "a.test"] {
+        shake_hands(&server, &ca, name);
+    }
+    let count = |name: &str| {
+        let path = dir.file(name);
+        if path.exists() {
+            randoms(&lines(&path)).len()
+        } else {
+            0
+        }
+    };
+    eventually("both have their own", || {
+        (count("a.test.log"), count("b.test.log")) == (2, 1)
+    });
+    assert_eq!(dir.names(), ["a.test.log", "b.test.log"]);
+}
+
+#[test]
+fn a_filter_sees_the_facts_of_a_real_connection() {
+    let (ca, dir) = (Ca::new(), TempDir::new());
+    let path = dir.file("keys.log");
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let sees = Arc::clone(&seen);
+    let filter = Filter::new().connections(move |facts| {
+        let name = facts.server_name.map(str::to_owned);
+        let peer = facts.peer.map(|peer| peer.ip().to_string());
+        let mut seen = sees.lock().unwrap();
+        seen.push((facts.role, facts.vhost.to_owned(), name, peer));
+        facts.server_name == Some("b.test")
+    });
+    let server = two_vhosts(&ca, KeyLog::file(&path).filter(filter));
+    shake_hands(&server, &ca, "a.test");
+    shake_hands(&server, &ca, "b.test");
+    eventually("the second is logged", || randoms(&lines(&path)).len() == 1);
+    let facts = |name: &str| {
+        (
+            Role::Server,
+            name.to_owned(),
+            Some(name.to_owned()),
+            Some("127.0.0.1".to_owned()),
+        )
+    };
+    assert_eq!(*seen.lock().unwrap(), [facts("a.test"), facts("b.test")]);
+    assert_eq!(server.keylog.stats().filtered_connections, 1);
+}
+
+#[test]
+fn a_context_with_both_roles_can_log_one_of_them() {
+    let (ca, dir) = (Ca::new(), TempDir::new());
+    for role in [Role::Server, Role::Client] {
+        let path = dir.file("keys.log");
+        let _ = std::fs::remove_file(&path);
+        let server = server(&ca, KeyLog::file(&path).filter(Filter::new().role(role)));
+        let (probe, events) = probe();
+        let to = Client::new(&server.url("wss", "/"))
+            .unwrap()
+            .tls(ca.trust());
+        drop(server.handle.connect(to, probe).unwrap());
+        events.open();
+        // Unfiltered, both ends would have logged the same lines.
+        eventually("one end's records", || server.keylog.stats().written == 5);
+        assert_eq!(server.keylog.stats().filtered_connections, 1);
+        assert_eq!(randoms(&lines(&path)).len(), 1);
+    }
+}
+
+/// The client doesn't trust the server: the handshake that one debugs.
+#[test]
+fn the_secrets_of_a_handshake_that_fails_are_in_the_file() {
+    let (ca, other, dir) = (Ca::new(), Ca::new(), TempDir::new());
+    let path = dir.file("keys.log");
+    let server = server(&ca, KeyLog::file(&path));
+    let mut stream = tls_over(tcp(server.addr()), "localhost", other.rustls_client());
+    stream.conn.complete_io(&mut stream.sock).unwrap_err();
+    drop(stream);
+    eventually("they are written", || !lines(&path).is_empty());
+    let found: Vec<_> = lines(&path).into_iter().map(|line| line.label).collect();
+    assert!(
+        found.contains(&"SERVER_HANDSHAKE_TRAFFIC_SECRET".to_owned()),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn a_panic_of_the_filter_reaches_the_application_and_not_the_file() {
+    let (ca, dir) = (Ca::new(), TempDir::new());
+    let path = dir.file("keys.log");
+    let filter = Filter::new().connections(|_| panic!("the filter's own panic"));
+    let server = server(&ca, KeyLog::file(&path).filter(filter));
+    let mut stream = tls_over(tcp(server.addr()), "localhost", ca.rustls_client());
+    let _ = stream.conn.complete_io(&mut stream.sock);
+    let panic = server.wait().unwrap_err();
+    assert_eq!(panic.downcast_ref(), Some(&"the filter's own panic"));
+    assert_eq!(std::fs::read(&path).unwrap(), b"");
+}
+
+#[test]
+fn a_log_that_is_to_be_removed_goes_with_its_context_also_when_a_handler_panics() {
+    let (ca, dir) = (Ca::new(), TempDir::new());
+    let keylog = KeyLog::file(dir.file("keys.log"))
+        .rotation(Rotation::new().max_size(1))
+        .remove_on_drop(true);
+    let first = server(&ca, keylog.clone());
+    visit(&first, &ca);
+    visit(&first, &ca);
+    assert_eq!(dir.names(), ["keys.log", "keys.log.1", "keys.log.lock"]);
+    first.stop().unwrap().unwrap();
+    assert!(dir.names().is_empty());
+
+    let tls = ca.sign(&["localhost"]).server();
+    let second = Running::start(move || {
+        let vhost = loopback()
+            .tls(tls)
+            .accept(|_| -> Result<Echo, _> { panic!("a factory's own panic") });
+        Context::builder().vhost(vhost).keylog(keylog)
+    });
+    let config = ca.rustls_client();
+    let _ = std::panic::catch_unwind(AssertUnwindSafe(|| open_tls(second.addr(), config)));
+    second.wait().unwrap_err();
+    assert!(dir.names().is_empty());
+}
+
+/// What a reader of the file has once it has the connection's first answer.
+#[test]
+fn a_handshakes_records_are_all_there_before_its_first_message_is_delivered() {
+    let (ca, dir) = (Ca::new(), TempDir::new());
+    let path = dir.file("keys.log");
+    let own = path.clone();
+    let tls = ca.sign(&["localhost"]).server();
+    let (tell, told) = std::sync::mpsc::channel();
+    let keylog = KeyLog::file(&path);
+    let server = Running::start(move || {
+        let vhost = loopback().tls(tls).accept(move |_| {
+            // The request is the first that the peer sends over TLS.
+            let lines = std::fs::read_to_string(&own).unwrap();
+            tell.send(lines.lines().count()).unwrap();
+            Ok(Echo)
+        });
+        Context::builder().vhost(vhost).keylog(keylog)
+    });
+    let random = visit(&server, &ca);
+    assert_eq!(told.recv().unwrap(), TLS13.len());
+    assert_eq!(labels(&lines(&path), &random), TLS13);
+}
