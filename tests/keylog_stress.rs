@@ -1,0 +1,176 @@
+//! Many processes and threads that log real handshakes to one file: no line is
+//! torn, and none is lost.
+//!
+//! `LIBWEBSOCKETS_STRESS_RECORDS=1000000 cargo test --release --test
+//! keylog_stress` makes that many records in each of the tests, instead of a few
+//! thousand.
+
+#![cfg(feature = "keylog")]
+
+mod common;
+
+use common::certs::Ca;
+use common::loopback;
+use common::temp::TempDir;
+use libwebsockets::keylog::{KeyLog, Retention, Rotation};
+use libwebsockets::{Client, Connection, Context, Handler};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+const PROCESSES: usize = 8;
+const THREADS: usize = 4;
+
+/// What a TLS 1.3 connection adds to the file: five records by each end.
+const BY_CONNECTION: usize = 10;
+
+const RECORDS: &str = "LIBWEBSOCKETS_STRESS_RECORDS";
+
+/// Set for a child of this test program.
+const PATH: &str = "LIBWEBSOCKETS_TEST_STRESS_PATH";
+const CONNECTIONS: &str = "LIBWEBSOCKETS_TEST_STRESS_CONNECTIONS";
+const ROTATE: &str = "LIBWEBSOCKETS_TEST_STRESS_ROTATE";
+
+/// Ends at once.
+struct Brief;
+
+impl Handler for Brief {
+    fn on_open(&mut self, conn: &mut Connection<'_>) {
+        conn.abort();
+    }
+}
+
+/// Waits for the other end.
+struct Quiet;
+
+impl Handler for Quiet {}
+
+/// One context that connects to itself; the records that its log has written.
+fn connect_over_and_over(keylog: KeyLog, connections: usize) -> u64 {
+    let ca = Ca::new();
+    let tls = ca.sign(&["localhost"]).server();
+    let vhost = loopback().tls(tls).accept(|_| Ok(Quiet));
+    let builder = Context::builder().vhost(vhost).keylog(keylog);
+    let mut context = builder.max_fds(64).build().unwrap();
+    let keylog = context.keylog().clone();
+    let url = format!("wss://localhost:{}/", context.local_addr(0).unwrap().port());
+    let to = Client::new(&url).unwrap().tls(ca.trust());
+    for _ in 0..connections {
+        let connecting = context.connect(to.clone(), Brief).unwrap();
+        let outcome = loop {
+            if let Some(outcome) = connecting.outcome() {
+                break outcome;
+            }
+            context.service(Some(Duration::from_secs(10))).unwrap();
+        };
+        outcome.unwrap();
+    }
+    drop(context);
+    let stats = keylog.stats();
+    assert_eq!((stats.dropped, stats.failed), (0, 0));
+    stats.written
+}
+
+/// Not a test of its own: what each process does.
+#[test]
+fn child() {
+    let Some(path) = std::env::var_os(PATH).map(PathBuf::from) else {
+        return;
+    };
+    let connections = std::env::var(CONNECTIONS).unwrap().parse().unwrap();
+    let mut keylog = KeyLog::file(path);
+    if std::env::var_os(ROTATE).is_some() {
+        let rotation = Rotation::new().max_size(100_000).overlap(0);
+        let retention = Retention::new().max_files(usize::MAX);
+        keylog = keylog.rotation(rotation).retention(retention);
+    }
+    let threads: Vec<_> = (0..THREADS)
+        .map(|_| {
+            let keylog = keylog.clone();
+            std::thread::spawn(move || connect_over_and_over(keylog, connections))
+        })
+        .collect();
+    let written: u64 = threads.into_iter().map(|t| t.join().unwrap()).sum();
+    println!("says: {written}");
+}
+
+/// Runs the processes; the records that they say they have written.
+fn run(path: &Path, connections: usize, rotate: bool) -> u64 {
+    let start = || {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command
+            .args(["child", "--exact", "--nocapture"])
+            .env(PATH, path)
+            .env(CONNECTIONS, connections.to_string())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped());
+        if rotate {
+            command.env(ROTATE, "1");
+        }
+        command.spawn().unwrap()
+    };
+    let children: Vec<_> = (0..PROCESSES).map(|_| start()).collect();
+    let mut written = 0;
+    for child in children {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let text = String::from_utf8_lossy(&output.stdout);
+        let says = text.split("says: ").nth(1).expect("it says how many");
+        written += says.lines().next().unwrap().parse::<u64>().unwrap();
+    }
+    written
+}
+
+fn stress(rotate: bool) {
+    let records = std::env::var(RECORDS).map_or(5_000, |n| n.parse().unwrap());
+    let connections = usize::div_ceil(records, BY_CONNECTION * PROCESSES * THREADS);
+    let dir = TempDir::new();
+    let written = run(&dir.file("keys.log"), connections, rotate);
+    let files: Vec<_> = dir
+        .names()
+        .into_iter()
+        .filter(|name| !name.ends_with(".lock"))
+        .collect();
+    let mut lines = 0;
+    let mut by_random = HashMap::<String, usize>::new();
+    for name in &files {
+        let text = std::fs::read_to_string(dir.file(name)).unwrap();
+        assert!(text.ends_with('\n'));
+        for line in text.lines() {
+            let fields: Vec<_> = line.split(' ').collect();
+            let hex = |text: &str| text.bytes().all(|b| b.is_ascii_hexdigit());
+            let [label, random, secret] = fields[..] else {
+                panic!("a torn line: {line:?}");
+            };
+            // The secrets are of AES-128 or AES-256: 32 or 48 bytes.
+            let whole = random.len() == 64 && matches!(secret.len(), 64 | 96);
+            let whole = whole && hex(random) && hex(secret);
+            let known = label.ends_with("_SECRET") || label.ends_with("_SECRET_0");
+            assert!(whole && known, "a torn line: {line:?}");
+            lines += 1;
+            *by_random.entry(random.to_owned()).or_default() += 1;
+        }
+    }
+    let handshakes = connections * PROCESSES * THREADS;
+    assert_eq!(written, (handshakes * BY_CONNECTION) as u64);
+    assert_eq!(lines, handshakes * BY_CONNECTION);
+    assert_eq!(by_random.len(), handshakes);
+    assert!(by_random.values().all(|n| *n == BY_CONNECTION));
+    assert!(!rotate || files.len() > 1, "{files:?}");
+    println!(
+        "{lines} records of {handshakes} handshakes by {PROCESSES} processes with {THREADS} \
+         threads each, in {} files: none torn, none lost",
+        files.len()
+    );
+}
+
+#[test]
+fn processes_and_threads_that_share_a_file_tear_and_lose_nothing() {
+    stress(false);
+}
+
+#[test]
+fn processes_and_threads_that_rotate_a_file_tear_and_lose_nothing() {
+    stress(true);
+}
