@@ -32,6 +32,23 @@ impl Batch {
         true
     }
 
+    /// Puts a comment before the lines.
+    pub fn push_comment_first(&mut self, comment: &str) {
+        let mut with = Batch::default();
+        with.append(comment.as_bytes());
+        with.append(b"\n");
+        with.append(self.lines());
+        with.records = self.records;
+        *self = with;
+    }
+
+    pub fn copy(&self) -> Self {
+        let mut copy = Batch::default();
+        copy.append(self.lines());
+        copy.records = self.records;
+        copy
+    }
+
     pub fn records(&self) -> u64 {
         self.records
     }

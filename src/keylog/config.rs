@@ -2,8 +2,10 @@
 
 use super::filter::Filter;
 use super::rotation::{AutoOff, Retention, Rotation};
-use super::sink::FileOptions;
+use super::sink::{FileOptions, MemoryLog, Target};
+use std::fs::File;
 use std::path::{self, PathBuf};
+use std::sync::Arc;
 
 /// Whether and where a context logs its TLS secrets.
 ///
@@ -45,6 +47,7 @@ pub struct KeyLog {
     pub(super) options: FileOptions,
     pub(super) filter: Filter,
     pub(super) auto_off: AutoOff,
+    pub(super) queue: Option<usize>,
 }
 
 /// Where the path comes from.
@@ -53,6 +56,7 @@ pub(super) enum Request {
     Off,
     Environment,
     File(PathBuf),
+    Other(Target),
 }
 
 impl KeyLog {
@@ -80,6 +84,49 @@ impl KeyLog {
         // What can't be made absolute is kept, for the context's build to refuse.
         let path = path::absolute(&given).unwrap_or(given);
         Self::new(Request::File(path), true)
+    }
+
+    /// A log in memory alone, whatever the environment says.
+    pub fn memory(memory: &MemoryLog) -> Self {
+        Self::new(Request::Other(Target::Memory(memory.clone())), true)
+    }
+
+    /// A log that a function of the application gets: lines with their ends, those
+    /// of a handshake together. It is called on the context's thread, in the midst
+    /// of the handshake, or with a [`queue`](Self::queue) on the thread that
+    /// writes; where it panics, [`Context::run`](crate::Context::run) resumes the
+    /// panic.
+    ///
+    /// ```
+    /// use libwebsockets::keylog::KeyLog;
+    /// let (sender, receiver) = std::sync::mpsc::channel();
+    /// let keylog = KeyLog::function(move |lines| {
+    ///     let _ = sender.send(lines.to_vec());
+    /// });
+    /// # drop((keylog, receiver));
+    /// ```
+    pub fn function(function: impl Fn(&[u8]) + Send + Sync + 'static) -> Self {
+        let function = Target::Function(Arc::new(function));
+        Self::new(Request::Other(function), true)
+    }
+
+    /// A log in a file that is open already, such as a descriptor that this
+    /// process has inherited. It is written to as it is: nothing is checked, and a
+    /// pipe that nobody reads holds handshakes up unless there is a
+    /// [`queue`](Self::queue).
+    ///
+    /// ```no_run
+    /// # #[cfg(unix)] {
+    /// use libwebsockets::keylog::KeyLog;
+    /// use std::os::fd::OwnedFd;
+    /// # fn inherited() -> OwnedFd { unimplemented!() }
+    /// let descriptor: OwnedFd = inherited();
+    /// let keylog = KeyLog::descriptor(descriptor.into());
+    /// # }
+    /// ```
+    pub fn descriptor(file: File) -> Self {
+        let file = Target::Descriptor(Arc::new(file));
+        Self::new(Request::Other(file), true)
     }
 
     /// Whether the log is on from the start: true unless this is
@@ -141,6 +188,28 @@ impl KeyLog {
         self
     }
 
+    /// Writes the file as pcapng: Decryption Secrets Blocks, one for each
+    /// handshake, instead of lines. Off by default. Such a file and a capture make
+    /// one that carries its own keys: `cat keys.pcapng capture.pcapng >
+    /// both.pcapng`, if both are pcapng. It has no overlap when it is rotated.
+    pub fn pcapng(mut self, pcapng: bool) -> Self {
+        self.options.pcapng = pcapng;
+        self
+    }
+
+    /// Writes on a thread of its own, for disks that are slow: up to this many
+    /// bytes wait, and what finds no room is dropped, counted
+    /// ([`Stats::dropped`](super::Stats::dropped)), and noted in the file by a comment. Without it,
+    /// a handshake waits for its records to be written.
+    ///
+    /// Records may then reach the file after the connection's first data.
+    /// [`disable`](super::KeyLogHandle::disable) waits until all is written, the
+    /// end of the context for at most 5 seconds.
+    pub fn queue(mut self, max_bytes: usize) -> Self {
+        self.queue = Some(max_bytes);
+        self
+    }
+
     /// When the log switches itself off. Never without it.
     pub fn auto_off(mut self, auto_off: AutoOff) -> Self {
         self.auto_off = auto_off;
@@ -162,6 +231,7 @@ impl KeyLog {
             options: FileOptions::default(),
             filter: Filter::default(),
             auto_off: AutoOff::default(),
+            queue: None,
         }
     }
 }

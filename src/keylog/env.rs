@@ -2,6 +2,7 @@
 
 use super::config::Request;
 use super::log::{Control, Log};
+use super::sink::Target;
 use super::template::Template;
 use super::{file, KeyLog, KeyLogError, KeyLogHandle, Problem, Source, TARGET};
 use crate::ffi::keylog::{self as ffi, Variable};
@@ -26,13 +27,14 @@ pub(crate) fn start(config: &KeyLog) -> Result<KeyLogHandle, KeyLogError> {
     match &config.request {
         Request::Off => open(config, Source::Off, None),
         Request::File(path) => open(config, Source::Api, Some(path.clone())),
+        Request::Other(target) => begin(config, Source::Api, Some(target.clone())),
         Request::Environment => Ok(from_variable(config, ffi::read_variable())),
     }
 }
 
 /// The log that the variable asks for: never an error.
 pub(super) fn from_variable(config: &KeyLog, variable: Variable) -> KeyLogHandle {
-    let idle = |source, path, refused| new(config, source, path, refused);
+    let idle = |source, target, refused| new(config, source, target, refused);
     match variable {
         Variable::Unset => idle(Source::Off, None, None),
         Variable::Ignored => {
@@ -51,7 +53,10 @@ pub(super) fn from_variable(config: &KeyLog, variable: Variable) -> KeyLogHandle
                     Source::Variable
                 );
                 let refused = Problem::PathRefused { reason };
-                idle(Source::Variable, Template::parse(&path).ok(), Some(refused))
+                {
+                    let target = Template::parse(&path).ok().map(Target::File);
+                    idle(Source::Variable, target, Some(refused))
+                }
             })
         }
     }
@@ -62,11 +67,19 @@ fn open(
     source: Source,
     path: Option<PathBuf>,
 ) -> Result<KeyLogHandle, KeyLogError> {
-    let path = match path {
-        Some(path) => Some(Template::parse(&file::resolve(&path)?)?),
+    let target = match path {
+        Some(path) => Some(Target::File(Template::parse(&file::resolve(&path)?)?)),
         None => None,
     };
-    let handle = new(config, source, path, None);
+    begin(config, source, target)
+}
+
+fn begin(
+    config: &KeyLog,
+    source: Source,
+    target: Option<Target>,
+) -> Result<KeyLogHandle, KeyLogError> {
+    let handle = new(config, source, target, None);
     if config.enabled {
         handle.enable()?;
     } else {
@@ -78,12 +91,13 @@ fn open(
 fn new(
     config: &KeyLog,
     source: Source,
-    path: Option<Template>,
+    target: Option<Target>,
     refused: Option<Problem>,
 ) -> KeyLogHandle {
     let control = Control {
         source,
-        path,
+        target,
+        queue: config.queue,
         options: Arc::new(config.options.clone()),
         auto_off: config.auto_off.clone(),
         refused,

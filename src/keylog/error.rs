@@ -68,6 +68,23 @@ pub enum KeyLogError {
         /// The file's permission bits.
         mode: u32,
     },
+    /// The file holds something of the other format: lines, or pcapng.
+    OtherFormat {
+        /// The log's path.
+        path: PathBuf,
+        /// Whether the file is pcapng.
+        pcapng: bool,
+    },
+    /// The thread that writes couldn't be started.
+    Thread {
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The system refused to write to a descriptor.
+    Descriptor {
+        /// The system's reason.
+        source: io::Error,
+    },
     /// The system refused to open or examine the file.
     Open {
         /// The log's path.
@@ -155,6 +172,23 @@ impl fmt::Display for KeyLogError {
                  secrets: `chmod 600` or remove it, or allow it with \
                  KeyLog::allow_access_by_others(true)"
             ),
+            Self::OtherFormat { path, pcapng } => write!(
+                f,
+                "the key log {path:?} {}: choose another path, or remove it",
+                match pcapng {
+                    true => "is a pcapng file, and lines were asked for",
+                    false => "is no pcapng file, and KeyLog::pcapng(true) asks for one",
+                }
+            ),
+            Self::Thread { source } => write!(
+                f,
+                "the key log's thread cannot be started: {source}: raise the limit of threads, \
+                 or build the context without KeyLog::queue()"
+            ),
+            Self::Descriptor { source } => write!(
+                f,
+                "the key log's descriptor cannot be written: {source}: check what it leads to"
+            ),
             Self::Open { path, source } => write!(
                 f,
                 "the key log {path:?} cannot be opened: {source}: check the path and the rights \
@@ -181,7 +215,9 @@ impl fmt::Display for KeyLogError {
 impl Error for KeyLogError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::Open { source, .. }
+            Self::Thread { source }
+            | Self::Descriptor { source }
+            | Self::Open { source, .. }
             | Self::Rotate { source, .. }
             | Self::Remove { source, .. }
             | Self::Write { source, .. } => Some(source),

@@ -82,8 +82,8 @@ impl KeyLogHandle {
         self.log.stats()
     }
 
-    pub(super) fn new(log: Log) -> Self {
-        KeyLogHandle { log: Arc::new(log) }
+    pub(super) fn new(log: Arc<Log>) -> Self {
+        KeyLogHandle { log }
     }
 
     /// What the C hook gets the address of.

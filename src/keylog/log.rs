@@ -4,18 +4,21 @@ use super::batch::Batch;
 use super::file;
 use super::filter::Filter;
 use super::rotation::AutoOff;
-use super::sink::{self, FileOptions, Sink};
+use super::sink::{self, Aside, Failure, FileOptions, Outcome, Queue, Sink, Target};
 use super::template::Template;
 use super::{KeyLogError, Problem, Source, Stats, TARGET};
 use std::any::Any;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 /// How many different errors are logged; a guard against a cause whose message
 /// never repeats.
 const MOST_CAUSES: usize = 16;
+
+/// How long a context that ends waits for a queue to be written.
+const FLUSH: Duration = Duration::from_secs(5);
 
 /// What the C hook finds behind its pointer.
 ///
@@ -25,6 +28,7 @@ const MOST_CAUSES: usize = 16;
 /// under a lock: the application's logger may come back to us, for statistics
 /// or with a TLS connection of its own.
 pub(crate) struct Log {
+    me: Weak<Log>,
     /// Whether `output` has a sink; changed only under its lock. A hint without.
     on: AtomicBool,
     filter: Filter,
@@ -51,8 +55,10 @@ struct Counters {
 /// Where the log goes when it is on, and who said so.
 pub(super) struct Control {
     pub source: Source,
-    pub path: Option<Template>,
+    pub target: Option<Target>,
     pub options: Arc<FileOptions>,
+    /// The size of the queue, if there is one.
+    pub queue: Option<usize>,
     pub auto_off: AutoOff,
     /// Why what was asked at the start, or the last `enable()`, came to nothing.
     pub refused: Option<Problem>,
@@ -62,7 +68,7 @@ pub(super) struct Control {
 #[derive(Default)]
 struct Output {
     /// `Some` while the log is on.
-    sink: Option<Sink>,
+    way: Option<Way>,
     /// Whether the last record failed.
     failing: bool,
     last_error: Option<String>,
@@ -73,6 +79,12 @@ struct Output {
     reached: Option<&'static str>,
 }
 
+/// The way to a sink: at once, or through a queue.
+enum Way {
+    Direct(Sink),
+    Queued(Queue),
+}
+
 /// How far the log is from switching itself off.
 #[derive(Default)]
 struct Limit {
@@ -81,16 +93,18 @@ struct Limit {
     connections: Option<u64>,
 }
 
-/// What to tell the application's logger once no lock is held.
+/// What to tell the application's logger, and to close, once no lock is held.
 #[derive(Default)]
 struct Told {
+    closing: Option<Way>,
     errors: Vec<String>,
     off: Option<&'static str>,
 }
 
 impl Log {
-    pub(super) fn new(control: Control, filter: Filter) -> Self {
-        Log {
+    pub(super) fn new(control: Control, filter: Filter) -> Arc<Self> {
+        Arc::new_cyclic(|me| Log {
+            me: Weak::clone(me),
             on: AtomicBool::new(false),
             filter,
             hookless: AtomicBool::new(false),
@@ -99,7 +113,7 @@ impl Log {
             output: Mutex::default(),
             panic: Mutex::default(),
             panicked: AtomicBool::new(false),
-        }
+        })
     }
 
     /// Whether a record is worth a closer look.
@@ -113,51 +127,87 @@ impl Log {
     }
 
     /// Takes records of one connection; `first` if they are its first.
-    pub(super) fn write(&self, batch: &Batch, vhost: &str, first: bool) {
-        let told = self.append(batch, vhost, first);
-        for message in told.errors {
-            log::error!(target: TARGET, "{message}");
-        }
-        if let Some(limit) = told.off {
-            let problem = Problem::LimitReached { limit };
-            log::warn!(target: TARGET, "{problem}");
-        }
+    pub(super) fn write(&self, batch: Batch, vhost: &Arc<str>, first: bool) {
+        self.append(batch, vhost, first).tell();
     }
 
     /// The way of records while the log is on; what to tell the application
     /// about it, which mustn't happen under the lock.
-    fn append(&self, batch: &Batch, vhost: &str, first: bool) -> Told {
+    fn append(&self, batch: Batch, vhost: &Arc<str>, first: bool) -> Told {
         let mut told = Told::default();
-        let mut output = lock(&self.output);
-        let output = &mut *output;
-        if output.sink.is_none() {
+        let len = batch.lines().len() as u64;
+        let mut guard = lock(&self.output);
+        let output = &mut *guard;
+        if output.way.is_none() {
             // Switched off since they were taken. Nothing is written any more.
             self.counters.dropped.fetch_add(batch.records(), Relaxed);
             return told;
         }
-        let len = batch.lines().len() as u64;
         if let Some(limit) = output.limit.forbids(len, first) {
             self.counters.dropped.fetch_add(batch.records(), Relaxed);
-            self.switch_off(output, limit);
+            told.closing = self.switch_off(output, limit);
             told.off = Some(limit);
             return told;
         }
-        let Some(sink) = &mut output.sink else {
-            return told;
+        let reached = output.limit.count(len, first);
+        match &mut output.way {
+            Some(Way::Direct(Sink::Function(function))) => {
+                // The application's code, which may come back to this log.
+                let function = Arc::clone(function);
+                drop(guard);
+                function(batch.lines());
+                guard = lock(&self.output);
+                self.settle(&mut guard, &mut told, &batch, first, Ok(Aside::default()));
+            }
+            Some(Way::Direct(sink)) => {
+                let result = sink.append(&batch, vhost);
+                self.settle(output, &mut told, &batch, first, result);
+            }
+            Some(Way::Queued(queue)) => {
+                let records = batch.records();
+                match queue.push(batch, Arc::clone(vhost), first) {
+                    Ok(true) => {}
+                    Ok(false) => {
+                        self.counters.dropped.fetch_add(records, Relaxed);
+                    }
+                    Err(error) => {
+                        self.counters.failed.fetch_add(records, Relaxed);
+                        told.errors.extend(output.complain(error.to_string()));
+                    }
+                }
+            }
+            None => {}
+        }
+        if let Some(limit) = reached {
+            told.closing = self.switch_off(&mut guard, limit);
+            told.off = Some(limit);
+        }
+        told
+    }
+
+    /// Counts what came of records.
+    fn settle(
+        &self,
+        output: &mut Output,
+        told: &mut Told,
+        batch: &Batch,
+        first: bool,
+        result: Result<Aside, (Failure, Aside)>,
+    ) {
+        let (aside, failure) = match result {
+            Ok(aside) => (aside, None),
+            Err((failure, aside)) => (aside, Some(failure)),
         };
-        let result = sink.append(batch, vhost);
-        let trouble = sink.take_trouble();
-        let rotations = sink.take_rotations();
-        self.counters.rotations.fetch_add(rotations, Relaxed);
-        if let Some(error) = trouble {
+        self.counters.rotations.fetch_add(aside.rotations, Relaxed);
+        if let Some(error) = aside.trouble {
             told.errors.extend(output.complain(error.to_string()));
         }
-        output.failing = result.is_err();
-        let written = match result {
-            Ok(()) => batch.records(),
-            Err(failure) => {
-                told.errors
-                    .extend(output.complain(failure.error.to_string()));
+        output.failing = failure.is_some();
+        let written = match failure {
+            None => batch.records(),
+            Some(failure) => {
+                let message = failure.error.to_string();
+                told.errors.extend(output.complain(message));
                 failure.written
             }
         };
@@ -167,18 +217,40 @@ impl Log {
         if first && written > 0 {
             self.counters.connections.fetch_add(1, Relaxed);
         }
-        if let Some(limit) = output.limit.count(len, first) {
-            self.switch_off(output, limit);
-            told.off = Some(limit);
-        }
-        told
     }
 
-    fn switch_off(&self, output: &mut Output, limit: &'static str) {
+    /// What the writing thread of a queue tells.
+    fn written(&self, batch: &Batch, first: bool, outcome: Outcome) {
+        match outcome {
+            Outcome::Written(result) => {
+                let mut told = Told::default();
+                self.settle(&mut lock(&self.output), &mut told, batch, first, result);
+                told.tell();
+            }
+            Outcome::Panicked(panic) => self.keep_panic(panic),
+        }
+    }
+
+    /// Opens the way to a target.
+    fn open(&self, control: &Control, target: &Target) -> Result<Way, KeyLogError> {
+        let Some(most) = control.queue else {
+            return Sink::open(target, &control.options).map(Way::Direct);
+        };
+        let log = Weak::clone(&self.me);
+        let report = move |batch: &Batch, first: bool, outcome| {
+            if let Some(log) = log.upgrade() {
+                log.written(batch, first, outcome);
+            }
+        };
+        Queue::start(target, &control.options, most, Arc::new(report)).map(Way::Queued)
+    }
+
+    /// Switches off; what was open is closed by the caller, without the lock.
+    fn switch_off(&self, output: &mut Output, limit: &'static str) -> Option<Way> {
         self.on.store(false, Relaxed);
-        output.sink = None;
         output.failing = false;
         output.reached = Some(limit);
+        output.way.take()
     }
 
     /// Counts a record that is no line of the format.
@@ -220,13 +292,13 @@ impl Log {
 
     pub(super) fn enable(&self) -> Result<(), KeyLogError> {
         let mut control = lock(&self.control);
-        let path = control.path.clone().ok_or(KeyLogError::NoPath)?;
+        let target = control.target.clone().ok_or(KeyLogError::NoPath)?;
         self.look_at_the_clock();
-        if lock(&self.output).sink.as_ref().is_some_and(Sink::is_open) {
+        if lock(&self.output).way.as_ref().is_some_and(Way::is_open) {
             return Ok(());
         }
-        match Sink::open(&path, &control.options) {
-            Ok(sink) => self.start(control, sink, true),
+        match self.open(&control, &target) {
+            Ok(way) => self.start(control, way, true),
             Err(e) => {
                 control.refused = Some(Problem::PathRefused {
                     reason: e.to_string(),
@@ -240,25 +312,26 @@ impl Log {
     /// Whether the path can be used, as far as can be told without a file.
     pub(super) fn check(&self) -> Result<(), KeyLogError> {
         let control = lock(&self.control);
-        match &control.path {
-            Some(path) => Sink::open_if(false, path, &control.options).map(drop),
+        match &control.target {
+            Some(target) => target.check(&control.options),
             None => Ok(()),
         }
     }
 
     pub(super) fn disable(&self) {
         let _control = lock(&self.control);
+        // A queue is written out now.
         drop(self.stop());
     }
 
     /// Switches off; what was open is closed by the caller, which can take its
     /// time: records need not wait for it.
-    fn stop(&self) -> Option<Sink> {
+    fn stop(&self) -> Option<Way> {
         let mut output = lock(&self.output);
         self.on.store(false, Relaxed);
         output.failing = false;
         output.reached = None;
-        output.sink.take()
+        output.way.take()
     }
 
     pub(super) fn is_enabled(&self) -> bool {
@@ -270,23 +343,28 @@ impl Log {
     /// written since.
     fn look_at_the_clock(&self) {
         let mut output = lock(&self.output);
-        if output.sink.is_some() {
-            if let Some(limit) = output.limit.time_is_up() {
-                self.switch_off(&mut output, limit);
-            }
-        }
+        let limit = output.way.as_ref().and(output.limit.time_is_up());
+        let closing = limit.map(|limit| self.switch_off(&mut output, limit));
+        drop(output);
+        drop(closing);
     }
 
     pub(super) fn set_path(&self, path: &Path) -> Result<(), KeyLogError> {
         let path = Template::parse(&file::resolve(path)?)?;
         let mut control = lock(&self.control);
         // Under the lock of `control` nobody else switches on.
-        let sink = Sink::open_if(self.is_enabled(), &path, &control.options)?;
-        control.path = Some(path);
+        let target = Target::File(path);
+        let way = if self.is_enabled() {
+            Some(self.open(&control, &target)?)
+        } else {
+            target.check(&control.options)?;
+            None
+        };
+        control.target = Some(target);
         control.source = Source::Api;
         control.refused = None;
-        if let Some(sink) = sink {
-            self.start(control, sink, false);
+        if let Some(way) = way {
+            self.start(control, way, false);
         }
         Ok(())
     }
@@ -294,34 +372,44 @@ impl Log {
     pub(super) fn rotate(&self) -> Result<(), KeyLogError> {
         let _control = lock(&self.control);
         let mut output = lock(&self.output);
-        let Some(sink) = &mut output.sink else {
-            return Ok(());
+        let (result, aside) = match &mut output.way {
+            None => return Ok(()),
+            Some(Way::Direct(sink)) => sink.rotate(),
+            Some(Way::Queued(queue)) => match queue.with(Sink::rotate) {
+                Some(done) => done,
+                None => return Ok(()),
+            },
         };
-        let result = sink.rotate();
-        let rotations = sink.take_rotations();
-        self.counters.rotations.fetch_add(rotations, Relaxed);
+        self.counters.rotations.fetch_add(aside.rotations, Relaxed);
         result
     }
 
-    /// The context is gone: removes the files, if that was asked for.
+    /// The context is gone: what is queued is written, and the files removed if
+    /// that was asked for.
     pub(crate) fn context_gone(&self) {
         let control = lock(&self.control);
+        if let Some(Way::Queued(queue)) = &lock(&self.output).way {
+            queue.flush(FLUSH);
+        }
         if !control.options.remove {
             return;
         }
-        let paths = self.stop().map(Sink::into_paths).unwrap_or_default();
+        let sink = match self.stop() {
+            Some(Way::Direct(sink)) => Some(sink),
+            Some(Way::Queued(queue)) => queue.finish(),
+            None => None,
+        };
         drop(control);
-        for path in paths {
-            if let Err(error) = sink::remove(&path) {
-                log::error!(target: TARGET, "{error}");
-            }
+        let paths = sink.map(Sink::into_paths).unwrap_or_default();
+        for error in sink::remove_all(&paths) {
+            log::error!(target: TARGET, "{error}");
         }
     }
 
     pub(super) fn path(&self) -> Option<PathBuf> {
         let control = lock(&self.control);
-        let open = lock(&self.output).sink.as_ref().map(Sink::path);
-        open.or_else(|| Some(control.path.as_ref()?.given().to_owned()))
+        let open = lock(&self.output).way.as_ref().and_then(Way::path);
+        open.or_else(|| Some(control.target.as_ref()?.template()?.given().to_owned()))
     }
 
     pub(super) fn stats(&self) -> Stats {
@@ -346,7 +434,7 @@ impl Log {
         if self.hookless.load(Relaxed) {
             return Some(Problem::NoHook);
         }
-        if output.sink.is_some() {
+        if output.way.is_some() {
             return output.failing.then(|| Problem::Failing {
                 reason: output.last_error.clone().unwrap_or_default(),
             });
@@ -354,19 +442,19 @@ impl Log {
         if let Some(limit) = output.reached {
             return Some(Problem::LimitReached { limit });
         }
-        let idle = match control.path {
+        let idle = match control.target {
             Some(_) => Problem::Disabled,
             None => Problem::NoPath,
         };
         Some(control.refused.clone().unwrap_or(idle))
     }
 
-    /// Puts a sink in place and says so (RFC 9850, section 1.1); with limits
-    /// that start anew, or go on.
-    fn start(&self, mut control: MutexGuard<'_, Control>, sink: Sink, anew: bool) {
+    /// Puts the way to a sink in place and says so (RFC 9850, section 1.1); with
+    /// limits that start anew, or go on.
+    fn start(&self, mut control: MutexGuard<'_, Control>, way: Way, anew: bool) {
         control.refused = None;
         let source = control.source;
-        let path = sink.path();
+        let place = way.describe();
         let limit = Limit::new(&control.auto_off);
         let mut output = lock(&self.output);
         output.failing = false;
@@ -375,16 +463,53 @@ impl Log {
         if anew {
             output.limit = limit;
         }
-        let closing = output.sink.replace(sink);
+        let closing = output.way.replace(way);
         self.on.store(true, Relaxed);
         drop(output);
         drop(control);
         drop(closing);
         log::warn!(
             target: TARGET,
-            "TLS secrets are being written to {path:?}, as {source} asked: whoever reads the file \
-             can decrypt this context's connections; not for production (RFC 9850, section 1.1)"
+            "TLS secrets are being written to {place}, as {source} asked: whoever reads them can \
+             decrypt this context's connections; not for production (RFC 9850, section 1.1)"
         );
+    }
+}
+
+impl Way {
+    fn is_open(&self) -> bool {
+        match self {
+            Way::Direct(sink) => sink.is_open(),
+            Way::Queued(queue) => queue.with(|sink| sink.is_open()).unwrap_or(false),
+        }
+    }
+
+    fn path(&self) -> Option<PathBuf> {
+        match self {
+            Way::Direct(sink) => sink.path(),
+            Way::Queued(queue) => queue.with(|sink| sink.path()).flatten(),
+        }
+    }
+
+    fn describe(&self) -> String {
+        match self {
+            Way::Direct(sink) => sink.describe(),
+            Way::Queued(queue) => queue.describe(),
+        }
+    }
+}
+
+impl Told {
+    /// Without a lock: the application's logger may come back to the log.
+    fn tell(self) {
+        drop(self.closing);
+        for message in self.errors {
+            log::error!(target: TARGET, "{message}");
+        }
+        if let Some(limit) = self.off {
+            let problem = Problem::LimitReached { limit };
+            log::warn!(target: TARGET, "{problem}");
+        }
     }
 }
 
@@ -452,12 +577,12 @@ impl Log {
     pub(super) fn told_of(&self, line: &[u8]) -> Option<String> {
         let mut batch = Batch::default();
         assert!(batch.push(line));
-        self.append(&batch, "vhost", true).errors.pop()
+        self.append(batch, &"vhost".into(), true).errors.pop()
     }
 
     /// Makes the next record look at the path.
     pub(super) fn look_now(&self) {
-        if let Some(sink) = &mut lock(&self.output).sink {
+        if let Some(Way::Direct(sink)) = &mut lock(&self.output).way {
             sink.look_now();
         }
     }

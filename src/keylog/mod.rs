@@ -53,6 +53,7 @@ mod file;
 mod filter;
 mod handle;
 mod log;
+mod pcapng;
 mod rotation;
 mod session;
 mod sink;
@@ -73,6 +74,7 @@ pub use ipnet;
 pub(crate) use log::Log;
 pub use rotation::{AutoOff, Retention, Rotation};
 pub(crate) use session::Session;
+pub use sink::MemoryLog;
 pub use stats::{Problem, Source, Stats};
 
 /// How often this process, or an ancestor that had this code, was forked.

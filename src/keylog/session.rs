@@ -90,7 +90,7 @@ impl Session {
         if batch.is_empty() || self.forks != super::forks() {
             return;
         }
-        self.log.write(&batch, &self.vhost, !self.counted);
+        self.log.write(batch, &self.vhost, !self.counted);
         self.counted = true;
     }
 }

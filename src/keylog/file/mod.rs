@@ -152,6 +152,17 @@ fn accept(path: &Path, found: &Metadata, rules: &Rules) -> Result<(), KeyLogErro
     platform::check_owner(path, found, rules)
 }
 
+/// The first bytes of a file, as many as a header has.
+pub(super) fn begins_with(path: &Path, opened: &Opened) -> io::Result<Vec<u8>> {
+    let mut file = platform::open_to_read(path)?;
+    if platform::identity(&file)? != opened.identity {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    let mut bytes = Vec::new();
+    file.by_ref().take(16).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 /// Whether the last byte of a file is a line break. The log itself is open for
 /// appending only, so this opens it once more.
 fn ends_whole(path: &Path, identity: Identity) -> io::Result<bool> {

@@ -5,6 +5,7 @@ mod files;
 mod records;
 mod rotation;
 mod sessions;
+mod sinks;
 mod switch;
 
 use super::{Facts, KeyLog, KeyLogHandle, Session};

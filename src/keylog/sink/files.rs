@@ -1,12 +1,14 @@
-//! The open files of a log: whole lines to the end of them, and to the right ones.
+//! The open files of a log: whole lines, or blocks, to the end of them, and to
+//! the right ones.
 
-use super::batch::{self, Batch};
-use super::file::lock::{Held, Lock};
-use super::file::{self, archive, Identity, Opened, Rules};
-use super::rotation::{Retention, Rotation};
-use super::template::{Now, Template};
-use super::KeyLogError;
+use super::{Aside, Failure};
 use crate::ffi::wipe::wipe;
+use crate::keylog::batch::{self, Batch};
+use crate::keylog::file::lock::{Held, Lock};
+use crate::keylog::file::{self, archive, Identity, Opened, Rules};
+use crate::keylog::rotation::{Retention, Rotation};
+use crate::keylog::template::{Now, Template};
+use crate::keylog::{forks, pcapng, KeyLogError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,8 +20,10 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What happens to files, beyond being written.
 #[derive(Clone, Debug, Default)]
-pub(super) struct FileOptions {
+pub(in crate::keylog) struct FileOptions {
     pub rules: Rules,
+    /// Blocks of a pcapng file instead of lines.
+    pub pcapng: bool,
     pub rotation: Option<Rotation>,
     pub retention: Option<Retention>,
     #[cfg(feature = "keylog-gzip")]
@@ -27,57 +31,35 @@ pub(super) struct FileOptions {
     pub remove: bool,
 }
 
-/// How an append failed, and how much of it got through.
-pub(super) struct Failure {
-    pub error: KeyLogError,
-    pub written: u64,
-}
-
 /// The files of a log that is switched on: one, or one for each vhost.
-pub(super) struct Sink {
+pub(in crate::keylog) struct Files {
     template: Template,
     options: Arc<FileOptions>,
     now: Now,
     /// The process that opened them.
     forks: u32,
     files: Vec<(Arc<str>, LogFile)>,
-    /// What went wrong beside a record, since it was last asked for.
-    trouble: Option<KeyLogError>,
-    rotations: u64,
+    aside: Aside,
 }
 
-impl Sink {
+impl Files {
     /// Opens the file. Those of vhosts are opened when they are needed; their
     /// directory is looked at now.
     pub fn open(template: &Template, options: &Arc<FileOptions>) -> Result<Self, KeyLogError> {
-        let mut sink = Sink {
+        let mut files = Files {
             template: template.clone(),
             options: Arc::clone(options),
             now: Now::new(),
-            forks: super::forks(),
+            forks: forks(),
             files: Vec::new(),
-            trouble: None,
-            rotations: 0,
+            aside: Aside::default(),
         };
         if template.is_per_vhost() {
-            file::check(&template.expand(&sink.now, "vhost"), &options.rules)?;
+            check(template, options)?;
         } else {
-            sink.file("")?;
+            files.file("")?;
         }
-        Ok(sink)
-    }
-
-    /// Opens the file if the log is on; else only looks at its path.
-    pub fn open_if(
-        on: bool,
-        template: &Template,
-        options: &Arc<FileOptions>,
-    ) -> Result<Option<Self>, KeyLogError> {
-        if on {
-            return Sink::open(template, options).map(Some);
-        }
-        file::check(&template.expand(&Now::new(), "vhost"), &options.rules)?;
-        Ok(None)
+        Ok(files)
     }
 
     /// The path of the one file; with one for each vhost, the template.
@@ -100,26 +82,24 @@ impl Sink {
         };
         let result = file.append(batch);
         let (trouble, rotated) = (file.trouble.take(), std::mem::take(&mut file.rotated));
-        self.trouble = trouble.or(self.trouble.take());
-        self.rotations += u64::from(rotated);
+        self.aside.trouble = trouble.or(self.aside.trouble.take());
+        self.aside.rotations += u64::from(rotated);
         result
     }
 
     /// Begins new files now.
     pub fn rotate(&mut self) -> Result<(), KeyLogError> {
         for (_, file) in &mut self.files {
-            file.rotate_now()?;
-            self.rotations += u64::from(std::mem::take(&mut file.rotated));
+            let result = file.rotate_now();
+            self.aside.rotations += u64::from(std::mem::take(&mut file.rotated));
+            result?;
         }
         Ok(())
     }
 
-    pub fn take_trouble(&mut self) -> Option<KeyLogError> {
-        self.trouble.take()
-    }
-
-    pub fn take_rotations(&mut self) -> u64 {
-        std::mem::take(&mut self.rotations)
+    /// What happened since this was last asked.
+    pub fn take_aside(&mut self) -> Aside {
+        std::mem::take(&mut self.aside)
     }
 
     /// Every path that was written to, to be removed.
@@ -128,11 +108,11 @@ impl Sink {
     }
 
     fn file(&mut self, vhost: &str) -> Result<&mut LogFile, KeyLogError> {
-        if self.forks != super::forks() {
+        if self.forks != forks() {
             // The files of our parent; with {pid} ours have other names.
             self.files.clear();
             self.now = Now::new();
-            self.forks = super::forks();
+            self.forks = forks();
         }
         let vhost = if self.template.is_per_vhost() {
             vhost
@@ -160,6 +140,29 @@ impl Sink {
     }
 }
 
+/// Looks at the path that a log would have.
+pub(super) fn check(template: &Template, options: &FileOptions) -> Result<(), KeyLogError> {
+    file::check(&template.expand(&Now::new(), "vhost"), &options.rules)
+}
+
+/// Opens a file of the format that is wanted.
+fn open(path: &Path, options: &FileOptions) -> Result<Opened, KeyLogError> {
+    let mut opened = file::open(path, &options.rules)?;
+    let begins = file::begins_with(path, &opened);
+    let is_pcapng = begins.is_ok_and(|bytes| pcapng::is_header(&bytes));
+    let is_empty = opened.look().is_ok_and(|look| look.len == 0);
+    if !is_empty && is_pcapng != options.pcapng {
+        return Err(KeyLogError::OtherFormat {
+            path: path.to_owned(),
+            pcapng: is_pcapng,
+        });
+    }
+    if options.pcapng {
+        opened.torn = false; // blocks don't end with a line break
+    }
+    Ok(opened)
+}
+
 /// One file.
 struct LogFile {
     path: PathBuf,
@@ -181,7 +184,7 @@ impl LogFile {
             Some(_) => Some(Lock::open(&path, &options.rules)?),
             None => None,
         };
-        let opened = Some(file::open(&path, &options.rules)?);
+        let opened = Some(open(&path, &options)?);
         Ok(LogFile {
             path,
             options,
@@ -223,8 +226,14 @@ impl LogFile {
         let Some(opened) = &mut self.opened else {
             return Ok(()); // reopen() has seen to it
         };
-        let lines = batch.after(opened.torn);
-        write(&mut opened.file, &mut opened.torn, lines).map_err(|(source, written)| Failure {
+        let result = match self.options.pcapng {
+            false => {
+                let lines = batch.after(opened.torn);
+                write(&mut opened.file, &mut opened.torn, lines)
+            }
+            true => write_blocks(opened, batch).map_err(|source| (source, 0)),
+        };
+        result.map_err(|(source, written)| Failure {
             error: KeyLogError::Write {
                 path: self.path.clone(),
                 source,
@@ -241,7 +250,7 @@ impl LogFile {
         }
         if self.opened.is_none() {
             self.looked = Instant::now();
-            self.opened = Some(file::open(&self.path, &self.options.rules)?);
+            self.opened = Some(open(&self.path, &self.options)?);
         }
         Ok(())
     }
@@ -314,7 +323,10 @@ impl LogFile {
         // Closed first, so that it can be renamed everywhere.
         self.opened = None;
         let old = archive::shift(&self.path).map_err(|source| self.cannot_rotate(source))?;
-        let tail = archive::tail(&old, rotation.sane_overlap());
+        let tail = match self.options.pcapng {
+            false => archive::tail(&old, rotation.sane_overlap()),
+            true => Ok(Vec::new()),
+        };
         self.looked = Instant::now();
         let opened = self
             .opened
@@ -345,11 +357,41 @@ impl LogFile {
     }
 }
 
+/// Appends a block, after the file's header if it is new. A block that the
+/// system took only a part of spoils the file: nothing more is written to it.
+fn write_blocks(opened: &mut Opened, batch: &Batch) -> io::Result<()> {
+    if opened.torn {
+        let why = "a block was cut off, and nothing can follow it: begin a new file";
+        return Err(io::Error::other(why));
+    }
+    let new = opened.look()?.len == 0;
+    let mut bytes = if new { pcapng::header() } else { Vec::new() };
+    let mut block = pcapng::block(batch);
+    bytes.reserve_exact(block.len());
+    bytes.extend_from_slice(&block);
+    wipe(&mut block);
+    let mut done = 0;
+    let result = loop {
+        match opened.file.write(&bytes[done..]) {
+            Ok(0) => break Err(io::ErrorKind::WriteZero.into()),
+            Ok(n) => done += n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => break Err(e),
+        }
+        if done == bytes.len() {
+            break Ok(());
+        }
+    };
+    opened.torn = 0 < done && done < bytes.len();
+    wipe(&mut bytes);
+    result
+}
+
 /// Appends whole lines in one write. If the system takes only a part of them,
 /// the rest follows; if it refuses the rest, `torn` tells the next write to
 /// begin with a line break, and the error comes with the number of lines that
 /// got through.
-pub(super) fn write(
+pub(in crate::keylog) fn write(
     to: &mut impl Write,
     torn: &mut bool,
     lines: &[u8],
@@ -375,7 +417,7 @@ pub(super) fn write(
 }
 
 /// Removes a log with its old files and its lock.
-pub(super) fn remove(path: &Path) -> Result<(), KeyLogError> {
+pub(in crate::keylog) fn remove(path: &Path) -> Result<(), KeyLogError> {
     let mut result = archive::remove(path);
     for old in archive::paths(path).unwrap_or_default() {
         result = result.and(archive::remove(&old));

@@ -1,0 +1,75 @@
+//! Secrets as blocks of a pcapng file (draft-ietf-opsawg-pcapng, sections 4.1
+//! and 4.7), so that a capture carries its own keys.
+
+use super::batch::Batch;
+
+const SECTION_HEADER: u32 = 0x0a0d_0d0a;
+const BYTE_ORDER_MAGIC: u32 = 0x1a2b_3c4d;
+const DECRYPTION_SECRETS: u32 = 0x0000_000a;
+/// "TLSK": the lines of a key log.
+const TLS_KEY_LOG: u32 = 0x544c_534b;
+const LENGTH_UNKNOWN: u64 = u64::MAX;
+
+/// What a file begins with: the header of a section of any length.
+pub(super) fn header() -> Vec<u8> {
+    let mut body = Vec::with_capacity(16);
+    body.extend(BYTE_ORDER_MAGIC.to_le_bytes());
+    body.extend(1u16.to_le_bytes()); // version 1.0
+    body.extend(0u16.to_le_bytes());
+    body.extend(LENGTH_UNKNOWN.to_le_bytes());
+    let mut block = Vec::new();
+    put(&mut block, SECTION_HEADER, &[&body]);
+    block
+}
+
+/// A Decryption Secrets Block; the caller wipes it.
+pub(super) fn block(batch: &Batch) -> Vec<u8> {
+    let lines = batch.lines();
+    let len = u32::try_from(lines.len()).unwrap_or(u32::MAX);
+    // Exactly as long as needed: growing would leave a copy behind.
+    let mut block = Vec::with_capacity(lines.len() + 24);
+    let kind = [TLS_KEY_LOG.to_le_bytes(), len.to_le_bytes()].concat();
+    put(&mut block, DECRYPTION_SECRETS, &[&kind, lines]);
+    block
+}
+
+/// A block: its kind, its length, its body, padding, its length again.
+fn put(to: &mut Vec<u8>, kind: u32, body: &[&[u8]]) {
+    let len: usize = body.iter().map(|part| part.len()).sum();
+    let padding = len.next_multiple_of(4) - len;
+    let total = u32::try_from(len + padding + 12).unwrap_or(u32::MAX);
+    to.extend(kind.to_le_bytes());
+    to.extend(total.to_le_bytes());
+    for part in body {
+        to.extend_from_slice(part);
+    }
+    to.extend_from_slice(&[0; 4][..padding]);
+    to.extend(total.to_le_bytes());
+}
+
+/// Whether a file that begins with these bytes can be appended to.
+pub(super) fn is_header(bytes: &[u8]) -> bool {
+    bytes.starts_with(&SECTION_HEADER.to_le_bytes())
+        && bytes.get(8..12) == Some(&BYTE_ORDER_MAGIC.to_le_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_are_padded_and_have_their_length_at_both_ends() {
+        assert!(is_header(&header()));
+        for len in 0..9 {
+            let mut batch = Batch::default();
+            assert!(batch.push(&vec![b'x'; len + 1]));
+            let block = block(&batch);
+            assert_eq!(block.len() % 4, 0);
+            assert_eq!(block.capacity(), batch.lines().len() + 24);
+            let total = u32::try_from(block.len()).unwrap().to_le_bytes();
+            assert_eq!(block[4..8], total);
+            assert_eq!(block[block.len() - 4..], total);
+            assert_eq!(block[16..16 + len + 2], *batch.lines());
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Where records go while a log is on.
+
+mod files;
+mod memory;
+mod queue;
+
+use super::batch::Batch;
+use super::template::Template;
+use super::KeyLogError;
+use std::fmt;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub(super) use files::{remove, write, FileOptions, Files};
+pub use memory::MemoryLog;
+pub(super) use queue::{Outcome, Queue};
+
+/// What an application gives for records to go to.
+#[derive(Clone)]
+pub(super) enum Target {
+    File(Template),
+    Descriptor(Arc<File>),
+    Memory(MemoryLog),
+    Function(Function),
+}
+
+pub(super) type Function = Arc<dyn Fn(&[u8]) + Send + Sync>;
+
+/// Where records go.
+pub(super) enum Sink {
+    Files(Files),
+    Descriptor {
+        file: Arc<File>,
+        torn: bool,
+    },
+    Memory(MemoryLog),
+    /// Called by whoever has a batch, and without a lock.
+    Function(Function),
+}
+
+/// How an append failed, and how much of it got through.
+pub(super) struct Failure {
+    pub error: KeyLogError,
+    pub written: u64,
+}
+
+/// What an append has done beside writing.
+#[derive(Default)]
+pub(super) struct Aside {
+    pub trouble: Option<KeyLogError>,
+    pub rotations: u64,
+}
+
+impl Target {
+    /// The path, if it is a file's.
+    pub fn template(&self) -> Option<&Template> {
+        match self {
+            Target::File(template) => Some(template),
+            _ => None,
+        }
+    }
+
+    /// Whether it can be used, as far as can be told without opening it.
+    pub fn check(&self, options: &FileOptions) -> Result<(), KeyLogError> {
+        match self {
+            Target::File(template) => files::check(template, options),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Target::File(template) => template.given().fmt(f),
+            Target::Descriptor(file) => file.fmt(f),
+            Target::Memory(memory) => memory.fmt(f),
+            Target::Function(_) => f.write_str("a function"),
+        }
+    }
+}
+
+impl Sink {
+    pub fn open(target: &Target, options: &Arc<FileOptions>) -> Result<Self, KeyLogError> {
+        Ok(match target {
+            Target::File(template) => Sink::Files(Files::open(template, options)?),
+            Target::Descriptor(file) => Sink::Descriptor {
+                file: Arc::clone(file),
+                torn: false,
+            },
+            Target::Memory(memory) => Sink::Memory(memory.clone()),
+            Target::Function(function) => Sink::Function(Arc::clone(function)),
+        })
+    }
+
+    /// What it is called in messages.
+    pub fn describe(&self) -> String {
+        match self {
+            Sink::Files(files) => format!("{:?}", files.path()),
+            Sink::Descriptor { .. } => "a descriptor".into(),
+            Sink::Memory(_) => "memory".into(),
+            Sink::Function(_) => "a function of the application".into(),
+        }
+    }
+
+    /// Appends records, to a vhost's file where vhosts have their own.
+    pub fn append(&mut self, batch: &Batch, vhost: &str) -> Result<Aside, (Failure, Aside)> {
+        match self {
+            Sink::Files(files) => {
+                let result = files.append(batch, vhost);
+                let aside = files.take_aside();
+                match result {
+                    Ok(()) => Ok(aside),
+                    Err(failure) => Err((failure, aside)),
+                }
+            }
+            Sink::Descriptor { file, torn } => {
+                let lines = batch.after(*torn);
+                match write(&mut &**file, torn, lines) {
+                    Ok(()) => Ok(Aside::default()),
+                    Err((source, written)) => {
+                        let error = KeyLogError::Descriptor { source };
+                        Err((Failure { error, written }, Aside::default()))
+                    }
+                }
+            }
+            Sink::Memory(memory) => {
+                memory.append(batch);
+                Ok(Aside::default())
+            }
+            Sink::Function(function) => {
+                function(batch.lines());
+                Ok(Aside::default())
+            }
+        }
+    }
+
+    /// Whether everything that was opened still is.
+    pub fn is_open(&self) -> bool {
+        match self {
+            Sink::Files(files) => files.is_open(),
+            _ => true,
+        }
+    }
+
+    /// The path of the file; with one for each vhost, the template.
+    pub fn path(&self) -> Option<PathBuf> {
+        match self {
+            Sink::Files(files) => Some(files.path()),
+            _ => None,
+        }
+    }
+
+    /// Begins new files, if it has files.
+    pub fn rotate(&mut self) -> (Result<(), KeyLogError>, Aside) {
+        match self {
+            Sink::Files(files) => {
+                let result = files.rotate();
+                (result, files.take_aside())
+            }
+            _ => (Ok(()), Aside::default()),
+        }
+    }
+
+    /// Every path that was written to, to be removed.
+    pub fn into_paths(self) -> Vec<PathBuf> {
+        match self {
+            Sink::Files(files) => files.into_paths(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Makes the next record look at the path.
+    #[cfg(test)]
+    pub fn look_now(&mut self) {
+        if let Sink::Files(files) = self {
+            files.look_now();
+        }
+    }
+}
+
+/// Removes logs that go with their context; what can't be.
+pub(super) fn remove_all(paths: &[PathBuf]) -> Vec<KeyLogError> {
+    let remove = |path: &PathBuf| remove(Path::new(path)).err();
+    paths.iter().filter_map(remove).collect()
+}

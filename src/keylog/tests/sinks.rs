@@ -1,0 +1,181 @@
+//! Where records can go beside a file of lines.
+
+use super::{line, lines, record, Dir};
+use crate::keylog::{self, KeyLog, KeyLogError, MemoryLog, Rotation};
+use std::fs;
+use std::io::Read;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{mpsc, Arc};
+use std::time::Duration;
+
+#[test]
+fn memory_holds_the_last_records_and_nothing_is_on_disk() {
+    let memory = MemoryLog::new(1 << 20);
+    let handle = keylog::start(&KeyLog::memory(&memory)).unwrap();
+    record(&handle, &line(0, 0));
+    record(&handle, &line(0, 1));
+    let mut text = Vec::new();
+    memory.write_to(&mut text).unwrap();
+    assert_eq!(text, format!("{}\n{}\n", line(0, 0), line(0, 1)).as_bytes());
+    assert_eq!((handle.path(), handle.stats().written), (None, 2));
+    handle.disable();
+    record(&handle, &line(0, 2));
+    handle.enable().unwrap();
+    record(&handle, &line(0, 3));
+    assert_eq!(memory.len(), 3 * (line(0, 0).len() + 1));
+}
+
+#[test]
+fn a_function_gets_whole_lines_and_may_use_the_handle() {
+    let (sender, receiver) = mpsc::channel();
+    let slot = Arc::new(std::sync::OnceLock::<keylog::KeyLogHandle>::new());
+    let own = Arc::clone(&slot);
+    let keylog = KeyLog::function(move |lines| {
+        let stats = own.get().unwrap().stats();
+        sender.send((lines.to_vec(), stats.written)).unwrap();
+    });
+    let handle = keylog::start(&keylog).unwrap();
+    slot.set(handle.clone()).unwrap();
+    record(&handle, &line(0, 0));
+    let (text, before) = receiver.recv().unwrap();
+    assert_eq!(text, format!("{}\n", line(0, 0)).as_bytes());
+    assert_eq!((before, handle.stats().written), (0, 1));
+}
+
+#[test]
+fn an_open_file_is_written_to_as_it_is() {
+    let dir = Dir::new("descriptor");
+    let path = dir.path("k");
+    let handle = keylog::start(&KeyLog::descriptor(fs::File::create(&path).unwrap())).unwrap();
+    record(&handle, &line(0, 0));
+    handle.disable();
+    handle.enable().unwrap();
+    record(&handle, &line(0, 1));
+    assert_eq!(lines(&path), [line(0, 0), line(0, 1)]);
+
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    #[cfg(unix)]
+    let writer = fs::File::from(std::os::fd::OwnedFd::from(writer));
+    #[cfg(windows)]
+    let writer = fs::File::from(std::os::windows::io::OwnedHandle::from(writer));
+    let handle = keylog::start(&KeyLog::descriptor(writer)).unwrap();
+    record(&handle, &line(0, 0));
+    let mut buffer = vec![0; line(0, 0).len() + 1];
+    reader.read_exact(&mut buffer).unwrap();
+    assert_eq!(buffer, format!("{}\n", line(0, 0)).as_bytes());
+    drop(reader);
+    record(&handle, &line(0, 1));
+    assert_eq!(
+        handle.stats().failed,
+        1,
+        "a reader that is gone kills nobody"
+    );
+}
+
+#[test]
+fn a_queue_writes_all_before_disable_returns() {
+    let dir = Dir::new("queue");
+    let path = dir.path("k");
+    let keylog = KeyLog::file(&path).queue(1 << 20);
+    let handle = keylog::start(&keylog).unwrap();
+    for n in 0..500 {
+        record(&handle, &line(0, n));
+    }
+    handle.disable();
+    let expected: Vec<_> = (0..500).map(|n| line(0, n)).collect();
+    assert_eq!(lines(&path), expected);
+    let stats = handle.stats();
+    assert_eq!(
+        (stats.written, stats.dropped, stats.connections),
+        (500, 0, 500)
+    );
+    handle.enable().unwrap();
+    assert_eq!(handle.path(), Some(path));
+    record(&handle, &line(1, 0));
+    handle.rotate().unwrap();
+    drop(handle);
+}
+
+#[test]
+fn a_full_queue_drops_visibly_and_holds_nobody_up() {
+    let (sender, receiver) = mpsc::channel();
+    let stuck = Arc::new(AtomicBool::new(true));
+    let own = Arc::clone(&stuck);
+    let keylog = KeyLog::function(move |lines| {
+        sender.send(lines.to_vec()).unwrap();
+        while own.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    });
+    let len = line(0, 0).len() + 1;
+    let handle = keylog::start(&keylog.queue(3 * len)).unwrap();
+    record(&handle, &line(0, 0));
+    receiver.recv().unwrap(); // it is being written, slowly
+    for n in 1..10 {
+        record(&handle, &line(0, n));
+    }
+    assert_eq!(handle.stats().dropped, 7);
+    stuck.store(false, Ordering::Relaxed);
+    let text = String::from_utf8(receiver.recv().unwrap()).unwrap();
+    let comment = text.lines().next().unwrap();
+    assert!(comment.starts_with("# 7 records are missing"), "{comment}");
+    assert_eq!(text.lines().nth(1), Some(&*line(0, 1)));
+    handle.disable();
+    assert_eq!(handle.stats().written, 3);
+}
+
+#[test]
+fn a_pcapng_file_is_made_of_blocks_and_is_not_mixed_with_lines() {
+    let dir = Dir::new("pcapng");
+    let path = dir.path("k.pcapng");
+    let keylog = KeyLog::file(&path).pcapng(true);
+    for n in 0..2 {
+        let handle = keylog::start(&keylog).unwrap();
+        record(&handle, &line(0, n));
+    }
+    let bytes = fs::read(&path).unwrap();
+    let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
+    let (mut at, mut kinds) = (0, Vec::new());
+    while at < bytes.len() {
+        let len = word(at + 4);
+        assert_eq!(word(at + len - 4), len);
+        kinds.push(word(at));
+        if kinds.len() > 1 {
+            let secrets = &bytes[at + 16..at + 16 + word(at + 12)];
+            let expected = format!("{}\n", line(0, kinds.len() - 2));
+            assert_eq!(secrets, expected.as_bytes());
+        }
+        at += len;
+    }
+    assert_eq!(kinds, [0x0a0d_0d0a, 10, 10]);
+
+    let error = keylog::start(&KeyLog::file(&path)).unwrap_err();
+    assert!(matches!(
+        error,
+        KeyLogError::OtherFormat { pcapng: true, .. }
+    ));
+    let text = dir.file("k.log", b"A 00 11\n");
+    let error = keylog::start(&KeyLog::file(&text).pcapng(true)).unwrap_err();
+    assert!(matches!(
+        error,
+        KeyLogError::OtherFormat { pcapng: false, .. }
+    ));
+    assert!(error.to_string().contains("another path"), "{error}");
+}
+
+#[test]
+fn a_pcapng_file_begins_with_a_header_after_each_rotation() {
+    let dir = Dir::new("pcapng-rotate");
+    let path = dir.path("k");
+    let keylog = KeyLog::file(&path)
+        .pcapng(true)
+        .rotation(Rotation::new().max_size(1));
+    let handle = keylog::start(&keylog).unwrap();
+    for n in 0..3 {
+        record(&handle, &line(0, n));
+    }
+    for name in ["k", "k.1", "k.2"] {
+        let bytes = fs::read(dir.path(name)).unwrap();
+        assert_eq!(bytes[..4], [0x0a, 0x0d, 0x0d, 0x0a], "{name}");
+    }
+}
