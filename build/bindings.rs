@@ -13,14 +13,21 @@ const CHECKED: &[(&str, &[&str])] = &[
         &[
             "iface",
             "protocols",
+            "extensions",
             "port",
+            "max_http_header_data2",
             "options",
             "user",
             "vhost_name",
-            "pt_serv_buf_size",
+            "count_threads",
             "fd_limit_per_thread",
             "timeout_secs",
+            "connect_timeout_secs",
+            "timeout_secs_ah_idle",
+            "pt_serv_buf_size",
             "retry_and_idle_policy",
+            "uid",
+            "gid",
         ],
     ),
     (
@@ -53,6 +60,12 @@ const CHECKED: &[(&str, &[&str])] = &[
     ("lws_sorted_usec_list", &["cb"]),
     ("lws_extension", &["name", "callback", "client_offer"]),
 ];
+
+/// The same for what a library without TLS doesn't have.
+const CHECKED_WITH_TLS: &[(&str, &[&str])] = &[(
+    "lws_context_creation_info",
+    &["alpn", "provided_client_ssl_ctx"],
+)];
 
 /// Functions that the headers declare and that this crate leaves out:
 /// those of drivers, thread pool, JOSE, CBOR, Secure Streams' and boards' helpers.
@@ -104,22 +117,26 @@ pub fn generate(config: &Config, library: &Library) -> Result<()> {
         )
     })?;
     let text = bindings.to_string();
-    fs::write(config.out_dir.join("layout.c"), layout_checks(&text)?)
-        .map_err(|e| format!("cannot write the layout checks: {e}"))?;
+    fs::write(
+        config.out_dir.join("layout.c"),
+        layout_checks(config, &text)?,
+    )
+    .map_err(|e| format!("cannot write the layout checks: {e}"))?;
     fs::write(config.out_dir.join("bindings.rs"), text)
         .map_err(|e| format!("cannot write the bindings: {e}"))
 }
 
 /// Turns the offsets that bindgen found with clang into assertions for the C
 /// compiler that builds the library.
-fn layout_checks(bindings: &str) -> Result<String> {
+fn layout_checks(config: &Config, bindings: &str) -> Result<String> {
     // White space is dropped, so that the generator's formatting doesn't matter.
     let compact: String = bindings.chars().filter(|c| !c.is_whitespace()).collect();
     let mut c = String::from(
         "/* Generated: what clang told bindgen, asserted by the C compiler. */\n\
          #include <stddef.h>\n#include \"glue.h\"\n",
     );
-    for (name, fields) in CHECKED {
+    let with_tls = if config.tls { CHECKED_WITH_TLS } else { &[] };
+    for (name, fields) in CHECKED.iter().chain(with_tls) {
         let size = fact(&compact, &format!("size_of::<{name}>()")).ok_or_else(|| {
             format!("bindgen reported no size of struct {name}: its name or layout changed")
         })?;
