@@ -138,7 +138,6 @@ impl ContextBuilder {
         for vhost in self.vhosts {
             context.add_vhost(vhost, &mut ports)?;
         }
-        context.finalize_startup();
         Ok(context)
     }
 }
@@ -227,12 +226,6 @@ impl Context {
         });
         self.engine.add_address(real);
         Ok(())
-    }
-
-    fn finalize_startup(&mut self) {
-        if let Some(raw) = &mut self.raw {
-            raw.finalize_startup();
-        }
     }
 }
 

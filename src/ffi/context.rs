@@ -134,14 +134,6 @@ impl RawContext {
         unsafe { sys::lws_sul_schedule(ptr, 0, &mut *self.alarm, Some(ring), us) };
     }
 
-    /// Tells the library that the vhosts are there, and that no privileges are
-    /// needed any more.
-    #[doc(alias = "lws_finalize_startup")]
-    pub fn finalize_startup(&mut self) {
-        // SAFETY: the context is valid until drop.
-        unsafe { sys::lws_finalize_startup(self.as_ptr()) };
-    }
-
     pub fn waker(&self) -> Waker {
         self.waker.clone()
     }
