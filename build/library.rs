@@ -11,6 +11,17 @@ use std::path::{Path, PathBuf};
 /// including, the second.
 const SUPPORTED: (Version, Version) = (Version(4, 3, 0), Version(5, 1, 0));
 
+/// TLS libraries that lws may be built for instead of OpenSSL: what it calls an
+/// SSL_CTX is something else then.
+const OTHER_TLS: &[&str] = &[
+    "LWS_WITH_MBEDTLS",
+    "LWS_WITH_GNUTLS",
+    "LWS_WITH_BEARSSL",
+    "LWS_WITH_SCHANNEL",
+    "LWS_WITH_OPENHITLS",
+    "USE_WOLFSSL",
+];
+
 /// A release of libwebsockets.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version(pub u32, pub u32, pub u32);
@@ -87,25 +98,33 @@ impl Library {
                 self.origin, self.version
             ));
         }
-        let needs = [
-            (config.tls, "tls", "LWS_WITH_TLS", true),
-            (config.ipv6, "ipv6", "LWS_WITH_IPV6", true),
+        let mut needs = vec![
+            (true, "this crate", "LWS_ROLE_WS", true),
+            (true, "this crate", "LWS_WITH_CLIENT", true),
+            (true, "this crate", "LWS_WITH_SERVER", true),
+            (config.tls, "feature tls", "LWS_WITH_TLS", true),
+            (config.ipv6, "feature ipv6", "LWS_WITH_IPV6", true),
             (
                 config.unix_sockets,
-                "unix-sockets",
+                "feature unix-sockets",
                 "LWS_WITH_UNIX_SOCK",
                 true,
             ),
-            (config.deflate, "deflate", "LWS_WITHOUT_EXTENSIONS", false),
-            (true, "(always)", "LWS_ROLE_WS", true),
-            (true, "(always)", "LWS_WITH_CLIENT", true),
-            (true, "(always)", "LWS_WITH_SERVER", true),
+            (
+                config.deflate,
+                "feature deflate",
+                "LWS_WITHOUT_EXTENSIONS",
+                false,
+            ),
         ];
-        for (wanted, feature, define, present) in needs {
+        for other in OTHER_TLS {
+            needs.push((config.tls, "feature tls", other, false));
+        }
+        for (wanted, who, define, present) in needs {
             if wanted && self.defines(define) != present {
                 return Err(format!(
-                    "feature {feature} needs a libwebsockets built {} {define}, and {} is not. \
-                     Rebuild that library, turn the feature off, or use the vendored library.",
+                    "{who} needs a libwebsockets built {} {define}, which {} is not. Rebuild \
+                     that library, turn the feature off, or use the vendored library.",
                     if present { "with" } else { "without" },
                     self.origin
                 ));
