@@ -63,6 +63,8 @@ fn options(config: &Config) -> Vec<(&'static str, String)> {
         ("LWS_WITHOUT_TESTAPPS", on(true)),
         ("LWS_WITH_MINIMAL_EXAMPLES", on(false)),
         ("LWS_WITH_EXPORT_LWSTARGETS", on(false)),
+        // It would take the commit of whatever git checkout lies around it for its own.
+        ("CMAKE_DISABLE_FIND_PACKAGE_Git", on(true)),
         // Compilers newer than the release warn of new things.
         ("DISABLE_WERROR", on(true)),
         // cmake 4 refuses the minimum that lws 4.3 declares.
@@ -83,16 +85,22 @@ fn options(config: &Config) -> Vec<(&'static str, String)> {
         // Event libraries come in through event_lib_custom, never as plugins.
         ("LWS_WITH_EVLIB_PLUGINS", on(false)),
         ("LWS_WITH_NETLINK", on(false)),
+        // Privileges are not its business here; where found, it would have to be linked.
+        ("LWS_HAVE_LIBCAP", on(false)),
         // The http_proxy variable must not redirect an application's connections.
         ("LWS_CLIENT_HTTP_PROXYING", on(false)),
         // Its parser has a stack overflow (CVE-2025-11678).
         ("LWS_WITH_SYS_ASYNC_DNS", on(false)),
-        // lws >= 4.4 has a key log of its own, keyed on SSLKEYLOGFILE.
+        // lws >= 4.4 has a key log of its own, keyed on SSLKEYLOGFILE; two switches
+        // of different versions leave it out.
         ("LWS_HAVE_SSL_CTX_set_keylog_callback", on(false)),
+        ("LWS_WITH_TLS_KEYLOG", on(false)),
+        // lws >= 4.4 has them on by default.
+        ("LWS_WITH_SECURE_STREAMS", on(false)),
         // lws 5.0: its default HTTP/3 build forces another TLS library.
         ("LWS_WITH_HTTP3", on(false)),
+        ("LWS_ROLE_QUIC", on(false)),
         ("LWS_ROLE_H3", on(false)),
-        ("LWS_WITH_SECURE_STREAMS", on(false)),
     ];
     if config.tls {
         if let Some(include) = vars::cargo("DEP_OPENSSL_INCLUDE") {
