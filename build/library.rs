@@ -41,6 +41,8 @@ pub struct Library {
     /// For messages: "the vendored tree", "LWS_DIR=…".
     pub origin: String,
     pub version: Version,
+    /// The `lws_config.h` that was read.
+    pub config_header: PathBuf,
     defines: HashMap<String, String>,
 }
 
@@ -71,6 +73,7 @@ impl Library {
             link_lines,
             origin,
             version,
+            config_header: header,
             defines,
         })
     }

@@ -5,6 +5,16 @@ use super::library::Library;
 use super::Result;
 use std::path::Path;
 
+/// What the library's file may be called, how it is linked, and by which name:
+/// the shared one, where there are both, as every linker prefers it.
+const FILES: &[(&str, &str, &str)] = &[
+    ("libwebsockets.so", "dylib", "websockets"),
+    ("libwebsockets.dylib", "dylib", "websockets"),
+    ("libwebsockets.dll.a", "dylib", "websockets"),
+    ("libwebsockets.a", "static", "websockets"),
+    ("websockets_static.lib", "static", "websockets_static"),
+];
+
 /// `LWS_DIR`: a prefix with `include/` and `lib/` (or `lib64/`).
 pub fn from_prefix(config: &Config, prefix: &Path) -> Result<Library> {
     let origin = format!("LWS_DIR={}", prefix.display());
@@ -16,23 +26,15 @@ pub fn from_prefix(config: &Config, prefix: &Path) -> Result<Library> {
         ));
     }
     println!("cargo:rerun-if-changed={}", include.display());
-    let (dir, kind, name) = ["lib", "lib64"]
+    let (dir, (file, kind, name)) = ["lib", "lib64"]
         .into_iter()
         .map(|name| prefix.join(name))
         .find_map(|dir| {
-            let has = |file: &str| dir.join(file).is_file();
-            // A shared library, where there is one, as every linker prefers it.
-            if has("libwebsockets.so") || has("libwebsockets.dylib") || has("libwebsockets.dll.a") {
-                Some((dir, "dylib", "websockets"))
-            } else if has("libwebsockets.a") {
-                Some((dir, "static", "websockets"))
-            } else if has("websockets_static.lib") {
-                Some((dir, "static", "websockets_static"))
-            } else {
-                None
-            }
+            let found = FILES.iter().find(|(file, ..)| dir.join(file).is_file())?;
+            Some((dir, found))
         })
         .ok_or_else(|| format!("{origin} has no libwebsockets library in lib/ or lib64/"))?;
+    println!("cargo:rerun-if-changed={}", dir.join(file).display());
     let link = vec![
         format!("cargo:rustc-link-search=native={}", dir.display()),
         format!("cargo:rustc-link-lib={kind}={name}"),
@@ -70,14 +72,8 @@ pub fn from_pkg_config() -> Result<Library> {
     if includes.is_empty() {
         includes.push("/usr/include".into());
     }
-    // One that is missing would count as changed with every build.
-    let headers = includes.iter().map(|dir| dir.join("lws_config.h"));
-    for header in headers.filter(|header| header.is_file()) {
-        println!("cargo:rerun-if-changed={}", header.display());
-    }
-    Library::new(
-        includes,
-        link,
-        format!("the installed libwebsockets {}", found.version),
-    )
+    let origin = format!("the installed libwebsockets {}", found.version);
+    let library = Library::new(includes, link, origin)?;
+    println!("cargo:rerun-if-changed={}", library.config_header.display());
+    Ok(library)
 }
