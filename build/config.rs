@@ -1,6 +1,7 @@
 //! What this build was asked for: features, target and build variables.
 
 use super::{vars, Result};
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 /// The key-log variable's name when `LWS_KEYLOG_ENV` doesn't say otherwise.
@@ -49,13 +50,14 @@ impl Config {
     pub fn from_env() -> Result<Self> {
         let required =
             |name: &str| vars::cargo(name).ok_or_else(|| format!("cargo did not set {name}"));
+        let text = |value: OsString| value.to_string_lossy().into_owned();
         let keylog = vars::feature("keylog");
         Ok(Config {
             manifest_dir: required("CARGO_MANIFEST_DIR")?.into(),
             out_dir: required("OUT_DIR")?.into(),
             target: Target {
-                os: required("CARGO_CFG_TARGET_OS")?,
-                env: vars::cargo("CARGO_CFG_TARGET_ENV").unwrap_or_default(),
+                os: text(required("CARGO_CFG_TARGET_OS")?),
+                env: text(vars::cargo("CARGO_CFG_TARGET_ENV").unwrap_or_default()),
             },
             tls: vars::feature("tls"),
             deflate: vars::feature("deflate"),
@@ -72,23 +74,17 @@ impl Config {
 
 /// The name of the key-log variable, checked.
 fn keylog_env() -> Result<String> {
-    let name = vars::var("LWS_KEYLOG_ENV").unwrap_or_else(|| DEFAULT_KEYLOG_ENV.into());
-    check_keylog_env(&name).map(|()| name)
+    match vars::var("LWS_KEYLOG_ENV") {
+        None => Ok(DEFAULT_KEYLOG_ENV.into()),
+        Some(name) => check_keylog_env(&name),
+    }
 }
 
-fn check_keylog_env(name: &str) -> Result<()> {
-    let mut chars = name.chars();
-    let valid = match chars.next() {
-        None => true, // an empty name: the build reads no variable at all
-        Some(first) => {
-            (first.is_ascii_alphabetic() || first == '_')
-                && chars.all(|c| c.is_ascii_alphanumeric() || c == '_')
-                && name.len() <= KEYLOG_ENV_MAX
-        }
-    };
-    if valid {
-        return Ok(());
+fn check_keylog_env(name: &OsStr) -> Result<String> {
+    if let Some(name) = name.to_str().filter(|name| is_variable_name(name)) {
+        return Ok(name.into());
     }
+    let name = name.to_string_lossy();
     Err(format!(
         "LWS_KEYLOG_ENV is {name:?}, which cannot name an environment variable.\n\
          It must match [A-Za-z_][A-Za-z0-9_]* and have at most {KEYLOG_ENV_MAX} characters \
@@ -98,12 +94,21 @@ fn check_keylog_env(name: &str) -> Result<()> {
     ))
 }
 
+/// Empty, or what a variable may be called.
+fn is_variable_name(name: &str) -> bool {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    name.len() <= KEYLOG_ENV_MAX
+        && name.chars().all(is_word)
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+}
+
 /// `LWS_SANITIZE`: instruments the C code as well, for the sanitizer test runs.
 fn sanitizer() -> Result<Option<String>> {
-    match vars::var("LWS_SANITIZE").as_deref() {
-        None | Some("") => Ok(None),
-        Some(kind @ ("address" | "thread" | "undefined")) => Ok(Some(kind.into())),
-        Some(other) => Err(format!(
+    let value = vars::var("LWS_SANITIZE").unwrap_or_default();
+    match value.to_string_lossy().as_ref() {
+        "" => Ok(None),
+        kind @ ("address" | "thread" | "undefined") => Ok(Some(kind.into())),
+        other => Err(format!(
             "LWS_SANITIZE is {other:?}; it takes address, thread or undefined"
         )),
     }

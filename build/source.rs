@@ -18,7 +18,7 @@ pub enum Source {
 
 /// Chooses the source; none is an error that says what to do.
 pub fn locate(config: &Config) -> Result<Source> {
-    if let Some(path) = vars::path("LWS_SOURCE_DIR") {
+    if let Some(path) = vars::path("LWS_SOURCE_DIR")? {
         if !is_tree(&path) {
             return Err(format!(
                 "LWS_SOURCE_DIR is {}, which is not a libwebsockets source tree \
@@ -29,7 +29,7 @@ pub fn locate(config: &Config) -> Result<Source> {
         let origin = format!("LWS_SOURCE_DIR={}", path.display());
         return Ok(Source::Tree { path, origin });
     }
-    if let Some(prefix) = vars::path("LWS_DIR") {
+    if let Some(prefix) = vars::path("LWS_DIR")? {
         return Ok(Source::Prefix(prefix));
     }
     if config.system || vars::flag("LWS_USE_PKG_CONFIG") {

@@ -1,30 +1,42 @@
 //! Environment variables of the build: one getter, so that none is read
 //! without cargo being told to watch it.
 
+use super::Result;
 use std::env;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// Reads a build variable. `NAME_<target triple with underscores>` goes before
 /// `NAME`, so that a cross build can differ from a host build.
-pub fn var(name: &str) -> Option<String> {
+pub fn var(name: &str) -> Option<OsString> {
     let target = env::var("TARGET").unwrap_or_default().replace('-', "_");
     let specific = format!("{name}_{target}");
     watched(&specific).or_else(|| watched(name))
 }
 
 /// A build variable that holds a path; an empty one counts as unset.
-pub fn path(name: &str) -> Option<PathBuf> {
-    var(name).filter(|v| !v.is_empty()).map(PathBuf::from)
+///
+/// Cargo is told of libraries and files in lines of UTF-8 text, so that no
+/// other path would reach the linker as it is.
+pub fn path(name: &str) -> Result<Option<PathBuf>> {
+    match var(name).filter(|value| !value.is_empty()) {
+        Some(value) if value.to_str().is_none() => Err(format!(
+            "{name} is {:?}, which is not UTF-8, as paths of a cargo build have to be. \
+             Rename the folder, or name a link to it.",
+            value.to_string_lossy()
+        )),
+        value => Ok(value.map(PathBuf::from)),
+    }
 }
 
 /// A build variable that is on unless it is unset, empty or `0`.
 pub fn flag(name: &str) -> bool {
-    var(name).is_some_and(|v| !v.is_empty() && v != "0")
+    var(name).is_some_and(|value| !value.is_empty() && value != "0")
 }
 
 /// A variable that cargo itself sets; cargo re-runs us when it changes.
-pub fn cargo(name: &str) -> Option<String> {
-    env::var(name).ok()
+pub fn cargo(name: &str) -> Option<OsString> {
+    env::var_os(name)
 }
 
 /// Whether a feature of this crate is on, by its name in `Cargo.toml`.
@@ -33,7 +45,7 @@ pub fn feature(name: &str) -> bool {
     env::var_os(format!("CARGO_FEATURE_{key}")).is_some()
 }
 
-fn watched(name: &str) -> Option<String> {
+fn watched(name: &str) -> Option<OsString> {
     println!("cargo:rerun-if-env-changed={name}");
-    env::var(name).ok()
+    env::var_os(name)
 }

@@ -3,6 +3,7 @@
 use super::config::Config;
 use super::library::Library;
 use super::{vars, Result};
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -10,17 +11,18 @@ use std::process::{Command, Stdio};
 pub fn build(config: &Config, tree: &Path, origin: String) -> Result<Library> {
     println!("cargo:rerun-if-changed={}", tree.display());
     require_cmake()?;
+    let generator = generator(config);
     let mut cmake = cmake::Config::new(tree);
     cmake
-        .out_dir(config.out_dir.join("lws"))
+        .out_dir(config.out_dir.join(folder(generator.as_deref())))
         .profile("Release")
         .build_target(if config.docs_only {
             "GENHDR"
         } else {
             "websockets"
         });
-    if !config.target.is_msvc() && vars::var("CMAKE_GENERATOR").is_none() && has("ninja") {
-        cmake.generator("Ninja");
+    if let Some(generator) = generator {
+        cmake.generator(generator);
     }
     for (name, value) in options(config) {
         cmake.define(name, value);
@@ -53,9 +55,25 @@ pub fn build(config: &Config, tree: &Path, origin: String) -> Result<Library> {
     Library::new(includes, link, origin)
 }
 
+/// `CMAKE_GENERATOR`, or Ninja under one of the names that CMake looks for.
+/// `None`: CMake's own choice.
+fn generator(config: &Config) -> Option<OsString> {
+    let ninja = || !config.target.is_msvc() && ["ninja", "ninja-build", "samu"].iter().any(has);
+    vars::var("CMAKE_GENERATOR")
+        .filter(|name| !name.is_empty())
+        .or_else(|| ninja().then(|| "Ninja".into()))
+}
+
+/// A folder for each generator: CMake refuses one that another has written to.
+fn folder(generator: Option<&OsStr>) -> String {
+    let name = generator.unwrap_or_default().to_string_lossy();
+    let name: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
+    format!("lws{name}")
+}
+
 /// The switches of the C build, each with its reason where the name doesn't say it.
-fn options(config: &Config) -> Vec<(&'static str, String)> {
-    let on = |yes: bool| if yes { "ON" } else { "OFF" }.to_string();
+fn options(config: &Config) -> Vec<(&'static str, OsString)> {
+    let on = |yes: bool| OsString::from(if yes { "ON" } else { "OFF" });
     let mut options = vec![
         ("LWS_WITH_STATIC", on(true)),
         ("LWS_WITH_SHARED", on(false)),
@@ -108,6 +126,7 @@ fn options(config: &Config) -> Vec<(&'static str, String)> {
         }
         // A built OpenSSL isn't where cmake would look for one.
         if let Some(root) = vars::cargo("DEP_OPENSSL_ROOT") {
+            let root = root.to_string_lossy();
             let name = |lib: &str| {
                 let file = if config.target.is_msvc() {
                     format!("lib{lib}.lib")
@@ -116,10 +135,10 @@ fn options(config: &Config) -> Vec<(&'static str, String)> {
                 };
                 format!("{root}/lib/{file}")
             };
-            options.push(("LWS_OPENSSL_INCLUDE_DIRS", format!("{root}/include")));
+            options.push(("LWS_OPENSSL_INCLUDE_DIRS", format!("{root}/include").into()));
             options.push((
                 "LWS_OPENSSL_LIBRARIES",
-                format!("{};{}", name("ssl"), name("crypto")),
+                format!("{};{}", name("ssl"), name("crypto")).into(),
             ));
         }
     }
@@ -133,9 +152,6 @@ fn options(config: &Config) -> Vec<(&'static str, String)> {
 
 fn c_flags(config: &Config) -> Vec<String> {
     let mut flags = Vec::new();
-    if let Some(name) = &config.keylog_env {
-        flags.push(keylog_define(name));
-    }
     if let Some(kind) = &config.sanitize {
         flags.push(format!("-fsanitize={kind}"));
         flags.push("-fno-omit-frame-pointer".into());
@@ -144,25 +160,25 @@ fn c_flags(config: &Config) -> Vec<String> {
     flags
 }
 
-/// The define for the C library's own compile. The quotes are escaped for the
-/// command line that cmake writes; the name itself has only word characters.
-fn keylog_define(name: &str) -> String {
-    format!("-DLWS_KEYLOG_ENV_NAME=\\\"{name}\\\"")
-}
-
 fn require_cmake() -> Result<()> {
-    let cmake = vars::var("CMAKE").unwrap_or_else(|| "cmake".into());
+    let given = vars::var("CMAKE");
+    let cmake = given.clone().unwrap_or_else(|| "cmake".into());
     if has(&cmake) {
         return Ok(());
     }
+    let why = match given {
+        Some(_) => "which the variable CMAKE names",
+        None => "which compiles the C library",
+    };
     Err(format!(
-        "cannot run {cmake}, which compiles the C library.\n\
+        "cannot run {:?}, {why}.\n\
          In a checkout of this crate, `cargo xtask setup` installs what the build needs; \
-         elsewhere install cmake (and, if you like speed, ninja)."
+         elsewhere install cmake (and, if you like speed, ninja).",
+        cmake.to_string_lossy()
     ))
 }
 
-fn has(program: &str) -> bool {
+fn has(program: impl AsRef<OsStr>) -> bool {
     Command::new(program)
         .arg("--version")
         .stdout(Stdio::null())

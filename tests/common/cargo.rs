@@ -2,6 +2,7 @@
 //! tests. One folder serves all, so that dependencies are compiled once; a lock
 //! lets one build in at a time.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -39,15 +40,28 @@ impl Workshop {
 /// Cargo for a package's folder, with nothing of this run's settings that
 /// changes a build of it.
 fn cargo(package: &Path, target: &Path) -> Command {
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
+    let mut cargo = Command::new(cargo_program());
     cargo
         .current_dir(package)
         .env("CARGO_TARGET_DIR", target)
         .env_remove("RUSTFLAGS")
-        .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .env_remove("LWS_SANITIZE")
-        .env_remove("LWS_KEYLOG_ENV");
+        .env_remove("CARGO_ENCODED_RUSTFLAGS");
+    for variable in [
+        "LWS_SOURCE_DIR",
+        "LWS_DIR",
+        "LWS_USE_PKG_CONFIG",
+        "LWS_KEYLOG_ENV",
+        "LWS_SANITIZE",
+        "DOCS_RS",
+    ] {
+        cargo.env_remove(variable);
+    }
     cargo
+}
+
+/// The cargo that runs these tests.
+pub fn cargo_program() -> OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
 
 /// This package's folder.
@@ -64,18 +78,27 @@ pub fn stderr(output: &Output) -> String {
 /// and variables; a copy of the program, named after its kind.
 #[track_caller]
 pub fn build_echo_server(kind: &str, features: &str, variables: &[(&str, &str)]) -> PathBuf {
+    build_example("echo_server", kind, features, variables)
+}
+
+/// As [`build_echo_server`], for any example.
+#[track_caller]
+pub fn build_example<V: AsRef<OsStr>>(
+    example: &str,
+    kind: &str,
+    features: &str,
+    variables: &[(&str, V)],
+) -> PathBuf {
     let workshop = Workshop::enter();
     let mut cargo = workshop.cargo(package());
-    cargo.args(["build", "--quiet", "--example", "echo_server"]);
+    cargo.args(["build", "--quiet", "--example", example]);
     cargo.args(["--no-default-features", "--features", features]);
-    cargo.envs(variables.iter().copied());
+    cargo.envs(variables.iter().map(|(name, value)| (name, value)));
     let output = cargo.output().expect("cargo runs");
     assert!(output.status.success(), "{}", stderr(&output));
     let suffix = std::env::consts::EXE_SUFFIX;
     let built = workshop.target().join("debug/examples");
-    let program = workshop
-        .target()
-        .join(format!("echo_server-{kind}{suffix}"));
-    std::fs::copy(built.join(format!("echo_server{suffix}")), &program).unwrap();
+    let program = workshop.target().join(format!("{example}-{kind}{suffix}"));
+    std::fs::copy(built.join(format!("{example}{suffix}")), &program).unwrap();
     program
 }
