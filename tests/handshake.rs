@@ -526,13 +526,3 @@ fn builders_say_what_is_wrong() {
     assert!(empty.to_string().contains("serves nothing"), "{empty}");
     assert!(empty.to_string().contains("localhost"), "{empty}");
 }
-
-#[cfg(not(feature = "ipv6"))]
-#[test]
-fn ipv6_without_its_feature_names_the_feature() {
-    let vhost = Vhost::listen((std::net::Ipv6Addr::LOCALHOST, 0)).accept(|_| Ok(Echo));
-    let error = Context::builder().vhost(vhost).build().unwrap_err();
-    assert!(error.to_string().contains("feature `ipv6`"), "{error}");
-    let error = Client::new("ws://[::1]/").unwrap_err();
-    assert!(error.to_string().contains("feature `ipv6`"), "{error}");
-}

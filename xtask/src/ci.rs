@@ -5,30 +5,35 @@ use std::time::Instant;
 
 use crate::error::{Error, Result};
 use crate::sanitize::{self, Outcome};
-use crate::{package, process, setup, vendor};
+use crate::{package, process, setup, test, vendor};
 
 /// A check: its name and what it runs.
 type Step = (&'static str, fn() -> Result<Outcome>);
 
+const LIBRARY: &[&str] = &["-p", "libwebsockets"];
+const NO_FEATURES: &[&str] = &["--no-default-features"];
+
 const STEPS: &[Step] = &[
     ("format", || cargo(&["fmt", "--all", "--", "--check"])),
-    ("clippy", || {
-        cargo(&[
-            "clippy",
-            "--workspace",
-            "--all-targets",
-            "--",
-            "-D",
-            "warnings",
-        ])
+    ("clippy", || clippy(&["--workspace"])),
+    ("clippy, with additive features", || {
+        clippy(&["--workspace", "--features", test::FEATURES])
     }),
     ("clippy, only the feature tls", || {
-        clippy_without_defaults(&["--features", "tls"])
+        clippy(&[LIBRARY, NO_FEATURES, &["--features", "tls"]].concat())
     }),
-    ("clippy, no feature", || clippy_without_defaults(&[])),
+    ("clippy, no feature", || {
+        clippy(&[LIBRARY, NO_FEATURES].concat())
+    }),
+    // What is refused by builds that lack a feature is tested nowhere else.
+    ("tests, no feature", || {
+        let tests = &["--test", "addresses", "--test", "websocket"];
+        cargo(&[&["test"], LIBRARY, NO_FEATURES, tests].concat())
+    }),
     ("documentation", || {
         let mut command = process::cargo();
         command.args(["doc", "--workspace", "--no-deps"]);
+        command.args(["--features", test::FEATURES]);
         passed(command.env("RUSTDOCFLAGS", "-D warnings"))
     }),
     ("package", || package::check().map(|()| Outcome::Passed)),
@@ -64,10 +69,9 @@ pub fn run() -> Result<()> {
     }
 }
 
-fn clippy_without_defaults(features: &[&str]) -> Result<Outcome> {
-    let args = ["clippy", "-p", "libwebsockets", "--all-targets"];
-    let args = [&args[..], &["--no-default-features"], features];
-    cargo(&[&args.concat()[..], &["--", "-D", "warnings"]].concat())
+fn clippy(args: &[&str]) -> Result<Outcome> {
+    let deny = &["--all-targets", "--", "-D", "warnings"];
+    cargo(&[&["clippy"], args, deny].concat())
 }
 
 fn cargo(args: &[&str]) -> Result<Outcome> {

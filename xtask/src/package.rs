@@ -38,12 +38,12 @@ pub fn check() -> Result<()> {
     let names = members(&file).doing("read", &file)?;
     judge(&stem, size, &names).map_err(Error::new)?;
     println!("{stem}.crate: {} files, {size} bytes", names.len());
-    document(&file, &stem)
+    document(&file, &stem, &documented_features(&text))
 }
 
 /// Builds the package's documentation as docs.rs does: from the package alone,
 /// without a network. Unpacked elsewhere, for it is no member of this workspace.
-fn document(file: &Path, stem: &str) -> Result<()> {
+fn document(file: &Path, stem: &str, features: &str) -> Result<()> {
     let folder = std::env::temp_dir().join(format!("{stem}-docs-{}", std::process::id()));
     let packed = File::open(file).doing("read", file)?;
     let unpacked = tar::Archive::new(GzDecoder::new(packed)).unpack(&folder);
@@ -51,6 +51,7 @@ fn document(file: &Path, stem: &str) -> Result<()> {
         process::run(
             process::cargo()
                 .args(["doc", "--offline", "--no-deps", "--quiet"])
+                .args(["--features", features])
                 .env("DOCS_RS", "1")
                 .env("RUSTDOCFLAGS", "-D warnings")
                 .env("CARGO_TARGET_DIR", paths::target_dir().join("docs-rs"))
@@ -74,6 +75,22 @@ fn version(manifest: &str) -> Option<String> {
             .as_str()
     };
     own.as_str().or_else(inherited).map(str::to_string)
+}
+
+/// The features that docs.rs is told to turn on, comma-separated.
+fn documented_features(manifest: &str) -> String {
+    let features = || {
+        let table: toml::Table = toml::from_str(manifest).ok()?;
+        let metadata = table.get("package")?.get("metadata")?;
+        let list = metadata
+            .get("docs")?
+            .get("rs")?
+            .get("features")?
+            .as_array()?;
+        let names = list.iter().filter_map(toml::Value::as_str);
+        Some(names.collect::<Vec<_>>().join(","))
+    };
+    features().unwrap_or_default()
 }
 
 /// The names in a `.crate` file.
@@ -113,6 +130,13 @@ mod tests {
             "[workspace.package]\nversion = '2.0.0'\n[package]\nversion.workspace = true\n";
         assert_eq!(version(inherited).as_deref(), Some("2.0.0"));
         assert_eq!(version("[package]\nname = 'x'\n"), None);
+    }
+
+    #[test]
+    fn features_for_docs_rs() {
+        let text = "[package.metadata.docs.rs]\nfeatures = ['a', 'b']\n";
+        assert_eq!(documented_features(text), "a,b");
+        assert_eq!(documented_features("[package]\nname = 'x'\n"), "");
     }
 
     #[test]
