@@ -39,7 +39,9 @@ fn server(ca: &Ca, keylog: KeyLog) -> Running {
 
 /// What tshark shows of the WebSocket frames in a capture.
 fn dissect(dir: &TempDir, capture: &Path, log: Option<&Path>) -> String {
-    let mut tshark = Command::new("tshark");
+    // The variable is that of the example `keylog`.
+    let program = std::env::var_os("TSHARK").unwrap_or_else(|| "tshark".into());
+    let mut tshark = Command::new(program);
     tshark
         .args(["-n", "-r"])
         .arg(capture)

@@ -102,12 +102,13 @@ fn build() -> Result<PathBuf, String> {
     .map_err(|e| {
         format!("these tests need a C compiler with the address sanitizer's runtime (libasan)\n{e}")
     })?;
-    run(Command::new("cmake").arg("--version"))
+    let cmake = std::env::var_os("CMAKE").unwrap_or_else(|| "cmake".into());
+    run(Command::new(&cmake).arg("--version"))
         .map_err(|e| format!("these tests need cmake\n{e}"))?;
 
     let out = dir.join("library");
     let ninja = run(Command::new("ninja").arg("--version")).is_ok();
-    run(Command::new("cmake")
+    run(Command::new(&cmake)
         .arg("-S")
         .arg(&library)
         .arg("-B")
@@ -115,7 +116,7 @@ fn build() -> Result<PathBuf, String> {
         .args(["-G", if ninja { "Ninja" } else { "Unix Makefiles" }])
         .arg(format!("-DCMAKE_C_FLAGS={}", CFLAGS.join(" ")))
         .args(CMAKE_OPTIONS))?;
-    run(Command::new("cmake").arg("--build").arg(&out).args([
+    run(Command::new(&cmake).arg("--build").arg(&out).args([
         "--target",
         "websockets",
         "--parallel",

@@ -1,6 +1,7 @@
 //! Looking for programs and libraries, however they were installed.
 
 use std::env;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -12,10 +13,10 @@ fn program(variable: &str, names: &[&str]) -> bool {
         || names.iter().any(|name| find_program(name).is_some())
 }
 
-/// `CC`, or a compiler under a usual name. Visual Studio's is found by CMake
-/// without being in `PATH`, so Windows counts as having one.
+/// `CC`, or `cc`, which Rust's linking needs too. Visual Studio's is found by
+/// CMake without being in `PATH`, so Windows counts as having one.
 pub fn c_compiler() -> bool {
-    cfg!(windows) || program("CC", &["cc", "gcc", "clang"])
+    cfg!(windows) || program("CC", &["cc"])
 }
 
 /// The headers of the C library (a compiler package may come without them).
@@ -28,17 +29,21 @@ pub fn cmake() -> bool {
     program("CMAKE", &["cmake"])
 }
 
-/// Ninja.
+/// Ninja, under one of the names that CMake and the build script look for.
 pub fn ninja() -> bool {
-    cfg!(windows) || program("NINJA", &["ninja", "ninja-build", "samu"])
+    let names = ["ninja", "ninja-build", "samu"];
+    cfg!(windows) || names.iter().any(|name| find_program(name).is_some())
 }
+
+/// The names that the build scripts look for.
+const PKG_CONFIG: &[&str] = &["pkg-config", "pkgconf"];
 
 /// pkg-config or a replacement.
 pub fn pkg_config() -> bool {
-    program("PKG_CONFIG", &["pkg-config", "pkgconf"])
+    program("PKG_CONFIG", PKG_CONFIG)
 }
 
-/// tshark.
+/// tshark, by the variable that the tests and the example take, too.
 pub fn tshark() -> bool {
     program("TSHARK", &["tshark"])
 }
@@ -59,8 +64,11 @@ pub fn zlib() -> bool {
 }
 
 fn library(name: &str) -> bool {
-    let tool = env::var_os("PKG_CONFIG").unwrap_or_else(|| "pkg-config".into());
-    succeeds(Command::new(tool).args(["--exists", name]))
+    let knows = |tool: &OsStr| succeeds(Command::new(tool).args(["--exists", name]));
+    match env::var_os("PKG_CONFIG") {
+        Some(tool) => knows(&tool),
+        None => PKG_CONFIG.iter().any(|tool| knows(tool.as_ref())),
+    }
 }
 
 /// Whether a header is in one of the usual places.
@@ -75,7 +83,9 @@ fn header(name: &str) -> bool {
 /// headers, but a development package or a clang in `PATH` brings them.
 pub fn libclang() -> bool {
     let clang = find_program("clang").is_some();
-    env::var_os("LIBCLANG_PATH").is_some_and(|dir| holds_libclang(Path::new(&dir), true))
+    // The variable may name the folder or the library itself.
+    let given = env::var_os("LIBCLANG_PATH").map(PathBuf::from);
+    given.is_some_and(|path| path.is_file() || holds_libclang(&path, true))
         || libclang_dirs().iter().any(|dir| holds_libclang(dir, clang))
 }
 
