@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::manifest::Manifest;
+use super::manifest::{Archive, Manifest};
 use super::{archive, fetch};
 use crate::error::{IoContext, Result};
 
@@ -15,7 +15,7 @@ pub fn obtain(manifest: &Manifest, given: Option<&Path>, cache: &Path) -> Result
         let same =
             fs::canonicalize(&cached).is_ok_and(|c| fs::canonicalize(file).is_ok_and(|f| c == f));
         if !same {
-            store(file, &cached)?;
+            store(file, &cached, &manifest.archive)?;
         }
         return Ok(cached);
     }
@@ -30,14 +30,65 @@ pub fn obtain(manifest: &Manifest, given: Option<&Path>, cache: &Path) -> Result
     }
     fetch::fetch(manifest, cache, |fetched| {
         archive::verify(fetched, &manifest.archive)?;
-        store(fetched, &cached)
+        store(fetched, &cached, &manifest.archive)
     })?;
     Ok(cached)
 }
 
-/// Copies a file into the cache, so that it appears there only when whole.
-fn store(file: &Path, cached: &Path) -> Result<()> {
+/// Copies a file into the cache, so that it appears there only when whole and right.
+fn store(file: &Path, cached: &Path, expected: &Archive) -> Result<()> {
     let part = cached.with_extension("part");
-    fs::copy(file, &part).doing("copy", file)?;
-    fs::rename(&part, cached).doing("rename", &part)
+    let stored = fs::copy(file, &part)
+        .doing("copy", file)
+        .and_then(|_| archive::verify(&part, expected))
+        .and_then(|()| fs::rename(&part, cached).doing("rename", &part));
+    if stored.is_err() {
+        // It may not be there at all.
+        let _ = fs::remove_file(&part);
+    }
+    stored
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+
+    /// Stores a file that is to hold "abc"; what is in the cache afterwards.
+    fn try_store(tag: &str, file: &Path) -> (std::result::Result<(), Error>, Vec<String>) {
+        let dir = std::env::temp_dir().join(format!("xtask-cache-{}-{tag}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let expected = Archive {
+            file: "a.tar.gz".into(),
+            size: 3,
+            sha256: archive::sha256(b"abc"),
+        };
+        let result = store(file, &dir.join("a.tar.gz"), &expected);
+        let names = fs::read_dir(&dir).unwrap();
+        let names = names.map(|e| e.unwrap().file_name().into_string().unwrap());
+        let names = names.collect();
+        fs::remove_dir_all(&dir).unwrap();
+        (result, names)
+    }
+
+    #[test]
+    fn a_right_file_is_stored_and_a_wrong_copy_is_not_kept() {
+        let file = std::env::temp_dir().join(format!("xtask-cache-file-{}", std::process::id()));
+        for (content, right) in [("abc", true), ("abd", false)] {
+            fs::write(&file, content).unwrap();
+            let (result, names) = try_store(content, &file);
+            assert_eq!(result.is_ok(), right);
+            assert_eq!(names.len(), usize::from(right), "{names:?}");
+        }
+        fs::remove_file(&file).unwrap();
+    }
+
+    /// Nothing is mapped at address 0, so that reading fails with an error of the disk's kind.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_copy_that_fails_leaves_nothing() {
+        let (result, names) = try_store("fails", Path::new("/proc/self/mem"));
+        assert!(result.unwrap_err().to_string().contains("cannot copy"));
+        assert!(names.is_empty(), "{names:?}");
+    }
 }

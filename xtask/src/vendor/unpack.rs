@@ -1,11 +1,11 @@
 //! Unpacking the kept part of the archive.
 
 use std::fs::{self, File};
-use std::io::{self, BufReader};
+use std::io::{self, BufReader, Read, Write};
 use std::path::{Component, Path, PathBuf};
 
 use flate2::read::GzDecoder;
-use tar::{Entry, EntryType};
+use tar::EntryType;
 
 use crate::error::{Error, IoContext, Result};
 
@@ -33,7 +33,12 @@ pub fn unpack(archive: &Path, keep: &[PathBuf], into: &Path) -> Result<usize> {
         match entry.header().entry_type() {
             EntryType::Directory => fs::create_dir_all(&target).doing("create", &target)?,
             EntryType::Regular | EntryType::Continuous => {
-                write_file(&mut entry, &target).doing("write", &target)?;
+                // Read whole first: what fails then is the archive, not the disk.
+                let damaged = |e| bad(format!("damaged archive, in {}: {e}", name.display()));
+                let executable = entry.header().mode().map_err(damaged)? & 0o111 != 0;
+                let mut content = Vec::new();
+                entry.read_to_end(&mut content).map_err(damaged)?;
+                write_file(&target, &content, executable).doing("write", &target)?;
                 files += 1;
             }
             // A link could lead out of the tree, and the library needs none.
@@ -69,14 +74,13 @@ fn inner_path(name: &Path) -> std::result::Result<PathBuf, String> {
     Ok(inner)
 }
 
-/// Writes a member to a new file; an existing one is an error.
-fn write_file(entry: &mut Entry<'_, impl io::Read>, target: &Path) -> io::Result<()> {
+/// Writes a new file; an existing one is an error.
+fn write_file(target: &Path, content: &[u8], executable: bool) -> io::Result<()> {
     if let Some(parent) = target.parent() {
         fs::create_dir_all(parent)?;
     }
-    let executable = entry.header().mode()? & 0o111 != 0;
     let mut file = File::create_new(target)?;
-    io::copy(entry, &mut file)?;
+    file.write_all(content)?;
     set_mode(&file, executable)
 }
 
@@ -95,7 +99,6 @@ fn set_mode(_file: &File, _executable: bool) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write;
 
     /// Makes an archive of (name, type, content) and unpacks `lib` of it.
     fn try_unpack(tag: &str, members: &[(&str, EntryType, &str)]) -> Result<Vec<String>> {
