@@ -214,9 +214,19 @@ lwsrs_tls_key(SSL_CTX *ctx, const void *data, size_t len, const char *password)
 
 		key = d2i_AutoPrivateKey(NULL, &p, (long)len);
 	}
+	if (!key && password && !is_pem(data, len)) { /* encrypted DER */
+		BIO *bio = BIO_new_mem_buf(data, (int)len);
+
+		begin();
+		if (!bio)
+			return -1;
+		key = d2i_PKCS8PrivateKey_bio(bio, NULL, password_cb,
+					      (void *)password);
+		BIO_free(bio);
+	}
 	if (!key)
 		return fail(password ? "not a private key that this password opens"
-				     : "not a private key (or one with a password)");
+				     : "not a private key, or one that needs key_password()");
 	ok = SSL_CTX_use_PrivateKey(ctx, key) == 1;
 	EVP_PKEY_free(key);
 	if (ok && SSL_CTX_check_private_key(ctx) != 1)

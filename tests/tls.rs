@@ -1,4 +1,4 @@
-//! TLS: whom a client trusts, whom a server lets in, and what an error says.
+//! TLS: whom a client trusts, whom a server lets in, and with what they speak.
 
 #![cfg(feature = "tls")]
 
@@ -6,45 +6,13 @@ mod common;
 
 use common::certs::{self_signed, tls_stream, Ca, Identity};
 use common::peer::{self, Raw};
-use common::temp::TempDir;
+use common::tls::{build_error, connects, connects_to, echo, rustls_opens, setup_error, telling};
 use common::{client_context, loopback, probe, serve, Echo, Running, WAIT};
-use libwebsockets::tls::{ClientCertificates, ClientTls, Pem, ServerTls, TlsInfo, TlsVersion};
-use libwebsockets::{Client, ConnectError, Connection, Context, Error, Handler, Refusal, Vhost};
+use libwebsockets::tls::{ClientCertificates, ClientTls, Pem, TlsVersion};
+use libwebsockets::{Client, Context, Refusal, Vhost};
 use rustls::version::{TLS12, TLS13};
-use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use TlsVersion::{Tls12, Tls13};
-
-fn echo(tls: ServerTls) -> Running {
-    serve(move |vhost| vhost.tls(tls).accept(|_| Ok(Echo)))
-}
-
-/// Whether a client with these settings gets a connection to `host`.
-#[track_caller]
-fn connects_to(server: &Running, host: &str, tls: ClientTls) -> Result<(), String> {
-    let client = client_context();
-    let (probe, events) = probe();
-    let url = format!("wss://{host}:{}/", server.addr().port());
-    let connecting = client
-        .handle
-        .connect(Client::new(&url).unwrap().tls(tls), probe)
-        .unwrap();
-    match connecting.wait(WAIT) {
-        Ok(id) => {
-            assert_eq!(events.open(), id);
-            client.handle.send(id, "hello").unwrap();
-            assert_eq!(events.message().as_text(), Some("hello"));
-            Ok(())
-        }
-        Err(ConnectError::Failed { reason, .. }) => Err(reason),
-        Err(other) => panic!("{other}"),
-    }
-}
-
-#[track_caller]
-fn connects(server: &Running, tls: ClientTls) -> Result<(), String> {
-    connects_to(server, "localhost", tls)
-}
 
 #[test]
 fn a_client_checks_the_issuer_by_default() {
@@ -54,19 +22,6 @@ fn a_client_checks_the_issuer_by_default() {
     connects(&server, ca.trust()).unwrap();
     connects(&server, Ca::new().trust()).unwrap_err();
     connects(&server, ClientTls::new().system_roots(false)).unwrap_err();
-}
-
-#[test]
-fn a_ca_is_read_from_a_file_and_from_a_bundle() {
-    let (ca, other) = (Ca::new(), Ca::new());
-    let server = echo(ca.sign(&["localhost"]).server());
-    let dir = TempDir::new();
-    let path = dir.file("ca.pem");
-    std::fs::write(&path, format!("{}\n{}", other.pem, ca.pem)).unwrap();
-    connects(&server, ClientTls::new().ca(Pem::file(&path))).unwrap();
-    connects(&server, ClientTls::new().ca(Pem::memory(ca.der.to_vec()))).unwrap();
-    let both = other.trust().ca(Pem::memory(ca.pem.as_bytes()));
-    connects(&server, both).unwrap();
 }
 
 #[test]
@@ -122,33 +77,6 @@ fn expiry_alone_relaxes_no_issuer() {
     let stranger = Ca::new().trust();
     connects(&server, stranger.clone().danger_accept_expired()).unwrap_err();
     connects(&server, stranger.danger_accept_anything()).unwrap();
-}
-
-/// What the server learned of each connection, and of its request.
-fn telling(tls: ServerTls) -> (Running, mpsc::Receiver<TlsInfo>) {
-    struct Tells(mpsc::Sender<TlsInfo>);
-    impl Handler for Tells {
-        fn on_open(&mut self, conn: &mut Connection<'_>) {
-            self.0.send(conn.tls().unwrap()).unwrap();
-        }
-    }
-    let (report, seen) = mpsc::channel();
-    let server = serve(move |vhost| {
-        vhost.tls(tls).accept(move |request| {
-            request.tls().expect("it is over TLS");
-            Ok(Tells(report.clone()))
-        })
-    });
-    (server, seen)
-}
-
-/// Whether a rustls client gets a WebSocket.
-fn rustls_opens(server: &Running, config: rustls::ClientConfig) -> bool {
-    let stream = tls_stream(server.addr(), "localhost", config);
-    let Ok((mut socket, _)) = tungstenite::client(server.url("wss", "/"), stream) else {
-        return false;
-    };
-    socket.close(None).is_ok()
 }
 
 #[test]
@@ -259,6 +187,33 @@ fn the_versions_are_limited_on_either_side() {
     }
 }
 
+/// A client's first bytes that offer TLS 1.1 and no more (RFC 4346, 7.4.1.2).
+fn hello_of_tls_1_1() -> Vec<u8> {
+    let with_length = |bytes: &[u8]| [&(bytes.len() as u16).to_be_bytes(), bytes].concat();
+    // ECDHE with AES and SHA-1, for keys of both kinds, which TLS 1.2 has as well.
+    let suites = with_length(&[0xc0, 0x09, 0xc0, 0x13, 0, 0x2f, 0, 0xff]);
+    let curves = [&[0, 10][..], &with_length(&with_length(&[0, 23, 0, 29]))].concat();
+    let points = [0, 11, 0, 2, 1, 0];
+    let extensions = with_length(&[&curves[..], &points].concat());
+    let version_and_random = [&[3, 2][..], &[7; 32], &[0]].concat();
+    let hello = [&version_and_random[..], &suites, &[1, 0], &extensions].concat();
+    let message = [&[1, 0][..], &with_length(&hello)].concat();
+    [&[22, 3, 1][..], &with_length(&message)].concat()
+}
+
+#[test]
+fn tls_1_1_is_not_spoken_by_default() {
+    const PROTOCOL_VERSION: u8 = 70;
+    let server = echo(self_signed(&["localhost"]).server());
+    let mut raw = Raw::connect(server.addr());
+    raw.send(&hello_of_tls_1_1());
+    let answer = raw.rest();
+    let [21, 3, _, 0, 2, 2, alert] = answer[..] else {
+        panic!("no fatal alert: {answer:?}");
+    };
+    assert_eq!(alert, PROTOCOL_VERSION);
+}
+
 #[test]
 fn the_ciphers_are_those_of_the_list() {
     let ca = Ca::new();
@@ -363,89 +318,6 @@ fn a_peer_that_sends_half_a_client_hello_is_left() {
     peer::is_not_waited_for(loopback_over_tls, b"\x16\x03\x01\x02\x00\x01");
 }
 
-/// The error of a build with these TLS settings.
-#[track_caller]
-fn build_error(tls: ServerTls) -> Error {
-    let vhost = loopback().tls(tls).accept(|_| Ok(Echo));
-    match Context::builder().vhost(vhost).build() {
-        Ok(_) => panic!("it is built"),
-        Err(error) => error,
-    }
-}
-
-#[test]
-fn a_server_that_cannot_use_its_files_says_which_and_why() {
-    let ca = Ca::new();
-    let good = ca.sign(&["localhost"]);
-    let dir = TempDir::new();
-    let (cert, key) = (dir.file("cert.pem"), dir.file("key.pem"));
-    std::fs::write(&cert, &good.cert).unwrap();
-
-    let error = build_error(ServerTls::new(Pem::file(&cert), Pem::file(&key)));
-    let text = error.to_string();
-    assert!(matches!(error, Error::File { .. }), "{text}");
-    assert!(
-        text.contains("private key") && text.contains("key.pem"),
-        "{text}"
-    );
-
-    let missing = Pem::file(dir.file("nowhere.pem"));
-    let text = build_error(ServerTls::new(missing.clone(), Pem::file(&cert))).to_string();
-    assert!(
-        text.contains("certificate") && text.contains("nowhere.pem"),
-        "{text}"
-    );
-
-    let tls = good
-        .server()
-        .client_certificates(ClientCertificates::Required, missing);
-    let text = build_error(tls).to_string();
-    assert!(text.contains("client CA certificates"), "{text}");
-}
-
-#[test]
-fn certificates_and_keys_that_are_none_are_told_apart() {
-    let ca = Ca::new();
-    let (good, other) = (ca.sign(&["localhost"]), ca.sign(&["localhost"]));
-    let pem = |text: &str| Pem::memory(text.as_bytes());
-
-    let error = build_error(ServerTls::new(pem("nonsense"), pem(&good.key)));
-    assert!(
-        error.to_string().contains("server's certificate"),
-        "{error}"
-    );
-    let error = build_error(ServerTls::new(pem(&good.cert), pem("nonsense")));
-    assert!(
-        error.to_string().contains("server's private key"),
-        "{error}"
-    );
-    // A key that doesn't fit its certificate.
-    let error = build_error(ServerTls::new(pem(&good.cert), pem(&other.key)));
-    assert!(
-        error.to_string().contains("server's private key"),
-        "{error}"
-    );
-    let error = build_error(ServerTls::new(pem(""), pem("")));
-    assert!(matches!(error, Error::Tls { .. }), "{error}");
-    let roots = pem("nonsense");
-    let tls = good
-        .server()
-        .client_certificates(ClientCertificates::Optional, roots);
-    let error = build_error(tls);
-    assert!(error.to_string().contains("CA certificates"), "{error}");
-}
-
-#[test]
-fn files_of_bad_contents_are_named() {
-    let dir = TempDir::new();
-    let path = dir.file("bad-certificate.pem");
-    std::fs::write(&path, "nonsense").unwrap();
-    let key = self_signed(&["localhost"]).key;
-    let tls = ServerTls::new(Pem::file(&path), Pem::memory(key.as_bytes()));
-    let text = build_error(tls).to_string();
-    assert!(text.contains("bad-certificate.pem"), "{text}");
-}
-
 #[test]
 fn bad_cipher_lists_and_versions_are_named() {
     let good = self_signed(&["localhost"]);
@@ -457,6 +329,11 @@ fn bad_cipher_lists_and_versions_are_named() {
     assert!(text.contains("NUL"), "{text}");
     let text = build_error(good.server().versions(Tls13, Tls12)).to_string();
     assert!(text.contains("1.3 to 1.2"), "{text}");
+
+    let text = setup_error(ClientTls::new().tls13_ciphers("TLS_NO_SUCH"));
+    assert!(text.contains("TLS_NO_SUCH"), "{text}");
+    let text = setup_error(ClientTls::new().versions(Tls13, Tls12));
+    assert!(text.contains("1.3 to 1.2"), "{text}");
 }
 
 #[test]
@@ -465,55 +342,6 @@ fn a_bad_list_for_tls_1_3_beside_a_good_one_is_the_one_named() {
     let tls = good.ciphers("HIGH").tls13_ciphers("TLS_NO_SUCH");
     let text = build_error(tls).to_string();
     assert!(text.contains("TLS_NO_SUCH"), "{text}");
-}
-
-/// The error of a connect with these settings, from the outcome and the handler.
-#[track_caller]
-fn setup_error(tls: ClientTls) -> String {
-    let client = client_context();
-    let (probe, events) = probe();
-    let to = Client::new("wss://localhost:1/").unwrap().tls(tls);
-    let connecting = client.handle.connect(to, probe).unwrap();
-    let error = connecting.wait(WAIT).unwrap_err();
-    assert!(matches!(error, ConnectError::Setup(_)), "{error}");
-    assert_eq!(events.connect_error().to_string(), error.to_string());
-    events.end();
-    error.to_string()
-}
-
-#[test]
-fn a_client_that_cannot_use_its_files_says_which_and_why() {
-    let dir = TempDir::new();
-    let missing = || Pem::file(dir.file("nowhere.pem"));
-    let good = self_signed(&["a client"]);
-    let text = setup_error(ClientTls::new().ca(missing()));
-    assert!(
-        text.contains("CA certificates") && text.contains("nowhere.pem"),
-        "{text}"
-    );
-    let cert = Pem::memory(good.cert.as_bytes());
-    let text = setup_error(ClientTls::new().identity(cert.clone(), missing()));
-    assert!(
-        text.contains("private key") && text.contains("nowhere.pem"),
-        "{text}"
-    );
-    let nonsense = Pem::memory("nonsense");
-    let text = setup_error(ClientTls::new().identity(cert, nonsense.clone()));
-    assert!(text.contains("client's private key"), "{text}");
-    let text = setup_error(ClientTls::new().ca(nonsense));
-    assert!(text.contains("CA certificates"), "{text}");
-    let text = setup_error(ClientTls::new().ciphers("NO-SUCH-CIPHER"));
-    assert!(text.contains("NO-SUCH-CIPHER"), "{text}");
-
-    // Asked for on the context's own thread, it is an error at once.
-    let (probe, events) = probe();
-    let mut context = Context::builder().build().unwrap();
-    let to = Client::new("wss://localhost:1/")
-        .unwrap()
-        .tls(ClientTls::new().ca(missing()));
-    let error = context.connect(to, probe).unwrap_err();
-    assert!(error.to_string().contains("nowhere.pem"), "{error}");
-    events.end();
 }
 
 #[test]

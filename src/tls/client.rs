@@ -1,5 +1,6 @@
 //! TLS of a client.
 
+use super::secret::Password;
 use super::{CipherLists, Pem, TlsVersion};
 use crate::error::Error;
 use crate::ffi::connect::Relaxations;
@@ -15,6 +16,7 @@ pub struct ClientTls {
     system_roots: bool,
     roots: Vec<Pem>,
     identity: Option<(Pem, Pem)>,
+    password: Option<Password>,
     min: TlsVersion,
     max: TlsVersion,
     ciphers: CipherLists,
@@ -30,6 +32,7 @@ impl Default for ClientTls {
             system_roots: true,
             roots: Vec::new(),
             identity: None,
+            password: None,
             min: TlsVersion::Tls12,
             max: TlsVersion::Tls13,
             ciphers: CipherLists::default(),
@@ -69,6 +72,14 @@ impl ClientTls {
     #[doc(alias = "client_ssl_cert_filepath")]
     pub fn identity(mut self, certificate: Pem, key: Pem) -> Self {
         self.identity = Some((certificate, key));
+        self
+    }
+
+    /// The password of an encrypted key of [`identity`](ClientTls::identity).
+    /// Without one such a key is an error; nobody is asked at a terminal. It is
+    /// zeroed when it is dropped, and never shown.
+    pub fn key_password(mut self, password: impl Into<String>) -> Self {
+        self.password = Some(Password::new(password.into()));
         self
     }
 
@@ -146,7 +157,8 @@ impl ClientTls {
         if let Some((certificate, key)) = &self.identity {
             let certificate = certificate.load("client's certificate")?;
             let key = key.load("client's private key")?;
-            ctx.set_identity(&certificate, &key, None)?;
+            let password = self.password.as_ref().map(Password::as_c_str).transpose()?;
+            ctx.set_identity(&certificate, &key, password)?;
         }
         Ok(ctx)
     }

@@ -2,6 +2,7 @@
 
 mod client;
 mod pem;
+mod secret;
 mod server;
 
 pub use client::ClientTls;

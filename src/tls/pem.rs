@@ -1,18 +1,17 @@
 //! Certificates and keys, from files or memory.
 
+use super::secret::Secret;
 use crate::error::Error;
-use crate::ffi::wipe::wipe;
 use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::path::PathBuf;
 
 /// Certificates or a key: a file's path, or PEM or DER bytes.
 ///
 /// Bytes are zeroed when they are dropped, and never shown.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Pem(Kind);
 
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 enum Kind {
     File(PathBuf),
     Memory(Secret),
@@ -26,7 +25,7 @@ impl Pem {
 
     /// PEM text or DER bytes.
     pub fn memory(bytes: impl Into<Vec<u8>>) -> Self {
-        Pem(Kind::Memory(Secret(bytes.into())))
+        Pem(Kind::Memory(Secret::new(bytes.into())))
     }
 
     /// The bytes, read from the file if need be.
@@ -34,7 +33,7 @@ impl Pem {
         let (bytes, path) = match &self.0 {
             Kind::Memory(bytes) => (bytes.clone(), None),
             Kind::File(path) => match std::fs::read(path) {
-                Ok(bytes) => (Secret(bytes), Some(path.clone())),
+                Ok(bytes) => (Secret::new(bytes), Some(path.clone())),
                 Err(source) => {
                     return Err(Error::File {
                         purpose,
@@ -61,7 +60,7 @@ pub(crate) struct Loaded {
 
 impl Loaded {
     pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes.0
+        self.bytes.as_bytes()
     }
 
     /// For messages.
@@ -78,39 +77,8 @@ impl fmt::Debug for Pem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Kind::File(path) => write!(f, "Pem({})", path.display()),
-            Kind::Memory(bytes) => write!(f, "Pem({} bytes)", bytes.0.len()),
+            Kind::Memory(bytes) => write!(f, "Pem({} bytes)", bytes.as_bytes().len()),
         }
-    }
-}
-
-impl PartialEq for Pem {
-    fn eq(&self, other: &Self) -> bool {
-        match (&self.0, &other.0) {
-            (Kind::File(a), Kind::File(b)) => a == b,
-            (Kind::Memory(a), Kind::Memory(b)) => a.0 == b.0,
-            _ => false,
-        }
-    }
-}
-
-impl Eq for Pem {}
-
-impl Hash for Pem {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        match &self.0 {
-            Kind::File(path) => path.hash(state),
-            Kind::Memory(bytes) => bytes.0.hash(state),
-        }
-    }
-}
-
-/// Bytes that are zeroed when they are dropped.
-#[derive(Clone)]
-struct Secret(Vec<u8>);
-
-impl Drop for Secret {
-    fn drop(&mut self) {
-        wipe(&mut self.0);
     }
 }
 

@@ -1,10 +1,10 @@
 //! TLS of a vhost that listens.
 
 use super::pem::Loaded;
+use super::secret::Password;
 use super::{CipherLists, Pem, TlsVersion};
 use crate::error::Error;
 use crate::ffi::tls::{ServerCtx, SslCtx};
-use std::ffi::CString;
 
 /// Whether clients must show a certificate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub enum ClientCertificates {
 pub struct ServerTls {
     certificate: Pem,
     key: Pem,
-    password: Option<String>,
+    password: Option<Password>,
     min: TlsVersion,
     max: TlsVersion,
     ciphers: CipherLists,
@@ -50,9 +50,10 @@ impl ServerTls {
     }
 
     /// The password of an encrypted key. Without one such a key is an error;
-    /// nobody is asked at a terminal.
+    /// nobody is asked at a terminal. It is zeroed when it is dropped, and never
+    /// shown.
     pub fn key_password(mut self, password: impl Into<String>) -> Self {
-        self.password = Some(password.into());
+        self.password = Some(Password::new(password.into()));
         self
     }
 
@@ -107,13 +108,8 @@ impl ServerTls {
         ctx.harden();
         ctx.set_versions(self.min, self.max)?;
         ctx.set_ciphers(&self.ciphers)?;
-        let password = self
-            .password
-            .as_deref()
-            .map(CString::new)
-            .transpose()
-            .map_err(|_| Error::tls("key's password", "it holds a NUL character"))?;
-        ctx.set_identity(&loaded.certificate, &loaded.key, password.as_deref())?;
+        let password = self.password.as_ref().map(Password::as_c_str).transpose()?;
+        ctx.set_identity(&loaded.certificate, &loaded.key, password)?;
         if let Some(roots) = &loaded.client_roots {
             ctx.add_roots(roots, true)?;
         }

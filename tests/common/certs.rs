@@ -22,19 +22,26 @@ pub struct Identity {
     pub cert: String,
     pub key: String,
     pub cert_der: CertificateDer<'static>,
-    key_der: Vec<u8>,
+    pub key_der: Vec<u8>,
 }
 
 impl Ca {
     pub fn new() -> Ca {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let mut params = CertificateParams::new(Vec::new()).expect("no names");
-        // Names of their own: an issuer is looked up by its name.
-        let name = format!("CA {}", NEXT.fetch_add(1, Ordering::Relaxed));
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let params = ca_params();
         let key = KeyPair::generate().expect("a key");
         let cert = params.self_signed(&key).expect("a certificate");
+        Ca::made(&cert, params, key)
+    }
+
+    /// An authority that this one has signed.
+    pub fn intermediate(&self) -> Ca {
+        let params = ca_params();
+        let key = KeyPair::generate().expect("a key");
+        let cert = params.signed_by(&key, &self.issuer).expect("a certificate");
+        Ca::made(&cert, params, key)
+    }
+
+    fn made(cert: &rcgen::Certificate, params: CertificateParams, key: KeyPair) -> Ca {
         Ca {
             pem: cert.pem(),
             der: cert.der().clone(),
@@ -55,8 +62,16 @@ impl Ca {
         self.sign_with(params)
     }
 
+    /// A certificate for these names, and for this key.
+    pub fn sign_key(&self, names: &[&str], pem: &str) -> Identity {
+        self.sign_both(params(names), KeyPair::from_pem(pem).expect("a key"))
+    }
+
     fn sign_with(&self, params: CertificateParams) -> Identity {
-        let key = KeyPair::generate().expect("a key");
+        self.sign_both(params, KeyPair::generate().expect("a key"))
+    }
+
+    fn sign_both(&self, params: CertificateParams, key: KeyPair) -> Identity {
         let cert = params.signed_by(&key, &self.issuer).expect("a certificate");
         Identity::new(&cert, &key)
     }
@@ -168,6 +183,16 @@ fn rustls_builder(
     ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(versions)
         .expect("versions")
+}
+
+fn ca_params() -> CertificateParams {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let mut params = CertificateParams::new(Vec::new()).expect("no names");
+    // Names of their own: an issuer is looked up by its name.
+    let name = format!("CA {}", NEXT.fetch_add(1, Ordering::Relaxed));
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params
 }
 
 fn params(names: &[&str]) -> CertificateParams {

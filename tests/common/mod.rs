@@ -13,6 +13,8 @@ pub mod programs;
 #[cfg(feature = "keylog")]
 pub mod secrets;
 pub mod temp;
+#[cfg(feature = "tls")]
+pub mod tls;
 
 use libwebsockets::{Connection, Context, ContextBuilder, ContextHandle, Error, Vhost};
 use std::net::SocketAddr;
