@@ -47,8 +47,9 @@ pub trait Handler: 'static {
         let _ = conn;
     }
 
-    /// A pong arrived, with 1 to 125 bytes. Of an empty one the C library says
-    /// nothing.
+    /// A pong arrived, with up to 125 bytes. An empty one may answer a ping that
+    /// [`ping_after`](crate::WebSocketConfig::ping_after) made. (A library that
+    /// isn't the vendored one says nothing of empty pongs to a server.)
     #[doc(alias = "LWS_CALLBACK_RECEIVE_PONG")]
     fn on_pong(&mut self, conn: &mut Connection<'_>, payload: &[u8]) {
         let _ = (conn, payload);

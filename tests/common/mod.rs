@@ -10,6 +10,7 @@ pub mod certs;
 pub mod events;
 pub mod peer;
 pub mod programs;
+pub mod roles;
 #[cfg(feature = "keylog")]
 pub mod secrets;
 pub mod temp;

@@ -2,10 +2,11 @@
 
 use super::WAIT;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 use tungstenite::client::IntoClientRequest;
 use tungstenite::handshake::client::Response;
+use tungstenite::handshake::derive_accept_key;
 use tungstenite::{Message, WebSocket};
 
 /// What a WebSocket runs over.
@@ -79,6 +80,8 @@ pub fn read_close(socket: &mut Socket) -> Option<(u16, String)> {
 pub struct Raw {
     stream: Stream,
     unread: Vec<u8>,
+    /// It is the server's end, which gets masked frames and sends others.
+    serves: bool,
 }
 
 /// A response to a request.
@@ -123,6 +126,24 @@ pub fn upgrade(path: &str, extra: &str) -> String {
     )
 }
 
+/// The answer to a request, and that the connection ends after it.
+#[track_caller]
+pub fn ask(addr: SocketAddr, request: &str) -> Answer {
+    let mut raw = Raw::connect(addr);
+    let answer = raw.ask(request);
+    if answer.status != 101 {
+        assert!(raw.is_over());
+    }
+    answer
+}
+
+/// An upgrade request with a line replaced or, by "", taken out.
+pub fn altered(line: &str, by: &str) -> String {
+    let request = upgrade("/", "");
+    assert!(request.contains(line), "{line:?}");
+    request.replace(line, by)
+}
+
 impl Raw {
     pub fn connect(addr: SocketAddr) -> Raw {
         Raw::over(Box::new(tcp(addr)))
@@ -132,7 +153,30 @@ impl Raw {
         Raw {
             stream,
             unread: Vec::new(),
+            serves: false,
         }
+    }
+
+    /// Takes a client's connection, and opens a WebSocket; `extra` are more
+    /// header lines of the answer, each with its CRLF.
+    pub fn accept(listener: &TcpListener, extra: &str) -> Raw {
+        let (tcp, _) = listener.accept().expect("a client connects");
+        patient(&tcp);
+        let mut raw = Raw::over(Box::new(tcp));
+        raw.serves = true;
+        let request = raw.head();
+        let key = request
+            .lines()
+            .filter_map(|line| line.split_once(": "))
+            .find(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-key"))
+            .map(|(_, key)| derive_accept_key(key.as_bytes()))
+            .unwrap_or_else(|| panic!("no key: {request}"));
+        let answer = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Accept: {key}\r\n{extra}\r\n"
+        );
+        raw.send(answer.as_bytes());
+        raw
     }
 
     /// Connects, and opens a WebSocket.
@@ -158,20 +202,25 @@ impl Raw {
         self.answer()
     }
 
-    /// Reads a response.
-    pub fn answer(&mut self) -> Answer {
+    /// Reads a request or a response up to the empty line.
+    fn head(&mut self) -> String {
         let end = loop {
             if let Some(at) = self.unread.windows(4).position(|w| w == b"\r\n\r\n") {
                 break at + 4;
             }
             assert!(
                 self.fill(),
-                "the connection ends within a response: {:?}",
+                "the connection ends within a head: {:?}",
                 String::from_utf8_lossy(&self.unread)
             );
         };
         let head: Vec<u8> = self.unread.drain(..end).collect();
-        let head = String::from_utf8(head).expect("a head is ASCII");
+        String::from_utf8(head).expect("a head is ASCII")
+    }
+
+    /// Reads a response.
+    pub fn answer(&mut self) -> Answer {
+        let head = self.head();
         let mut lines = head.split("\r\n");
         let status = lines
             .next()
@@ -200,10 +249,18 @@ impl Raw {
         answer
     }
 
-    /// Sends a masked frame; `first` is its first byte.
+    /// Sends a frame as this end has to; `first` is its first byte.
     pub fn send_frame(&mut self, first: u8, payload: &[u8]) {
-        let frame = frame(first, payload);
+        let frame = self.framed(first, payload);
         self.send(&frame);
+    }
+
+    /// A frame as this end has to send it.
+    pub fn framed(&self, first: u8, payload: &[u8]) -> Vec<u8> {
+        match self.serves {
+            true => unmasked(first, payload),
+            false => frame(first, payload),
+        }
     }
 
     /// The next frame; `None`: the connection is over.
@@ -212,8 +269,9 @@ impl Raw {
             return None;
         }
         let (first, second) = (self.unread[0], self.unread[1]);
-        assert_eq!(second & 0x80, 0, "a server doesn't mask");
-        let (head, length) = match second & 0x7f {
+        let is_masked = second & 0x80 != 0;
+        assert_eq!(is_masked, self.serves, "a client masks, a server doesn't");
+        let (mut head, length) = match second & 0x7f {
             126 => {
                 assert!(self.fill_to(4), "a cut frame");
                 let length = u16::from_be_bytes([self.unread[2], self.unread[3]]);
@@ -229,8 +287,16 @@ impl Raw {
             }
             short => (2, usize::from(short)),
         };
+        let mut mask = [0; 4];
+        if is_masked {
+            assert!(self.fill_to(head + 4), "a cut frame");
+            mask.copy_from_slice(&self.unread[head..head + 4]);
+            head += 4;
+        }
         assert!(self.fill_to(head + length), "a cut frame");
-        let payload = self.unread[head..head + length].to_vec();
+        let payload = self.unread[head..head + length].iter();
+        let payload = payload.zip(mask.iter().cycle()).map(|(b, m)| b ^ m);
+        let payload = payload.collect();
         self.unread.drain(..head + length);
         Some(Frame {
             fin: first & 0x80 != 0,
@@ -255,7 +321,8 @@ impl Raw {
             }
         };
         let answer = code.map_or(Vec::new(), |code| code.to_be_bytes().to_vec());
-        self.try_send(&frame(0x80 | CLOSE, &answer));
+        let answer = self.framed(0x80 | CLOSE, &answer);
+        self.try_send(&answer);
         assert_eq!(self.frame(), None, "nothing follows a close frame");
         code
     }
@@ -301,21 +368,32 @@ impl Raw {
 /// A masked frame, as a client sends it; `first` is its first byte.
 pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     const MASK: [u8; 4] = [0x12, 0x34, 0x56, 0x78];
-    let mut frame = vec![first];
-    match payload.len() {
-        short @ 0..=125 => frame.push(0x80 | short as u8),
-        medium @ 126..=0xffff => {
-            frame.push(0x80 | 126);
-            frame.extend_from_slice(&(medium as u16).to_be_bytes());
-        }
-        long => {
-            frame.push(0x80 | 127);
-            frame.extend_from_slice(&(long as u64).to_be_bytes());
-        }
-    }
+    let mut frame = head(first, 0x80, payload.len());
     frame.extend_from_slice(&MASK);
     frame.extend(payload.iter().zip(MASK.iter().cycle()).map(|(b, m)| b ^ m));
     frame
+}
+
+/// A frame as a server sends it; `first` is its first byte.
+pub fn unmasked(first: u8, payload: &[u8]) -> Vec<u8> {
+    [&head(first, 0, payload.len()), payload].concat()
+}
+
+/// The bytes up to a frame's length, in the shortest form that holds it.
+fn head(first: u8, mask: u8, length: usize) -> Vec<u8> {
+    let mut head = vec![first];
+    match length {
+        short @ 0..=125 => head.push(mask | short as u8),
+        medium @ 126..=0xffff => {
+            head.push(mask | 126);
+            head.extend_from_slice(&(medium as u16).to_be_bytes());
+        }
+        long => {
+            head.push(mask | 127);
+            head.extend_from_slice(&(long as u64).to_be_bytes());
+        }
+    }
+    head
 }
 
 /// A server on this vhost that gives a handshake a second; a peer that begins
