@@ -3,37 +3,19 @@
 
 mod common;
 
-use common::peer::{is_not_waited_for, upgrade, Answer, Raw};
+use common::peer::{altered, ask, is_not_waited_for, upgrade, Raw};
 use common::{client_context, loopback, probe, serve, Echo, Running};
 use libwebsockets::http::StatusCode;
-use libwebsockets::{Client, ConnectError, Context, Refusal, Vhost};
+use libwebsockets::{Client, Context, Refusal, Vhost};
 use std::sync::mpsc;
 
 fn echo_server() -> Running {
     serve(|vhost| vhost.accept(|_| Ok(Echo)))
 }
 
-/// The answer to a request, and that the connection ends after it.
-#[track_caller]
-fn ask(server: &Running, request: &str) -> Answer {
-    let mut raw = Raw::connect(server.addr());
-    let answer = raw.ask(request);
-    if answer.status != 101 {
-        assert!(raw.is_over());
-    }
-    answer
-}
-
-/// An upgrade request with a line replaced or, by "", taken out.
-fn altered(line: &str, by: &str) -> String {
-    let request = upgrade("/", "");
-    assert!(request.contains(line), "{line:?}");
-    request.replace(line, by)
-}
-
 #[test]
 fn a_right_request_is_answered_as_rfc_6455_says() {
-    let answer = ask(&echo_server(), &upgrade("/", ""));
+    let answer = ask(echo_server().addr(), &upgrade("/", ""));
     assert_eq!(answer.status, 101);
     // The key and the answer of the RFC's own example, section 1.3.
     assert_eq!(
@@ -63,7 +45,7 @@ fn a_refusal_has_its_status_body_and_headers() {
             _ => Err(Refusal::not_found()),
         })
     });
-    let answer = ask(&server, &upgrade("/secret", ""));
+    let answer = ask(server.addr(), &upgrade("/secret", ""));
     assert_eq!(answer.status, 401);
     assert_eq!(
         answer.header("www-authenticate"),
@@ -78,9 +60,9 @@ fn a_refusal_has_its_status_body_and_headers() {
     assert_eq!(twice, ["1", "2"]);
     assert_eq!(answer.body, "who are you? é");
 
-    assert_eq!(ask(&server, &upgrade("/closed", "")).status, 403);
-    assert_eq!(ask(&server, &upgrade("/elsewhere", "")).status, 404);
-    let long = ask(&server, &upgrade("/busy", ""));
+    assert_eq!(ask(server.addr(), &upgrade("/closed", "")).status, 403);
+    assert_eq!(ask(server.addr(), &upgrade("/elsewhere", "")).status, 404);
+    let long = ask(server.addr(), &upgrade("/busy", ""));
     assert_eq!((long.status, long.body.len()), (503, 5000));
 }
 
@@ -93,7 +75,7 @@ fn a_server_serves_on_after_many_refusals() {
         })
     });
     for _ in 0..200 {
-        assert_eq!(ask(&server, &upgrade("/no", "")).status, 403);
+        assert_eq!(ask(server.addr(), &upgrade("/no", "")).status, 403);
     }
     let mut socket = common::peer::open(server.addr(), "/");
     socket.send("still here".into()).unwrap();
@@ -107,7 +89,7 @@ fn plain_http_is_told_to_upgrade() {
         "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
         "GET /index.html HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
     ] {
-        let answer = ask(&server, request);
+        let answer = ask(server.addr(), request);
         assert_eq!(answer.status, 426, "{request:?}");
         assert_eq!(answer.header("upgrade"), Some("websocket"));
     }
@@ -126,7 +108,7 @@ fn other_methods_than_get_are_refused() {
 
 #[test]
 fn http_1_0_is_not_upgraded() {
-    let answer = ask(&echo_server(), &altered("HTTP/1.1", "HTTP/1.0"));
+    let answer = ask(echo_server().addr(), &altered("HTTP/1.1", "HTTP/1.0"));
     assert!(answer.status >= 400, "{answer:?}");
 }
 
@@ -138,7 +120,7 @@ fn another_version_than_13_is_answered_with_426_and_the_right_one() {
         "Sec-WebSocket-Version: 133\r\n",
         "",
     ] {
-        let answer = ask(&server, &altered("Sec-WebSocket-Version: 13\r\n", by));
+        let answer = ask(server.addr(), &altered("Sec-WebSocket-Version: 13\r\n", by));
         assert_eq!(answer.status, 426, "{by:?}");
         assert_eq!(answer.header("sec-websocket-version"), Some("13"));
     }
@@ -153,14 +135,14 @@ fn a_bad_key_is_refused() {
         "Sec-WebSocket-Key: \r\n",
         "",
     ] {
-        assert_eq!(ask(&server, &altered(line, by)).status, 400, "{by:?}");
+        assert_eq!(ask(server.addr(), &altered(line, by)).status, 400, "{by:?}");
     }
 }
 
 #[test]
 fn an_upgrade_to_something_else_is_refused() {
     let answer = ask(
-        &echo_server(),
+        echo_server().addr(),
         &altered("Upgrade: websocket", "Upgrade: teapot"),
     );
     assert!(answer.status >= 400, "{answer:?}");
@@ -220,7 +202,7 @@ fn the_factory_sees_path_query_headers_and_peer() {
         "/a%20b/c?x=1&y=%26%3d&empty=&flag&x=2",
         "Cookie: session=s3cret\r\nX-Own: two words\r\nOrigin: https://example.com\r\n",
     );
-    assert_eq!(ask(&server, &request).status, 101);
+    assert_eq!(ask(server.addr(), &request).status, 101);
     let seen = seen.recv_timeout(common::WAIT).unwrap();
     let pairs: Vec<_> = seen.query.iter().map(|(n, v)| (&**n, &**v)).collect();
     assert_eq!(seen.path, "/a b/c");
@@ -258,86 +240,6 @@ fn path_traversal_never_reaches_the_factory_as_such() {
             let path = seen.recv_timeout(common::WAIT).unwrap();
             assert!(!path.split('/').any(|piece| piece == ".."), "{path}");
         }
-    }
-}
-
-#[test]
-fn a_subprotocol_is_chosen_in_the_clients_order() {
-    let (report, seen) = mpsc::channel();
-    let server = serve(move |vhost| {
-        let reports = report.clone();
-        vhost
-            .accept(|_| Ok(Echo))
-            .subprotocol("v1", move |request| {
-                let offered = request.offered_subprotocols().to_vec();
-                report
-                    .send((request.subprotocol().map(str::to_owned), offered))
-                    .unwrap();
-                Ok(Echo)
-            })
-            .unwrap()
-            .subprotocol("v2", move |request| {
-                let offered = request.offered_subprotocols().to_vec();
-                reports
-                    .send((request.subprotocol().map(str::to_owned), offered))
-                    .unwrap();
-                Ok(Echo)
-            })
-            .unwrap()
-    });
-    for (offer, chosen) in [("v1", "v1"), ("v0, v2, v1", "v2"), ("v2,v1", "v2")] {
-        let lines = format!("Sec-WebSocket-Protocol: {offer}\r\n");
-        let answer = ask(&server, &upgrade("/", &lines));
-        assert_eq!(answer.status, 101, "{offer}");
-        assert_eq!(answer.header("sec-websocket-protocol"), Some(chosen));
-        let (told, offered) = seen.recv_timeout(common::WAIT).unwrap();
-        assert_eq!(told.as_deref(), Some(chosen));
-        let own: Vec<_> = offer.split(',').map(str::trim).collect();
-        assert_eq!(offered, own);
-    }
-}
-
-#[test]
-fn subprotocols_that_are_not_served_are_refused_with_400() {
-    let server = serve(|vhost| {
-        vhost
-            .accept(|_| Ok(Echo))
-            .subprotocol("v1", |_| Ok(Echo))
-            .unwrap()
-    });
-    // "no subprotocol" is the library's own name for none.
-    for offer in [
-        "v9",
-        "v8, v9",
-        "V1",
-        "no subprotocol",
-        "no, subprotocol",
-        ",",
-        "a b",
-    ] {
-        let lines = format!("Sec-WebSocket-Protocol: {offer}\r\n");
-        let answer = ask(&server, &upgrade("/", &lines));
-        assert_eq!(answer.status, 400, "{offer}");
-    }
-    let only = serve(|vhost| vhost.subprotocol("v1", |_| Ok(Echo)).unwrap());
-    assert_eq!(ask(&only, &upgrade("/", "")).status, 400, "none is offered");
-}
-
-#[test]
-fn a_client_is_told_the_subprotocol() {
-    let server = serve(|vhost| vhost.subprotocol("v1", |_| Ok(Echo)).unwrap());
-    let client = client_context();
-    let (probe, events) = probe();
-    let to = Client::new(&server.url("ws", "/"))
-        .unwrap()
-        .subprotocol("v2")
-        .unwrap()
-        .subprotocol("v1")
-        .unwrap();
-    drop(client.handle.connect(to, probe).unwrap());
-    match events.next() {
-        common::Event::Open { subprotocol, .. } => assert_eq!(subprotocol.as_deref(), Some("v1")),
-        other => panic!("{other:?}"),
     }
 }
 
@@ -389,19 +291,6 @@ fn a_clients_headers_origin_and_query_arrive() {
 }
 
 #[test]
-fn headers_beyond_the_limit_are_refused_and_the_server_lives_on() {
-    let server = echo_server();
-    let fits = format!("X-Long: {}\r\n", "a".repeat(8 << 10));
-    assert_eq!(ask(&server, &upgrade("/", &fits)).status, 101);
-    let beyond = format!("X-Long: {}\r\n", "a".repeat(64 << 10));
-    let mut raw = Raw::connect(server.addr());
-    // It may close before all is sent.
-    raw.try_send(upgrade("/", &beyond).as_bytes());
-    assert!(raw.is_over());
-    assert_eq!(ask(&server, &upgrade("/", "")).status, 101);
-}
-
-#[test]
 fn a_peer_that_sends_nothing_is_left() {
     is_not_waited_for(loopback, b"");
 }
@@ -424,7 +313,7 @@ fn garbage_ends_the_connection() {
         raw.try_send(b"\r\n\r\n");
         assert!(raw.is_over());
     }
-    assert_eq!(ask(&server, &upgrade("/", "")).status, 101);
+    assert_eq!(ask(server.addr(), &upgrade("/", "")).status, 101);
 }
 
 #[test]
@@ -465,64 +354,9 @@ fn the_host_header_chooses_the_vhost_and_the_first_serves_the_rest() {
         ("three.test", "one.test"),
     ] {
         let answer = ask(
-            &server,
+            server.addr(),
             &altered("Host: localhost", &format!("Host: {host}")),
         );
         assert_eq!(answer.body, vhost, "{host}");
     }
-}
-
-#[test]
-#[allow(clippy::result_large_err)] // the type is not ours
-fn a_server_that_chooses_an_unoffered_subprotocol_is_left() {
-    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let thread = std::thread::spawn(move || {
-        let (tcp, _) = listener.accept().unwrap();
-        common::peer::patient(&tcp);
-        let callback =
-            |_: &tungstenite::handshake::server::Request,
-             mut response: tungstenite::handshake::server::Response| {
-                let name = "unasked".parse().unwrap();
-                response
-                    .headers_mut()
-                    .insert("sec-websocket-protocol", name);
-                Ok(response)
-            };
-        if let Ok(mut socket) = tungstenite::accept_hdr(tcp, callback) {
-            while socket.read().is_ok() {}
-        }
-    });
-    let client = client_context();
-    let (probe, events) = probe();
-    let to = Client::new(&format!("ws://127.0.0.1:{port}/"))
-        .unwrap()
-        .subprotocol("asked")
-        .unwrap();
-    drop(client.handle.connect(to, probe).unwrap());
-    assert!(matches!(
-        events.connect_error(),
-        ConnectError::Failed { .. }
-    ));
-    events.end();
-    thread.join().unwrap();
-}
-
-#[test]
-fn builders_say_what_is_wrong() {
-    let error = |e: libwebsockets::InvalidInput| e.to_string();
-    assert!(error(loopback().name("").unwrap_err()).contains("host name"));
-    assert!(error(loopback().name("a b").unwrap_err()).contains("\"a b\""));
-    assert!(error(loopback().name("a".repeat(254)).unwrap_err()).contains("253"));
-    let bad = loopback().subprotocol("a b", |_| Ok(Echo)).unwrap_err();
-    assert!(error(bad).contains("\"a b\""));
-    let twice = loopback()
-        .subprotocol("a", |_| Ok(Echo))
-        .unwrap()
-        .subprotocol("a", |_| Ok(Echo));
-    assert!(error(twice.unwrap_err()).contains("twice"));
-
-    let empty = Context::builder().vhost(loopback()).build().unwrap_err();
-    assert!(empty.to_string().contains("serves nothing"), "{empty}");
-    assert!(empty.to_string().contains("localhost"), "{empty}");
 }

@@ -84,10 +84,11 @@ impl ContextBuilder {
     }
 
     /// Bytes for the headers of one handshake; longer ones are refused.
-    /// Default: 16 KiB, which is also the least.
+    /// Default: 16 KiB, which is also the least; at most 65535.
     #[doc(alias = "max_http_header_data2")]
     pub fn max_header_bytes(mut self, bytes: u32) -> Self {
-        self.max_header_bytes = bytes.clamp(16 << 10, 1 << 20);
+        // The C library counts in 16 bits.
+        self.max_header_bytes = bytes.clamp(16 << 10, u32::from(u16::MAX));
         self
     }
 

@@ -10,6 +10,17 @@ use std::marker::PhantomData;
 /// No header that the library holds is longer than its header buffer.
 const MAX_HEADER: c_int = 1 << 20;
 
+/// Headers that the library doesn't know are searched for one by one; more of
+/// them would cost too much time.
+const MAX_CUSTOM: usize = 256;
+
+/// Why headers can't be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BadHeaders {
+    Malformed,
+    TooMany,
+}
+
 /// A request target as a server got it.
 #[derive(Debug, Default)]
 pub(crate) struct Target {
@@ -40,9 +51,10 @@ impl Wsi<'_> {
         }
     }
 
-    /// Every header that the library kept, while it holds them; of one that it
-    /// doesn't know and that is repeated, the first. `None`: one isn't HTTP's.
-    pub fn header_map(&self) -> Option<HeaderMap> {
+    /// Every header that the library kept, while it holds them, with all its
+    /// values in their order. (A library without our patches gives only the first
+    /// value of one that it doesn't know.)
+    pub fn header_map(&self) -> Result<HeaderMap, BadHeaders> {
         let mut map = HeaderMap::new();
         for index in 0.. {
             // SAFETY: the function checks the index against its table and returns NULL beyond.
@@ -56,16 +68,39 @@ impl Wsi<'_> {
             let Some(name) = name.to_bytes().strip_suffix(b":") else {
                 continue;
             };
-            if let Some(value) = self.header(sys::lws_token_indexes(index)) {
+            for value in self.header_values(sys::lws_token_indexes(index)) {
                 insert(&mut map, name, &value)?;
             }
         }
-        for name in self.custom_names() {
-            if let Some(value) = self.custom_header(&name) {
-                insert(&mut map, name.strip_suffix(b":").unwrap_or(&name), &value)?;
+        for name in self.custom_names()? {
+            let values = self.custom_header(&name).unwrap_or_default();
+            let name = name.strip_suffix(b":").unwrap_or(&name);
+            // No value holds the end of a line.
+            for value in values.split(|b| *b == b'\n') {
+                insert(&mut map, name, value)?;
             }
         }
-        Some(map)
+        Ok(map)
+    }
+
+    /// The values of a header that the library knows, one for each line of it.
+    fn header_values(&self, token: sys::lws_token_indexes) -> Vec<Vec<u8>> {
+        // SAFETY: the wsi is valid; without held headers the length is 0.
+        let all = unsafe { sys::lws_hdr_total_length(self.as_ptr(), token) };
+        let mut values = Vec::new();
+        if !(0..=MAX_HEADER).contains(&all) {
+            return values;
+        }
+        // None is longer than all together.
+        while let Some(value) = copied(all, |buffer, size| {
+            let index = values.len() as c_int;
+            // SAFETY: the buffer has `size` bytes, room for the fragment and its NUL; an
+            // index beyond the last gives -1.
+            unsafe { sys::lws_hdr_copy_fragment(self.as_ptr(), buffer, size, token, index) }
+        }) {
+            values.push(value);
+        }
+        values
     }
 
     fn header(&self, token: sys::lws_token_indexes) -> Option<Vec<u8>> {
@@ -92,7 +127,8 @@ impl Wsi<'_> {
         })
     }
 
-    fn custom_names(&self) -> Vec<Vec<u8>> {
+    /// The names of headers that the library doesn't know, each once.
+    fn custom_names(&self) -> Result<Vec<Vec<u8>>, BadHeaders> {
         unsafe extern "C" fn collect(name: *const c_char, len: c_int, names: *mut c_void) {
             let Ok(len) = usize::try_from(len) else {
                 return;
@@ -101,18 +137,24 @@ impl Wsi<'_> {
             let name = unsafe { std::slice::from_raw_parts(name.cast::<u8>(), len) };
             // SAFETY: the pointer is to the Vec below, which nothing else uses meanwhile.
             let names = unsafe { &mut *names.cast::<Vec<Vec<u8>>>() };
-            names.push(name.to_vec());
+            if names.len() <= MAX_CUSTOM {
+                names.push(name.to_vec());
+            }
         }
         let mut names: Vec<Vec<u8>> = Vec::new();
         let opaque = std::ptr::from_mut(&mut names).cast();
         // SAFETY: the wsi is valid; the callback's pointer is to `names`, alive for the call.
         unsafe { sys::lws_hdr_custom_name_foreach(self.as_ptr(), Some(collect), opaque) };
-        // A look-up finds the first of a name, however often it is there.
+        if names.len() > MAX_CUSTOM {
+            return Err(BadHeaders::TooMany);
+        }
+        // A look-up finds all of one name.
         let mut seen = std::collections::HashSet::new();
         names.retain(|name| seen.insert(name.clone()));
-        names
+        Ok(names)
     }
 
+    /// The values of a header that the library doesn't know, one to a line.
     fn custom_header(&self, name: &[u8]) -> Option<Vec<u8>> {
         let name_len = c_int::try_from(name.len()).ok()?;
         let name = name.as_ptr().cast();
@@ -138,11 +180,12 @@ fn copied(len: c_int, copy: impl FnOnce(*mut c_char, c_int) -> c_int) -> Option<
     Some(value)
 }
 
-fn insert(map: &mut HeaderMap, name: &[u8], value: &[u8]) -> Option<()> {
-    let name = HeaderName::from_bytes(name).ok()?;
-    let value = HeaderValue::from_bytes(value).ok()?;
+/// Adds a value, without the white space around it (RFC 9110 §5.5).
+fn insert(map: &mut HeaderMap, name: &[u8], value: &[u8]) -> Result<(), BadHeaders> {
+    let name = HeaderName::from_bytes(name).map_err(|_| BadHeaders::Malformed)?;
+    let value = HeaderValue::from_bytes(value.trim_ascii()).map_err(|_| BadHeaders::Malformed)?;
     map.append(name, value);
-    Some(())
+    Ok(())
 }
 
 /// Where a client's own headers are appended to its request.

@@ -1,11 +1,15 @@
 //! An upgrade request, and the answer to one that is refused.
 
 use crate::error::InvalidInput;
-use crate::ffi::headers::Target;
+use crate::ffi::headers::{BadHeaders, Target};
 use crate::ffi::wsi::Wsi;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use std::fmt;
 use std::net::SocketAddr;
+
+/// The longest list that the C library reads (server-ws.c, with our patch); it
+/// would drop the connection without an answer.
+const MAX_LIST: usize = 1500;
 
 /// A client's request to open a WebSocket, before it is answered.
 ///
@@ -45,10 +49,31 @@ impl<'a> Request<'a> {
         let Ok(path) = String::from_utf8(path) else {
             return refuse(StatusCode::BAD_REQUEST, "the path is not UTF-8");
         };
-        let Some(headers) = wsi.header_map() else {
-            return refuse(StatusCode::BAD_REQUEST, "a header is malformed");
+        let headers = match wsi.header_map() {
+            Ok(headers) => headers,
+            Err(BadHeaders::Malformed) => {
+                return refuse(StatusCode::BAD_REQUEST, "a header is malformed")
+            }
+            Err(BadHeaders::TooMany) => {
+                let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+                return refuse(status, "there are too many headers");
+            }
         };
+        // Who reads the first of two and who the last would not agree.
+        for name in [
+            "host",
+            "origin",
+            "sec-websocket-key",
+            "sec-websocket-version",
+        ] {
+            if headers.get_all(name).iter().nth(1).is_some() {
+                return refuse(StatusCode::BAD_REQUEST, "a header is there twice");
+            }
+        }
         let value = |name: &str| headers.get(name).map(HeaderValue::as_bytes);
+        if value("host").is_none_or(<[u8]>::is_empty) {
+            return refuse(StatusCode::BAD_REQUEST, "there is no Host");
+        }
         if value("sec-websocket-version") != Some(b"13") {
             return Err(Refusal::new(StatusCode::UPGRADE_REQUIRED)
                 .body("Sec-WebSocket-Version must be 13")
@@ -61,17 +86,26 @@ impl<'a> Request<'a> {
                 "Sec-WebSocket-Key must be 16 bytes in base64",
             );
         }
-        if !has_token(&headers, "connection", "upgrade") {
-            return refuse(StatusCode::BAD_REQUEST, "Connection must name Upgrade");
-        }
-        let offered = match subprotocols(&headers) {
-            Some(offered) => offered,
-            None => {
-                return refuse(
-                    StatusCode::BAD_REQUEST,
-                    "Sec-WebSocket-Protocol is malformed",
-                )
+        // The C library reads these two once more, and drops what it can't read.
+        for name in ["connection", "sec-websocket-protocol"] {
+            let bytes = headers.get_all(name).iter().map(|v| v.len() + 2);
+            if bytes.sum::<usize>() > MAX_LIST {
+                let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+                return refuse(status, "Connection or Sec-WebSocket-Protocol is too long");
             }
+        }
+        let options = tokens(&headers, "connection").unwrap_or_default();
+        if !options.iter().any(|t| t.eq_ignore_ascii_case("upgrade")) {
+            return refuse(
+                StatusCode::BAD_REQUEST,
+                "Connection must be a list that names Upgrade",
+            );
+        }
+        let Some(offered) = tokens(&headers, "sec-websocket-protocol") else {
+            return refuse(
+                StatusCode::BAD_REQUEST,
+                "Sec-WebSocket-Protocol is malformed",
+            );
         };
         Ok(Request {
             wsi,
@@ -99,14 +133,15 @@ impl<'a> Request<'a> {
         &self.query
     }
 
-    /// The request's headers. Of a header that the C library doesn't know and
-    /// that is repeated, only the first value is here.
+    /// The request's headers, each value of a repeated one by itself. (A library
+    /// that isn't the vendored one gives only the first value of a repeated header
+    /// that it doesn't know.)
     #[doc(alias = "lws_hdr_copy")]
     pub fn headers(&self) -> &HeaderMap {
         &self.headers
     }
 
-    /// A header's value, if it is there once or more and is visible ASCII.
+    /// A header's value, or the first of several, if it is visible ASCII.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
@@ -155,35 +190,29 @@ impl fmt::Debug for Request<'_> {
     }
 }
 
-/// Whether a comma-separated header names a token, in any case.
-fn has_token(headers: &HeaderMap, name: &str, token: &str) -> bool {
-    let mut values = headers.get_all(name).iter().filter_map(|v| v.to_str().ok());
-    values.any(|value| {
-        value
-            .split(',')
-            .any(|t| t.trim().eq_ignore_ascii_case(token))
-    })
-}
-
 /// 16 bytes in base64 are 22 characters and two of padding (RFC 6455 §4.1).
 fn is_key(value: &[u8]) -> bool {
     let base64 = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/');
     value.len() == 24 && value.ends_with(b"==") && value[..22].iter().all(base64)
 }
 
-/// The offered names; `None` for a list that isn't one of tokens.
-fn subprotocols(headers: &HeaderMap) -> Option<Vec<String>> {
-    let mut names = Vec::new();
-    for value in headers.get_all("sec-websocket-protocol") {
-        for name in value.to_str().ok()?.split(',') {
-            let name = name.trim();
-            if name.is_empty() || !name.bytes().all(is_token) {
+/// The tokens of a comma-separated header; `None` for a list that isn't one.
+fn tokens(headers: &HeaderMap, name: &str) -> Option<Vec<String>> {
+    let lines: Vec<_> = headers.get_all(name).iter().collect();
+    if lines.iter().all(|line| line.is_empty()) && lines.len() < 2 {
+        return Some(Vec::new());
+    }
+    let mut tokens = Vec::new();
+    for line in lines {
+        for token in line.to_str().ok()?.split(',') {
+            let token = token.trim();
+            if token.is_empty() || !token.bytes().all(is_token) {
                 return None;
             }
-            names.push(name.to_owned());
+            tokens.push(token.to_owned());
         }
     }
-    Some(names)
+    Some(tokens)
 }
 
 /// A character of a token (RFC 9110 §5.6.2).
@@ -301,9 +330,10 @@ mod tests {
     fn a_list_of_subprotocols_keeps_its_order() {
         let mut headers = HeaderMap::new();
         headers.append("sec-websocket-protocol", HeaderValue::from_static("b, a"));
-        assert_eq!(subprotocols(&headers).unwrap(), ["b", "a"]);
+        let offered = |headers: &HeaderMap| tokens(headers, "sec-websocket-protocol");
+        assert_eq!(offered(&headers).unwrap(), ["b", "a"]);
         headers.append("sec-websocket-protocol", HeaderValue::from_static("c d"));
-        assert_eq!(subprotocols(&headers), None);
+        assert_eq!(offered(&headers), None);
     }
 
     #[test]

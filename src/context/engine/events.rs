@@ -77,15 +77,15 @@ impl Engine {
 
     pub(super) fn on_client_response(&self, conn: &Conn, wsi: &Wsi<'_>) -> Verdict {
         let headers = wsi.header_map().unwrap_or_default();
-        let subprotocol = headers
-            .get("sec-websocket-protocol")
-            .and_then(|value| value.to_str().ok());
+        let mut chosen = headers.get_all("sec-websocket-protocol").iter();
+        let subprotocol = chosen.next().and_then(|value| value.to_str().ok());
         let mut attempt = conn.attempt.borrow_mut();
         let Some(attempt) = &mut *attempt else {
             return Verdict::Close;
         };
         if let Some(name) = subprotocol {
-            if !attempt.client.subprotocols.iter().any(|own| own == name) {
+            let offered = attempt.client.subprotocols.iter().any(|own| own == name);
+            if !offered || chosen.next().is_some() {
                 attempt.note("the server chose a subprotocol that wasn't offered", None);
                 return Verdict::Close;
             }
