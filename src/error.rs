@@ -1,7 +1,6 @@
 //! The crate's errors. Each says what to change.
 
 use crate::message::Message;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::{fmt, io};
 
@@ -56,7 +55,7 @@ impl Error {
         }
     }
 
-    pub(crate) fn listen(address: &SocketAddr, source: io::Error) -> Self {
+    pub(crate) fn listen(address: impl fmt::Display, source: io::Error) -> Self {
         Error::Listen {
             address: address.to_string(),
             source,

@@ -1,15 +1,15 @@
-//! Other addresses than IPv4's: IPv6, and Unix domain sockets.
+//! IPv6 addresses.
 
 mod common;
 
 use common::Echo;
-#[cfg(any(feature = "ipv6", feature = "unix-sockets"))]
+#[cfg(feature = "ipv6")]
 use common::{client_context, probe, Running, WAIT};
 use libwebsockets::{Client, Context, Vhost};
 
 /// Exchanges a message with an echo server.
 #[track_caller]
-#[cfg(any(feature = "ipv6", feature = "unix-sockets"))]
+#[cfg(feature = "ipv6")]
 fn echoes(to: Client) {
     let client = client_context();
     let (probe, events) = probe();
@@ -86,62 +86,4 @@ fn without_the_feature_ipv6_is_refused_with_its_name() {
     assert!(error.to_string().contains("`ipv6`"), "{error}");
     let error = Client::new("ws://[::1]/").unwrap_err().to_string();
     assert!(error.contains("`ipv6`"), "{error}");
-}
-
-#[cfg(all(feature = "unix-sockets", unix))]
-mod unix {
-    use super::*;
-    use common::temp::TempDir;
-    use libwebsockets::{Connection, Handler};
-    use std::sync::mpsc;
-
-    struct Tells(mpsc::Sender<bool>);
-
-    impl Handler for Tells {
-        fn on_open(&mut self, conn: &mut Connection<'_>) {
-            self.0.send(conn.peer_addr().is_none()).unwrap();
-        }
-    }
-
-    #[test]
-    fn a_unix_domain_socket_is_served_and_connected_to() {
-        let dir = TempDir::new();
-        let path = dir.file("socket");
-        let listen = path.clone();
-        let _server = Running::start(move || {
-            Context::builder().vhost(Vhost::listen_unix(listen).accept(|_| Ok(Echo)))
-        });
-        echoes(Client::unix(&path, "/").unwrap());
-    }
-
-    #[test]
-    fn its_peers_have_no_address_and_its_path_is_a_request() {
-        let dir = TempDir::new();
-        let path = dir.file("socket");
-        let listen = path.clone();
-        let (tell, told) = mpsc::channel();
-        let _server = Running::start(move || {
-            let vhost = Vhost::listen_unix(listen).accept(move |request| {
-                assert_eq!(request.path(), "/room");
-                assert_eq!(request.query(), [("n".to_owned(), "1".to_owned())]);
-                Ok(Tells(tell.clone()))
-            });
-            Context::builder().vhost(vhost)
-        });
-        let client = client_context();
-        let to = Client::unix(&path, "/room?n=1").unwrap();
-        let connecting = client.handle.connect(to, probe().0).unwrap();
-        connecting.wait(WAIT).unwrap();
-        assert!(told.recv_timeout(WAIT).unwrap());
-    }
-
-    #[test]
-    fn a_path_that_fits_no_socket_is_refused() {
-        let long = std::path::PathBuf::from("/tmp").join("x".repeat(120));
-        let error = Client::unix(&long, "/").unwrap_err().to_string();
-        assert!(error.contains("100"), "{error}");
-        let vhost = Vhost::listen_unix(&long).accept(|_| Ok(Echo));
-        let error = Context::builder().vhost(vhost).build().unwrap_err();
-        assert!(error.to_string().contains("100"), "{error}");
-    }
 }

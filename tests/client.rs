@@ -3,7 +3,9 @@
 mod common;
 
 use common::peer::patient;
-use common::{client_context, eventually, on_thread, probe, serve, Echo, Event, Running, WAIT};
+use common::{
+    client_context, eventually, free_port, on_thread, probe, serve, Echo, Event, Running, WAIT,
+};
 use libwebsockets::http::StatusCode;
 use libwebsockets::{
     Backoff, Client, CloseCode, ConnectError, Connecting, Connection, Context, Handler, Initiator,
@@ -14,12 +16,6 @@ use std::net::TcpListener;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{mpsc, Arc};
 use std::time::{Duration, Instant};
-
-/// A port that nobody listens on at present.
-fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    listener.local_addr().unwrap().port()
-}
 
 /// Connects, and waits until the attempt has failed; told once, in both ways.
 #[track_caller]

@@ -4,8 +4,8 @@ mod common;
 
 use common::peer::{self, Raw};
 use common::{
-    client_context, eventually, loopback, on_thread, probe, probed, serve, Echo, Event, Probe,
-    Running, WAIT,
+    client_context, eventually, free_port, loopback, on_thread, probe, probed, serve, Echo, Event,
+    Probe, Running, WAIT,
 };
 use libwebsockets::{
     Client, Closed, ConnectError, Connection, ConnectionGone, Context, ContextGone, ContextHandle,
@@ -599,10 +599,4 @@ fn what_a_handler_owns_is_dropped_with_its_connection() {
     eventually("it is forgotten", || server.handle.connections().is_empty());
     server.stop().unwrap().unwrap();
     events.end();
-}
-
-/// A port that nobody listens on at present.
-fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    listener.local_addr().unwrap().port()
 }

@@ -100,24 +100,33 @@ impl Target {
     #[cfg(feature = "unix-sockets")]
     pub fn unix(path: &std::path::Path, target: &str) -> Result<Self, InvalidInput> {
         let shown = path.display().to_string();
-        let Some(path) = path.to_str() else {
-            return Err(InvalidInput::new(format!(
-                "the socket's path {shown} must be UTF-8"
-            )));
+        let path = path
+            .to_str()
+            .filter(|path| (1..=100).contains(&path.len()) && !path.contains('\0'))
+            .filter(|path| !path.starts_with('@'))
+            .ok_or_else(|| {
+                InvalidInput::new(format!(
+                    "the socket's path {path:?} must be UTF-8 of 1 to 100 bytes, without NUL and \
+                     without @ in front (write ./@ for a file of such a name)"
+                ))
+            })?;
+        let bad = |why: &str| {
+            InvalidInput::new(format!(
+                "{:?} is no request target: {why}",
+                target.chars().take(80).collect::<String>()
+            ))
         };
-        if path.len() > 100 {
-            return Err(InvalidInput::new(format!(
-                "the socket's path {shown} has more than 100 bytes"
-            )));
+        if !target.starts_with('/') {
+            return Err(bad("it must begin with a slash"));
         }
-        let uri: Uri = match target.parse() {
-            Ok(uri) => uri,
-            Err(e) => return Err(InvalidInput::new(format!("{target:?} is no path: {e}"))),
-        };
+        if target.len() > MAX_URL {
+            return Err(bad("it has more than 8192 bytes"));
+        }
+        if target.contains('#') {
+            return Err(bad("it must not have a fragment (RFC 6455 section 3)"));
+        }
+        let uri: Uri = target.parse().map_err(|e| bad(&format!("{e}")))?;
         let request = uri.path_and_query().map_or("/", |p| p.as_str());
-        if !request.starts_with('/') || target.len() > MAX_URL {
-            return Err(InvalidInput::new("a request's path begins with a slash"));
-        }
         Ok(Target {
             tls: false,
             address: text(&format!("+{path}"))?,

@@ -1,14 +1,15 @@
 //! Describes a context, and builds it.
 
 use super::engine::Engine;
+use super::listen::{self, Shared};
 use super::Context;
 use crate::error::Error;
 use crate::ffi::context::{ContextOptions, RawContext};
-use crate::ffi::vhost::{Listen, VhostOptions};
+use crate::ffi::vhost::VhostOptions;
 use crate::server::{ListenAddress, Vhost, VhostState};
 use std::collections::HashMap;
 use std::ffi::CString;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -132,24 +133,22 @@ impl ContextBuilder {
             engine,
             settings,
             client_vhosts: HashMap::new(),
+            #[cfg(feature = "unix-sockets")]
+            sockets: Vec::new(),
             #[cfg(feature = "tls")]
             no_client_tls: Rc::new(crate::ffi::tls::ClientCtx::new()?),
         };
-        let mut ports = HashMap::new();
+        let mut shared = Shared::default();
         for vhost in self.vhosts {
-            context.add_vhost(vhost, &mut ports)?;
+            context.add_vhost(vhost, &mut shared)?;
         }
         Ok(context)
     }
 }
 
 impl Context {
-    /// Creates a vhost. `ports` knows the real port of addresses given before.
-    fn add_vhost(
-        &mut self,
-        vhost: Vhost,
-        ports: &mut HashMap<SocketAddr, u16>,
-    ) -> Result<(), Error> {
+    /// Creates a vhost.
+    fn add_vhost(&mut self, vhost: Vhost, shared: &mut Shared) -> Result<(), Error> {
         if vhost.default.is_none() && vhost.subprotocols.is_empty() {
             return Err(crate::error::InvalidInput::new(format!(
                 "vhost {} serves nothing: give it accept() or subprotocol()",
@@ -163,11 +162,17 @@ impl Context {
         let index = self.engine.vhosts.borrow().len();
         let (listen, address) = match &vhost.listen {
             ListenAddress::Tcp(address) => {
-                let known = ports.get(address).copied();
-                (tcp(address, known)?, Some(*address))
+                let known = shared.ports.get(address).copied();
+                (listen::tcp(address, known)?, Some(*address))
             }
             #[cfg(feature = "unix-sockets")]
-            ListenAddress::Unix(path) => (unix(path)?, None),
+            ListenAddress::Unix(path) => {
+                let listen = listen::unix(path)?;
+                if !shared.sockets.contains(path) {
+                    listen::make_way(path)?;
+                }
+                (listen, None)
+            }
         };
         let c_string = |text: &str| {
             CString::new(text).map_err(|_| {
@@ -194,6 +199,7 @@ impl Context {
         for (name, _) in &vhost.subprotocols {
             options.subprotocols.push(c_string(name)?);
         }
+        let at = vhost.listen.clone();
         let state = Rc::new(VhostState {
             vhost,
             #[cfg(feature = "tls")]
@@ -214,67 +220,29 @@ impl Context {
         if let Some(error) = self.engine.tls_error.borrow_mut().take() {
             return Err(error);
         }
-        let made = match (made, address) {
-            (Ok(made), _) => made,
-            // The library doesn't say why; a second look at the address may.
-            (Err(error), Some(address)) => return Err(tcp(&address, None).err().unwrap_or(error)),
-            (Err(error), None) => return Err(error),
-        };
+        let made = made.map_err(|error| {
+            // The library doesn't say why; a second look may.
+            let why = match &at {
+                ListenAddress::Tcp(address) => listen::tcp(address, None).map(drop),
+                #[cfg(feature = "unix-sockets")]
+                ListenAddress::Unix(path) => listen::make_way(path),
+            };
+            why.err().unwrap_or(error)
+        })?;
+        #[cfg(feature = "unix-sockets")]
+        if let ListenAddress::Unix(path) = at {
+            if shared.sockets.insert(path.clone()) {
+                self.sockets.push(listen::SocketFile::new(&path));
+            }
+        }
         let real = address.map(|address| {
             let port = raw.listen_port(made).unwrap_or(address.port());
-            ports.insert(address, port);
+            shared.ports.insert(address, port);
             SocketAddr::new(address.ip(), port)
         });
         self.engine.add_address(real);
         Ok(())
     }
-}
-
-/// How the C library is told to listen on a TCP address. `known`: the port that
-/// an earlier vhost with this address has.
-fn tcp(address: &SocketAddr, known: Option<u16>) -> Result<Listen, Error> {
-    if address.is_ipv6() && !cfg!(feature = "ipv6") {
-        return Err(crate::error::InvalidInput::new(format!(
-            "listening on {address} needs this crate's feature `ipv6`"
-        ))
-        .into());
-    }
-    if known.is_none() {
-        // The library only says that it failed. Binding here first tells why.
-        TcpListener::bind(address).map_err(|source| Error::listen(address, source))?;
-    }
-    let interface = match address.ip() {
-        ip if ip.is_unspecified() => None,
-        IpAddr::V4(ip) => CString::new(ip.to_string()).ok(),
-        IpAddr::V6(ip) => CString::new(ip.to_string()).ok(),
-    };
-    Ok(Listen {
-        interface,
-        port: known.unwrap_or(address.port()),
-        is_unix: false,
-        is_ipv6: address.is_ipv6(),
-    })
-}
-
-#[cfg(feature = "unix-sockets")]
-fn unix(path: &std::path::Path) -> Result<Listen, Error> {
-    use crate::error::InvalidInput;
-    let shown = path.display();
-    let text = path
-        .to_str()
-        .filter(|text| text.len() <= 100)
-        .and_then(|text| CString::new(text).ok())
-        .ok_or_else(|| {
-            InvalidInput::new(format!(
-                "the socket's path {shown} must be UTF-8 of at most 100 bytes, without NUL"
-            ))
-        })?;
-    Ok(Listen {
-        interface: Some(text),
-        port: 0,
-        is_unix: true,
-        is_ipv6: false,
-    })
 }
 
 /// A time as the C library takes it, at most a day.

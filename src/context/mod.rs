@@ -3,6 +3,7 @@
 mod builder;
 pub(crate) mod engine;
 mod handle;
+mod listen;
 mod pending;
 pub(crate) mod timers;
 
@@ -45,6 +46,9 @@ pub struct Context {
     settings: Settings,
     /// Vhosts of clients, by what those have in common.
     client_vhosts: HashMap<ClientVhostKey, VhostId>,
+    /// The files of Unix domain sockets that are listened on.
+    #[cfg(feature = "unix-sockets")]
+    sockets: Vec<listen::SocketFile>,
     /// Given to vhosts that make no TLS connections, for which the C library
     /// would load the system's certificates otherwise.
     #[cfg(feature = "tls")]
@@ -159,6 +163,9 @@ impl Context {
 impl Drop for Context {
     fn drop(&mut self) {
         self.engine.begin_shutdown();
+        // While the sockets are open still: see there.
+        #[cfg(feature = "unix-sockets")]
+        self.sockets.clear();
         // Its callbacks only collect what is to be told to handlers.
         self.raw = None;
         #[cfg(feature = "keylog")]

@@ -27,8 +27,8 @@ pub(crate) enum ListenAddress {
 /// becomes of its connections.
 ///
 /// Several vhosts with the same address share its socket; which one serves a
-/// connection is decided by the name that the client asks for (SNI and Host),
-/// the first one serving what fits none.
+/// connection is decided by the name that the client asks for (SNI and Host): one
+/// of that name, else one whose name it is a subdomain of, else the first one.
 #[must_use]
 pub struct Vhost {
     pub(crate) listen: ListenAddress,
@@ -54,7 +54,16 @@ impl Vhost {
         Vhost::new(ListenAddress::Tcp(address.into()))
     }
 
-    /// A vhost on a Unix domain socket at `path`.
+    /// A vhost on a Unix domain socket at `path`, which has at most 100 bytes of
+    /// UTF-8.
+    ///
+    /// The socket of a server that is gone is replaced. A file, or the socket of
+    /// a server that runs, is left alone, and is an error of
+    /// [`build`](crate::ContextBuilder::build). The user and the group of the
+    /// process may connect (mode 0660). When the context is dropped, the socket is
+    /// removed, unless something else has taken its place. (A library that isn't
+    /// the vendored one removes whatever is there.)
+    #[doc(alias = "LWS_SERVER_OPTION_UNIX_SOCK")]
     #[cfg(feature = "unix-sockets")]
     pub fn listen_unix(path: impl Into<PathBuf>) -> Self {
         Vhost::new(ListenAddress::Unix(path.into()))

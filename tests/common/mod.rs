@@ -151,6 +151,12 @@ pub fn loopback() -> Vhost {
     Vhost::listen(([127, 0, 0, 1], 0))
 }
 
+/// A port of the loopback interface that nobody listens on at present.
+pub fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    listener.local_addr().unwrap().port()
+}
+
 /// Runs a context with the one vhost that `describe` makes of [`loopback`]'s.
 pub fn serve(describe: impl FnOnce(Vhost) -> Vhost + Send + 'static) -> Running {
     Running::start(move || Context::builder().vhost(describe(loopback())))

@@ -1,0 +1,159 @@
+//! Where vhosts listen, looked at before the C library does: it says little of
+//! what is wrong.
+
+use crate::error::{Error, InvalidInput};
+use crate::ffi::vhost::Listen;
+use std::collections::HashMap;
+use std::ffi::CString;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+#[cfg(feature = "unix-sockets")]
+use std::{
+    collections::HashSet,
+    io,
+    path::{Path, PathBuf},
+};
+
+/// What earlier vhosts of the context listen on, and later ones share.
+#[derive(Default)]
+pub(super) struct Shared {
+    /// The real ports of addresses.
+    pub ports: HashMap<SocketAddr, u16>,
+    #[cfg(feature = "unix-sockets")]
+    pub sockets: HashSet<PathBuf>,
+}
+
+/// How the C library is told to listen on a TCP address. `known`: the port that
+/// an earlier vhost with this address has.
+pub(super) fn tcp(address: &SocketAddr, known: Option<u16>) -> Result<Listen, Error> {
+    if address.is_ipv6() && !cfg!(feature = "ipv6") {
+        return Err(InvalidInput::new(format!(
+            "listening on {address} needs this crate's feature `ipv6`"
+        ))
+        .into());
+    }
+    if known.is_none() {
+        // The library only says that it failed. Binding here first tells why.
+        TcpListener::bind(address).map_err(|source| Error::listen(address, source))?;
+    }
+    let interface = match address.ip() {
+        ip if ip.is_unspecified() => None,
+        IpAddr::V4(ip) => CString::new(ip.to_string()).ok(),
+        IpAddr::V6(ip) => CString::new(ip.to_string()).ok(),
+    };
+    Ok(Listen {
+        interface,
+        port: known.unwrap_or(address.port()),
+        is_unix: false,
+        is_ipv6: address.is_ipv6(),
+    })
+}
+
+/// How the C library is told to listen on a Unix domain socket.
+#[cfg(feature = "unix-sockets")]
+pub(super) fn unix(path: &Path) -> Result<Listen, Error> {
+    let text = path
+        .to_str()
+        .filter(|text| text.len() <= 100 && !text.starts_with('@'))
+        .and_then(|text| CString::new(text).ok())
+        .filter(|text| !text.is_empty())
+        .ok_or_else(|| {
+            InvalidInput::new(format!(
+                "the socket's path {path:?} must be UTF-8 of 1 to 100 bytes, without NUL and \
+                 without @ in front (write ./@ for a file of such a name)"
+            ))
+        })?;
+    Ok(Listen {
+        interface: Some(text),
+        port: 0,
+        is_unix: true,
+        is_ipv6: false,
+    })
+}
+
+/// Removes the socket of a server that is gone; anything else at the path, or
+/// one that can't be bound, is an error.
+#[cfg(all(feature = "unix-sockets", unix))]
+pub(super) fn make_way(path: &Path) -> Result<(), Error> {
+    use std::os::unix::fs::FileTypeExt;
+    use std::os::unix::net::UnixListener;
+    let clear = || {
+        match std::fs::symlink_metadata(path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(e),
+            Ok(found) if !found.file_type().is_socket() => {
+                let why = "what is there is no socket: remove it, or choose another path";
+                return Err(io::Error::new(io::ErrorKind::AlreadyExists, why));
+            }
+            Ok(_) if is_served(path)? => {
+                return Err(io::Error::from_raw_os_error(libc::EADDRINUSE));
+            }
+            Ok(_) => std::fs::remove_file(path)?,
+        }
+        // The library only says that it failed. Binding here first tells why.
+        drop(UnixListener::bind(path)?);
+        std::fs::remove_file(path)
+    };
+    clear().map_err(|source| Error::listen(path.display(), source))
+}
+
+#[cfg(all(feature = "unix-sockets", not(unix)))]
+pub(super) fn make_way(_: &Path) -> Result<(), Error> {
+    Ok(())
+}
+
+/// Whether some process has bound the socket at the path. Connecting with a
+/// socket of another type tells, without a connection and without waiting.
+#[cfg(all(feature = "unix-sockets", unix))]
+fn is_served(path: &Path) -> io::Result<bool> {
+    match std::os::unix::net::UnixDatagram::unbound()?.connect(path) {
+        Ok(()) => Ok(true),
+        Err(e) => match e.raw_os_error() {
+            Some(libc::ECONNREFUSED) => Ok(false),
+            Some(libc::EPROTOTYPE) => Ok(true),
+            _ => Err(e),
+        },
+    }
+}
+
+/// The file of a socket that a context listens on. When this is dropped, the
+/// file is removed, unless it has been replaced.
+#[cfg(feature = "unix-sockets")]
+#[derive(Debug)]
+pub(super) struct SocketFile {
+    path: PathBuf,
+    #[cfg(unix)]
+    id: Option<(u64, u64)>,
+}
+
+#[cfg(feature = "unix-sockets")]
+impl SocketFile {
+    pub fn new(path: &Path) -> Self {
+        SocketFile {
+            // The working folder may be another one later.
+            path: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
+            #[cfg(unix)]
+            id: identity(path),
+        }
+    }
+}
+
+#[cfg(feature = "unix-sockets")]
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // The socket is still open, so that no other file has its number.
+        #[cfg(unix)]
+        if self.id.is_none() || identity(&self.path) != self.id {
+            return;
+        }
+        // One that can't be removed is replaced when the path is used again.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// What tells a file from another at the same path.
+#[cfg(all(feature = "unix-sockets", unix))]
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    let found = std::fs::symlink_metadata(path).ok()?;
+    Some((found.dev(), found.ino()))
+}
