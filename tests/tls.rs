@@ -7,7 +7,7 @@ mod common;
 use common::certs::{self_signed, tls_stream, Ca, Identity};
 use common::peer::{self, Raw};
 use common::tls::{build_error, connects, connects_to, echo, rustls_opens, setup_error, telling};
-use common::{client_context, loopback, probe, serve, Echo, Running, WAIT};
+use common::{client_context, free_port, loopback, probe, serve, Echo, Running, WAIT};
 use libwebsockets::tls::{ClientCertificates, ClientTls, Pem, TlsVersion};
 use libwebsockets::{Client, Context, Refusal, Vhost};
 use rustls::version::{TLS12, TLS13};
@@ -280,6 +280,33 @@ fn the_server_name_chooses_the_vhost_and_its_certificate() {
     for name in ["one.test", "two.test"] {
         // rustls checks that the certificate is for the name.
         assert_eq!(ask(&server, &ca, name, name), (403, name.into()));
+    }
+}
+
+// Lost: the certificate of the vhost that is asked for.
+#[cfg(target_os = "linux")] // where all of 127.0.0.0/8 is the machine's own
+#[test]
+fn the_certificate_is_that_of_the_address() {
+    let (one, two) = (Ca::new(), Ca::new());
+    let port = free_port();
+    let tls = [&one, &two].map(|ca| ca.sign(&["localhost"]).server());
+    let server = Running::start(move || {
+        let mut last = 0;
+        let vhosts = tls.map(|tls| {
+            last += 1;
+            Vhost::listen(([127, 0, 0, last], port))
+                .tls(tls)
+                .accept(|_| Ok(Echo))
+        });
+        let [one, two] = vhosts;
+        Context::builder().vhost(one).vhost(two)
+    });
+    for (vhost, right, wrong) in [(0, &one, &two), (1, &two, &one)] {
+        let opens = |ca: &Ca| {
+            let stream = tls_stream(server.addr_of(vhost), "localhost", ca.rustls_client());
+            tungstenite::client("wss://localhost/", stream).is_ok()
+        };
+        assert!(opens(right) && !opens(wrong), "{vhost}");
     }
 }
 
