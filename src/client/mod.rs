@@ -23,6 +23,9 @@ use target::Target;
 /// the handshake's.
 const MAX_OWN_HEADERS: usize = 4096;
 
+/// The most subprotocols that are offered; their names have to fit the buffer, too.
+const MAX_SUBPROTOCOLS: usize = 16;
+
 /// What a client connects to, and how.
 ///
 /// ```
@@ -108,7 +111,8 @@ impl Client {
         let size: usize = self.headers.iter().map(|(n, v)| line(n, v)).sum();
         if size + line(&name, &value) > MAX_OWN_HEADERS {
             return Err(InvalidInput::new(format!(
-                "the request's headers take more than {MAX_OWN_HEADERS} bytes with {name}"
+                "the request's headers take more than {MAX_OWN_HEADERS} bytes with {name}: send \
+                 fewer or shorter ones"
             )));
         }
         self.headers.append(name, value);
@@ -123,7 +127,11 @@ impl Client {
     pub fn origin(mut self, origin: &str) -> Result<Self, InvalidInput> {
         header("origin", origin)?;
         if origin.len() > 1024 {
-            return Err(InvalidInput::new("an origin has at most 1024 bytes"));
+            return Err(InvalidInput::new(format!(
+                "an origin has at most 1024 bytes, and this one has {}: give scheme, host and \
+                 port alone",
+                origin.len()
+            )));
         }
         self.origin = Some(origin.into());
         Ok(self)
@@ -137,9 +145,14 @@ impl Client {
     /// already, or more than sixteen.
     pub fn subprotocol(mut self, name: &str) -> Result<Self, InvalidInput> {
         check_subprotocol(name)?;
-        if self.subprotocols.iter().any(|own| own == name) || self.subprotocols.len() == 16 {
+        if self.subprotocols.iter().any(|own| own == name) {
             return Err(InvalidInput::new(format!(
-                "subprotocol {name} is offered twice, or is more than the sixteenth"
+                "subprotocol {name} is offered twice: leave one out"
+            )));
+        }
+        if self.subprotocols.len() == MAX_SUBPROTOCOLS {
+            return Err(InvalidInput::new(format!(
+                "subprotocol {name} is one too many: offer at most {MAX_SUBPROTOCOLS}"
             )));
         }
         self.subprotocols.push(name.into());

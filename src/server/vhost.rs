@@ -127,7 +127,7 @@ impl Vhost {
         check_subprotocol(&name)?;
         if self.subprotocols.iter().any(|(own, _)| *own == name) {
             return Err(InvalidInput::new(format!(
-                "subprotocol {name} is given twice for vhost {}",
+                "subprotocol {name} is given twice for vhost {}: leave one out",
                 self.name
             )));
         }
