@@ -86,23 +86,6 @@ fn closing_sends_what_is_queued_first() {
 }
 
 #[test]
-fn a_peer_that_does_not_answer_a_close_is_dropped_after_the_timeout() {
-    let config = WebSocketConfig::new().close_timeout(Duration::from_millis(300));
-    let (server, events) = probed(config);
-    let mut raw = Raw::open(server.addr());
-    let id = events.open();
-    let start = Instant::now();
-    server.handle.close(id, CloseCode::NORMAL).unwrap();
-    assert_eq!(raw.frame().unwrap().opcode, CLOSE);
-    let closed = events.closed();
-    let took = start.elapsed();
-    assert_eq!(closed.initiator, Initiator::Local);
-    assert!(took >= Duration::from_millis(250), "{took:?}");
-    assert!(took < Duration::from_secs(4), "{took:?}");
-    assert_eq!(raw.frame(), None);
-}
-
-#[test]
 fn an_abort_sends_no_close_frame_and_drops_the_queue() {
     let (server, events) = probed(WebSocketConfig::new());
     let mut raw = Raw::open(server.addr());

@@ -3,14 +3,13 @@
 
 mod common;
 
-use common::peer::{frame, Frame, Raw, BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT};
+use common::peer::{frame, Raw, BINARY, CONTINUATION, PING, PONG, TEXT};
 use common::roles::Ours;
 use common::{
     client_context, eventually, loopback, noise, probe, probed, serve, Echo, Event, Events, Running,
 };
 use libwebsockets::{
-    Client, CloseCode, CloseFrame, Connection, Context, Handler, Initiator, Message,
-    WebSocketConfig,
+    Client, CloseCode, Connection, Context, Handler, Initiator, Message, WebSocketConfig,
 };
 use std::time::Duration;
 
@@ -156,53 +155,6 @@ fn inflates_beyond_the_limit() -> (libwebsockets::Closed, libwebsockets::Closed)
 }
 
 #[test]
-fn fragments_become_one_message_with_control_frames_between_them() {
-    let (server, events) = probed(WebSocketConfig::new());
-    let mut raw = Raw::open(server.addr());
-    events.open();
-    raw.send_frame(TEXT, b"one, ");
-    raw.send_frame(FIN | PING, b"still there?");
-    raw.send_frame(CONTINUATION, b"two, ");
-    raw.send_frame(FIN | PONG, b"unasked");
-    // The split goes through a character.
-    raw.send_frame(CONTINUATION, b"thr\xc3");
-    raw.send_frame(FIN | CONTINUATION, b"\xa9e");
-    let pong = raw.frame().unwrap();
-    assert_eq!((pong.opcode, &*pong.payload), (PONG, &b"still there?"[..]));
-    assert!(matches!(events.next(), Event::Pong(p) if p == b"unasked"));
-    assert_eq!(events.message().as_text(), Some("one, two, thrée"));
-}
-
-#[test]
-fn pieces_are_handed_over_as_they_come_where_that_is_asked_for() {
-    let config = WebSocketConfig::new().fragments(true).max_message_size(10);
-    let (server, events) = probed(config);
-    let mut raw = Raw::open(server.addr());
-    events.open();
-    raw.send_frame(BINARY, b"12345678");
-    raw.send_frame(FIN | CONTINUATION, b"9 and more than ten");
-    let mut whole = Vec::new();
-    for turn in 0.. {
-        let Event::Fragment {
-            data,
-            binary,
-            first,
-            last,
-        } = events.next()
-        else {
-            panic!("no fragment");
-        };
-        assert!(binary);
-        assert_eq!(first, turn == 0);
-        whole.extend(data);
-        if last {
-            break;
-        }
-    }
-    assert_eq!(whole, b"123456789 and more than ten");
-}
-
-#[test]
 fn pings_are_answered_and_pongs_are_told() {
     for ours in Ours::both(&WebSocketConfig::new()) {
         let (mut raw, id) = ours.connection();
@@ -237,105 +189,6 @@ fn messages_over_the_limit_close_with_1009() {
     fragmented.send_frame(CONTINUATION, &noise(600));
     assert_eq!(fragmented.close_code(), Some(1009));
     assert_eq!(events.closed().frame.unwrap().code(), CloseCode::TOO_BIG);
-}
-
-#[test]
-fn frames_over_the_limit_close_with_1009() {
-    for fragments in [false, true] {
-        let config = WebSocketConfig::new()
-            .max_frame_size(500)
-            .fragments(fragments);
-        let (server, events) = probed(config);
-        let mut raw = Raw::open(server.addr());
-        events.open();
-        raw.send_frame(FIN | BINARY, &noise(501));
-        assert_eq!(raw.close_code(), Some(1009));
-        assert_eq!(events.closed().frame.unwrap().code(), CloseCode::TOO_BIG);
-    }
-}
-
-#[test]
-fn a_close_frame_carries_code_and_reason_both_ways() {
-    let (server, events) = probed(WebSocketConfig::new());
-    let client = client_context();
-    let theirs = connect(&client, &server, WebSocketConfig::new());
-    let id = theirs.open();
-    events.open();
-    let reason = "ü".repeat(61);
-    let frame = CloseFrame::new(CloseCode::new(4321).unwrap(), reason).unwrap();
-    client.handle.close(id, frame.clone()).unwrap();
-
-    let seen = events.closed();
-    assert_eq!(seen.initiator, Initiator::Remote);
-    assert_eq!(seen.frame, Some(frame.clone()));
-    let own = theirs.closed();
-    assert_eq!(own.initiator, Initiator::Local);
-    assert_eq!((own.id, own.frame), (id, Some(frame)));
-    theirs.end();
-}
-
-#[test]
-fn a_server_closes_with_code_and_reason() {
-    let (server, events) = probed(WebSocketConfig::new());
-    let mut raw = Raw::open(server.addr());
-    let id = events.open();
-    let frame = CloseFrame::new(CloseCode::GOING_AWAY, "bye").unwrap();
-    server.handle.close(id, frame.clone()).unwrap();
-    let close = raw.frame().unwrap();
-    assert_eq!(
-        close,
-        Frame {
-            fin: true,
-            rsv: 0,
-            opcode: CLOSE,
-            payload: b"\x03\xe9bye".to_vec()
-        }
-    );
-    raw.send_frame(FIN | CLOSE, b"\x03\xe9");
-    assert_eq!(raw.frame(), None);
-    let closed = events.closed();
-    assert_eq!(
-        (closed.initiator, closed.frame),
-        (Initiator::Local, Some(frame))
-    );
-}
-
-#[test]
-fn a_close_frame_of_the_peer_is_answered_with_its_code() {
-    let codes = [
-        (&b"\x0f\xa0"[..], Some(4000)),
-        (b"\x03\xf4", Some(1012)),
-        (b"\x03\xf6", Some(1014)),
-        (b"", None),
-    ];
-    for (payload, code) in codes {
-        let (server, events) = probed(WebSocketConfig::new());
-        let mut raw = Raw::open(server.addr());
-        events.open();
-        raw.send_frame(FIN | CLOSE, payload);
-        let answer = raw.frame().expect("an answer");
-        assert_eq!(answer.opcode, CLOSE);
-        if !payload.is_empty() {
-            assert_eq!(answer.payload.get(..2), Some(payload));
-        }
-        assert_eq!(raw.frame(), None, "the server ends the connection");
-        let closed = events.closed();
-        assert_eq!(closed.initiator, Initiator::Remote);
-        assert_eq!(closed.frame.map(|f| f.code().get()), code);
-    }
-}
-
-#[test]
-fn a_connection_that_breaks_is_a_failure_without_a_frame() {
-    let (server, events) = probed(WebSocketConfig::new());
-    let raw = Raw::open(server.addr());
-    let id = events.open();
-    drop(raw);
-    let closed = events.closed();
-    assert_eq!(
-        (closed.id, closed.initiator, closed.frame),
-        (id, Initiator::Failure, None)
-    );
 }
 
 #[test]
