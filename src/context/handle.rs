@@ -45,6 +45,8 @@ pub(crate) enum Command {
 pub(crate) struct Shared {
     service_thread: ThreadId,
     waker: OnceLock<Waker>,
+    /// Whether the service thread is within [`Context::service`]. Its own.
+    in_turn: AtomicBool,
     /// A wake-up is on its way already.
     woken: AtomicBool,
     gone: AtomicBool,
@@ -65,6 +67,7 @@ impl Shared {
             keylog,
             service_thread: std::thread::current().id(),
             waker: OnceLock::new(),
+            in_turn: AtomicBool::new(false),
             woken: AtomicBool::new(false),
             gone: AtomicBool::new(false),
             stop: AtomicBool::new(false),
@@ -83,21 +86,36 @@ impl Shared {
         self.service_thread
     }
 
-    /// Makes the service loop look at what was asked of it. On its own thread
-    /// that isn't needed: it looks before it sleeps.
-    fn wake(&self) {
-        if std::thread::current().id() != self.service_thread
-            && !self.woken.swap(true, Ordering::AcqRel)
+    /// Makes the service loop look at what was asked of it, or has become due.
+    ///
+    /// On its own thread that is needed during a turn only, when it may have
+    /// looked already and not have slept yet: the C library runs its timers, and
+    /// with them callbacks, right before it sleeps.
+    pub fn wake(&self) {
+        if std::thread::current().id() == self.service_thread
+            && !self.in_turn.load(Ordering::Relaxed)
         {
+            return;
+        }
+        if !self.woken.swap(true, Ordering::AcqRel) {
             if let Some(waker) = self.waker.get() {
                 waker.wake();
             }
         }
     }
 
-    /// Called by the service loop before it looks.
+    /// Begins a turn of the service loop, which ends when the guard is dropped.
+    pub fn begin_turn(self: &Arc<Self>) -> Turn {
+        Turn {
+            shared: Arc::clone(self),
+            outer: self.in_turn.swap(true, Ordering::Relaxed),
+        }
+    }
+
+    /// Called by the service loop before it looks. Acquires what came with a
+    /// wake-up that this makes good for.
     pub fn rearm(&self) {
-        self.woken.store(false, Ordering::Release);
+        self.woken.swap(false, Ordering::AcqRel);
     }
 
     pub fn take_commands(&self) -> Vec<Command> {
@@ -118,14 +136,6 @@ impl Shared {
 
     pub fn take_dirty(&self) -> Vec<ConnectionId> {
         std::mem::take(&mut *lock(&self.dirty))
-    }
-
-    pub fn has_pending(&self) -> bool {
-        !lock(&self.commands).is_empty() || !lock(&self.dirty).is_empty()
-    }
-
-    pub fn is_stopping(&self) -> bool {
-        self.stop.load(Ordering::Acquire)
     }
 
     pub fn take_stop(&self) -> bool {
@@ -178,6 +188,23 @@ impl Shared {
         if outbox.set_dirty() {
             lock(&self.dirty).push(id);
             self.wake();
+        }
+    }
+}
+
+/// A turn of the service loop.
+pub(crate) struct Turn {
+    shared: Arc<Shared>,
+    /// It is within another one: a closure services the context that runs it.
+    outer: bool,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.shared.in_turn.store(self.outer, Ordering::Relaxed);
+        if self.outer {
+            // This turn may have taken a wake-up that was meant for the outer one.
+            self.shared.wake();
         }
     }
 }
@@ -286,9 +313,9 @@ impl ContextHandle {
         self.shared.command(Command::Run(Box::new(f)))
     }
 
-    /// Makes [`Context::run`] return; connections stay open until the context is
-    /// dropped or run again. A signal handler must not call this; a thread that
-    /// waits for signals may.
+    /// Makes [`Context::run`] return, and [`Context::take_stop`] say so;
+    /// connections stay open until the context is dropped or run again. A signal
+    /// handler must not call this; a thread that waits for signals may.
     #[doc(alias = "lws_cancel_service")]
     pub fn stop(&self) {
         self.shared.stop.store(true, Ordering::Release);
@@ -297,7 +324,8 @@ impl ContextHandle {
 
     /// Shuts the context down gracefully: no client is let in any more, every
     /// open connection is closed with `frame` after what is queued for it, and
-    /// [`Context::run`] returns once all have ended, or after `timeout`.
+    /// [`Context::run`] returns once all have ended, or after `timeout`. An
+    /// application's own loop is told by [`Context::take_stop`].
     ///
     /// # Errors
     ///

@@ -92,14 +92,36 @@ impl Context {
     /// Resumes the panic of a handler, a factory or a closure given to
     /// [`ContextHandle::run`]. The context may be serviced again afterwards.
     pub fn run(&mut self) -> Result<(), Error> {
-        while !self.engine.take_stop() {
+        while !self.take_stop() {
             self.service(None)?;
         }
         Ok(())
     }
 
+    /// Whether the loop that services this context is to end: after
+    /// [`ContextHandle::stop`], and once a [`ContextHandle::shutdown`] is done.
+    ///
+    /// It is said once. The context may then be serviced again, and lets clients
+    /// in again. [`run`](Context::run) asks for it itself;
+    /// [`service`](Context::service) goes on regardless, but returns when there is
+    /// something new to be asked for.
+    pub fn take_stop(&mut self) -> bool {
+        self.engine.take_stop()
+    }
+
     /// Waits for events, at most for `timeout`, and handles those that are
     /// there. It may return early, without any.
+    ///
+    /// A loop of one's own asks [`take_stop`](Context::take_stop) in between:
+    ///
+    /// ```
+    /// # fn serve(mut context: libwebsockets::Context) -> Result<(), libwebsockets::Error> {
+    /// while !context.take_stop() {
+    ///     context.service(None)?;
+    ///     // … what else there is to do …
+    /// }
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     ///
@@ -110,7 +132,14 @@ impl Context {
     /// As for [`run`](Context::run).
     #[doc(alias = "lws_service")]
     pub fn service(&mut self, timeout: Option<Duration>) -> Result<(), Error> {
+        // From here on, what the loop has to look at keeps it from sleeping.
+        let engine = Rc::clone(&self.engine);
+        let _turn = engine.shared.begin_turn();
         self.handle_pending();
+        if !Rc::ptr_eq(&engine, &self.engine) {
+            // A closure put another context in this one's place.
+            return Ok(());
+        }
         let timeout = self.engine.sleep(timeout);
         let Some(raw) = &mut self.raw else {
             return Ok(());

@@ -52,6 +52,8 @@ impl Context {
             let due = engine.timers.borrow_mut().take_due(now);
             match due {
                 Some(Due::CloseTimeout(id)) => engine.close_timed_out(id),
+                // The loop's owner looks at the clock.
+                Some(Due::ShutdownTimeout) => engine.shared.wake(),
                 Some(Due::Reconnect(attempt, handler)) => self.restart(attempt, handler),
                 None => break,
             }
@@ -238,6 +240,8 @@ impl Engine {
         let day = now + Duration::from_secs(86_400);
         self.closing
             .set(Some(now.checked_add(timeout).unwrap_or(day)));
+        self.add_timer(timeout, Due::ShutdownTimeout);
+        self.note_emptiness();
         let reconnects = self.timers.borrow_mut().take_reconnects();
         for (attempt, handler) in reconnects {
             self.give_up(attempt, handler);

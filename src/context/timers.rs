@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 pub(crate) enum Due {
     /// The peer didn't answer the close frame.
     CloseTimeout(ConnectionId),
+    /// A graceful shutdown waits no longer.
+    ShutdownTimeout,
     /// A client connects again.
     Reconnect(Box<Attempt>, Box<dyn Handler>),
 }

@@ -7,6 +7,7 @@ use super::tls::ClientCtx;
 use super::vhost::VhostMemory;
 use crate::context::engine::Engine;
 use crate::error::Error;
+use std::cell::UnsafeCell;
 use std::collections::HashMap;
 use std::ffi::CStr;
 use std::ptr::NonNull;
@@ -51,8 +52,8 @@ pub(crate) struct ContextOptions {
 pub(crate) struct RawContext {
     ptr: NonNull<sys::lws_context>,
     waker: Waker,
-    /// Bounds the sleep of `service`. Boxed, for lws links it into a list by its address.
-    alarm: Box<sys::lws_sorted_usec_list>,
+    /// Bounds the sleep of `service`.
+    alarm: Alarm,
     pub(super) vhosts: Vec<NonNull<sys::lws_vhost>>,
     pub(super) vhost_memory: Vec<VhostMemory>,
     #[cfg(feature = "tls")]
@@ -97,7 +98,7 @@ impl RawContext {
         Ok(RawContext {
             ptr,
             waker: Waker(Arc::new(Mutex::new(Some(ContextPtr(ptr))))),
-            alarm: Box::default(),
+            alarm: Alarm::new(ptr),
             vhosts: Vec::new(),
             vhost_memory: Vec::new(),
             #[cfg(feature = "tls")]
@@ -122,16 +123,8 @@ impl RawContext {
     }
 
     /// Makes a waiting `service` return after `delay`.
-    #[doc(alias = "lws_sul_schedule")]
     pub fn set_alarm(&mut self, delay: Duration) {
-        unsafe extern "C" fn ring(_alarm: *mut sys::lws_sorted_usec_list) {}
-        let us = i64::try_from(delay.as_micros())
-            .unwrap_or(i64::MAX / 4)
-            .max(1);
-        let us = us.min(i64::MAX / 4);
-        let ptr = self.as_ptr();
-        // SAFETY: the alarm is boxed, and cancelled before it is freed (in `drop`).
-        unsafe { sys::lws_sul_schedule(ptr, 0, &mut *self.alarm, Some(ring), us) };
+        self.alarm.set(delay);
     }
 
     pub fn waker(&self) -> Waker {
@@ -144,12 +137,74 @@ impl Drop for RawContext {
     fn drop(&mut self) {
         // First, so that no other thread can wake what is going away.
         self.waker.disconnect();
-        // SAFETY: the alarm is zeroed or was scheduled, which is what cancel takes.
-        unsafe { sys::lws_sul_cancel(&mut *self.alarm) };
+        self.alarm.cancel();
         let _guard = lifecycle();
         // SAFETY: the context is valid, and this is the only call. It is not made inside a
         // callback of this context: callbacks run while `service` or `connect` borrows it.
         unsafe { sys::lws_context_destroy(self.ptr.as_ptr()) };
+    }
+}
+
+/// A timer in lws' list, which links it by its address. It must be cancelled
+/// before the context is destroyed.
+///
+/// lws looks for timers that are due before it waits, and not after: one that
+/// is due by then has to keep it from waiting, or it would be lost.
+struct Alarm(NonNull<AlarmMemory>);
+
+/// What lws writes to behind our back: only ever reached by raw pointers.
+#[repr(C)]
+struct AlarmMemory {
+    /// First, so that its address is that of the whole.
+    timer: UnsafeCell<sys::lws_sorted_usec_list>,
+    context: NonNull<sys::lws_context>,
+}
+
+impl Alarm {
+    fn new(context: NonNull<sys::lws_context>) -> Self {
+        let memory = Box::new(AlarmMemory {
+            timer: UnsafeCell::default(),
+            context,
+        });
+        Alarm(NonNull::from(Box::leak(memory)))
+    }
+
+    /// The timer's address, valid as long as this lives.
+    fn timer(&self) -> *mut sys::lws_sorted_usec_list {
+        // The timer comes first.
+        self.0.as_ptr().cast()
+    }
+
+    #[doc(alias = "lws_sul_schedule")]
+    fn set(&self, delay: Duration) {
+        unsafe extern "C" fn ring(timer: *mut sys::lws_sorted_usec_list) {
+            let memory = timer.cast::<AlarmMemory>();
+            // SAFETY: lws passes the timer that `set` gave it, which its alarm begins with.
+            let context = unsafe { (*memory).context };
+            // SAFETY: the alarm rings within the service of its context, which lives.
+            unsafe { sys::lws_cancel_service(context.as_ptr()) };
+        }
+        // Rounded up, for lws waits for whole milliseconds.
+        let ms = delay.as_nanos().div_ceil(1_000_000);
+        let us = i64::try_from(ms.saturating_mul(1000)).unwrap_or(i64::MAX);
+        let us = us.min(i64::MAX / 4);
+        // SAFETY: the memory lives as long as this.
+        let context = unsafe { (*self.0.as_ptr()).context };
+        // SAFETY: the context lives, and the timer until it was cancelled (contract of `Alarm`).
+        unsafe { sys::lws_sul_schedule(context.as_ptr(), 0, self.timer(), Some(ring), us) };
+    }
+
+    #[doc(alias = "lws_sul_cancel")]
+    fn cancel(&self) {
+        // SAFETY: the timer is zeroed or was scheduled, which is what cancel takes.
+        unsafe { sys::lws_sul_cancel(self.timer()) };
+    }
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        // SAFETY: it came from a box, and lws has no pointer to it any more.
+        drop(unsafe { Box::from_raw(self.0.as_ptr()) });
     }
 }
 

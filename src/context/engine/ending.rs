@@ -94,8 +94,7 @@ impl Engine {
             _ => None,
         };
         if let Some(wait) = wait {
-            let due = Due::Reconnect(attempt, handler);
-            self.timers.borrow_mut().add(wait, due);
+            self.add_timer(wait, Due::Reconnect(attempt, handler));
             return;
         }
         self.give_up(attempt, handler);

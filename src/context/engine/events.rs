@@ -193,8 +193,7 @@ impl Engine {
     fn leave_open(&self, conn: &Conn, stage: Stage) {
         if conn.stage.replace(stage) == Stage::Open {
             self.shared.close(conn.id);
-            let due = Due::CloseTimeout(conn.id);
-            self.timers.borrow_mut().add(conn.close_timeout, due);
+            self.add_timer(conn.close_timeout, Due::CloseTimeout(conn.id));
         }
     }
 

@@ -6,7 +6,7 @@ mod ending;
 mod events;
 
 use super::handle::{ContextHandle, Shared};
-use super::timers::Timers;
+use super::timers::{Due, Timers};
 use crate::client::{Connecting, Ticket};
 use crate::connection::state::Conn;
 use crate::connection::{Connection, ConnectionId, Handler};
@@ -114,15 +114,23 @@ impl Engine {
         self.shared.take_stop() || closed
     }
 
-    /// How long the service loop may sleep.
+    /// How long the service loop may sleep, unless it is woken.
     pub fn sleep(&self, timeout: Option<Duration>) -> Option<Duration> {
-        if self.shared.has_pending() || self.shared.is_stopping() {
-            return Some(Duration::ZERO);
-        }
         let next = self.timers.borrow().until_next();
-        let until = self.closing.get();
-        let closing = until.map(|until| until.saturating_duration_since(Instant::now()));
-        [timeout, next, closing].into_iter().flatten().min()
+        [timeout, next].into_iter().flatten().min()
+    }
+
+    /// Sets a timer, also while the C library is about to sleep.
+    pub(in crate::context) fn add_timer(&self, after: Duration, due: Due) {
+        self.timers.borrow_mut().add(after, due);
+        self.shared.wake();
+    }
+
+    /// Tells the service loop if a graceful shutdown has nothing to wait for.
+    pub(in crate::context) fn note_emptiness(&self) {
+        if self.closing.get().is_some() && self.connection_count() == 0 {
+            self.shared.wake();
+        }
     }
 }
 
@@ -132,6 +140,8 @@ impl Engine {
         let mut first = self.panic.borrow_mut();
         if first.is_none() {
             *first = Some(panic);
+            // It is resumed when the C library returns, which may be about to sleep.
+            self.shared.wake();
         } else {
             drop(first);
             // Another one follows a panic that is on its way already; the panic hook has
@@ -202,6 +212,7 @@ impl Engine {
         let conn = self.conns.borrow_mut().get_mut(index)?.take()?;
         self.free.borrow_mut().push(index);
         self.by_id.borrow_mut().remove(&conn.id);
+        self.note_emptiness();
         Some(conn)
     }
 
