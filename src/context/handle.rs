@@ -7,7 +7,7 @@ use crate::connection::{ConnectionId, Handler};
 use crate::error::{ConnectionGone, ContextGone, SendError};
 use crate::ffi::context::Waker;
 use crate::message::{CloseFrame, Message};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard};
@@ -51,7 +51,7 @@ pub(crate) struct Shared {
     woken: AtomicBool,
     gone: AtomicBool,
     stop: AtomicBool,
-    commands: Mutex<Vec<Command>>,
+    commands: Mutex<VecDeque<Command>>,
     /// Connections whose queue was filled from outside.
     dirty: Mutex<Vec<ConnectionId>>,
     /// The queues of open connections.
@@ -118,20 +118,13 @@ impl Shared {
         self.woken.swap(false, Ordering::AcqRel);
     }
 
-    pub fn take_commands(&self) -> Vec<Command> {
-        std::mem::take(&mut *lock(&self.commands))
+    /// How many commands wait.
+    pub fn command_count(&self) -> usize {
+        lock(&self.commands).len()
     }
 
-    /// Puts commands back that weren't reached, in front of newer ones; once the
-    /// context is gone, they come back to be dropped.
-    pub fn return_commands(&self, mut left: Vec<Command>) -> Vec<Command> {
-        let mut commands = lock(&self.commands);
-        if self.gone.load(Ordering::Acquire) {
-            return left;
-        }
-        left.append(&mut commands);
-        *commands = left;
-        Vec::new()
+    pub fn take_command(&self) -> Option<Command> {
+        lock(&self.commands).pop_front()
     }
 
     pub fn take_dirty(&self) -> Vec<ConnectionId> {
@@ -178,7 +171,7 @@ impl Shared {
             drop(commands);
             return Err(ContextGone);
         }
-        commands.push(command);
+        commands.push_back(command);
         drop(commands);
         self.wake();
         Ok(())

@@ -33,15 +33,18 @@ impl Context {
     pub(super) fn handle_pending(&mut self) {
         let engine = Rc::clone(&self.engine);
         engine.shared.rearm();
-        let mut commands = Remaining::take(&engine);
-        while let Some(command) = commands.next() {
+        // One at a time: a closure may service the context, which then does the rest, or
+        // panic. What comes meanwhile waits for the next turn, so that this one ends.
+        for _ in 0..engine.shared.command_count() {
+            let Some(command) = engine.shared.take_command() else {
+                break;
+            };
             self.execute(command);
             if !Rc::ptr_eq(&engine, &self.engine) {
                 // A closure put another context in this one's place, and dropped this one.
                 return;
             }
         }
-        drop(commands);
         for id in engine.shared.take_dirty() {
             engine.request_writable(id);
         }
@@ -192,34 +195,6 @@ impl Context {
         )?;
         self.client_vhosts.insert(key, vhost);
         Ok(vhost)
-    }
-}
-
-/// Commands that were taken; those not reached (one panicked) go back.
-struct Remaining<'a> {
-    engine: &'a Engine,
-    commands: std::vec::IntoIter<Command>,
-}
-
-impl<'a> Remaining<'a> {
-    fn take(engine: &'a Engine) -> Self {
-        Remaining {
-            engine,
-            commands: engine.shared.take_commands().into_iter(),
-        }
-    }
-
-    fn next(&mut self) -> Option<Command> {
-        self.commands.next()
-    }
-}
-
-impl Drop for Remaining<'_> {
-    fn drop(&mut self) {
-        let left: Vec<_> = self.commands.by_ref().collect();
-        for command in self.engine.shared.return_commands(left) {
-            self.engine.guard(move || drop(command));
-        }
     }
 }
 

@@ -146,7 +146,7 @@ impl Engine {
         for due in timers {
             self.guard(move || drop(due));
         }
-        for command in self.shared.take_commands() {
+        while let Some(command) = self.shared.take_command() {
             self.guard(move || drop(command));
         }
         let vhosts = std::mem::take(&mut *self.vhosts.borrow_mut());
