@@ -30,6 +30,9 @@ pub(crate) enum Assembled {
     Violation(CloseCode, &'static str),
 }
 
+/// Why a connection is closed whose frame is over the limit.
+pub(crate) const FRAME_TOO_BIG: &str = "frame too big";
+
 /// No more than this is reserved at once, whatever a frame's header promises.
 const MAX_RESERVE: usize = 1 << 20;
 
@@ -37,6 +40,10 @@ const MAX_RESERVE: usize = 1 << 20;
 pub(crate) struct Assembler {
     max_message: usize,
     max_frame: usize,
+    /// Whether a message has begun. The library's own mark for it can't be relied
+    /// on: a compressed frame that inflates to nothing is not told, and what comes
+    /// after it isn't marked as the first.
+    begun: bool,
     payload: Payload,
     /// Bytes of the present frame that came already.
     frame: usize,
@@ -49,31 +56,38 @@ impl Assembler {
         Assembler {
             max_message: config.max_message_size,
             max_frame: config.max_frame_size,
+            begun: false,
             payload: Payload::new(),
             frame: 0,
             valid: 0,
         }
     }
 
-    /// Checks a piece against the frame limit alone, for connections that take fragments.
-    pub fn check_frame(&mut self, chunk: &Chunk<'_>) -> Option<Assembled> {
+    /// Makes a fragment of a piece, for connections that take those: only the
+    /// frame's limit counts. `None`: it is beyond that.
+    pub fn fragment<'a>(&mut self, chunk: &Chunk<'a>) -> Option<Fragment<'a>> {
+        let first = !self.begun;
+        self.begun = !chunk.last;
+        if first {
+            self.frame = 0;
+        }
         self.frame = self.frame.saturating_add(chunk.data.len());
         let whole = self.frame.saturating_add(chunk.remaining);
         if chunk.remaining == 0 {
             self.frame = 0;
         }
-        (whole > self.max_frame)
-            .then_some(Assembled::Violation(CloseCode::TOO_BIG, "frame too big"))
+        (whole <= self.max_frame).then_some(Fragment {
+            data: chunk.data,
+            binary: chunk.binary,
+            first,
+            last: chunk.last,
+        })
     }
 
     /// Takes a piece.
     pub fn push(&mut self, chunk: &Chunk<'_>) -> Assembled {
-        if let Some(violation) = self.check_frame(chunk) {
-            return violation;
-        }
-        if chunk.first {
-            self.payload = Payload::new();
-            self.valid = 0;
+        if self.fragment(chunk).is_none() {
+            return Assembled::Violation(CloseCode::TOO_BIG, FRAME_TOO_BIG);
         }
         let so_far = self.payload.len().saturating_add(chunk.data.len());
         if so_far.saturating_add(chunk.remaining) > self.max_message {
@@ -92,6 +106,7 @@ impl Assembler {
             };
         }
         let payload = std::mem::take(&mut self.payload);
+        self.valid = 0;
         if chunk.binary {
             return Assembled::Message(Message::Binary(payload));
         }
@@ -124,10 +139,9 @@ fn not_utf8() -> Assembled {
 mod tests {
     use super::*;
 
-    fn chunk(data: &[u8], first: bool, last: bool, binary: bool, remaining: usize) -> Chunk<'_> {
+    fn chunk(data: &[u8], last: bool, binary: bool, remaining: usize) -> Chunk<'_> {
         Chunk {
             data,
-            first,
             last,
             binary,
             remaining,
@@ -146,9 +160,9 @@ mod tests {
     fn pieces_become_one_message_and_the_next_starts_afresh() {
         let mut a = assembler(100);
         for _ in 0..2 {
-            let partial = a.push(&chunk(b"ab", true, false, true, 1));
+            let partial = a.push(&chunk(b"ab", false, true, 1));
             assert!(matches!(partial, Assembled::Partial));
-            let Assembled::Message(m) = a.push(&chunk(b"c", false, true, true, 0)) else {
+            let Assembled::Message(m) = a.push(&chunk(b"c", true, true, 0)) else {
                 panic!("no message");
             };
             assert_eq!(m.as_bytes(), b"abc");
@@ -156,19 +170,40 @@ mod tests {
     }
 
     #[test]
+    fn nothing_of_a_message_is_left_for_the_next() {
+        let mut a = assembler(100);
+        for _ in 0..2 {
+            // Its bytes are known to be UTF-8 up to here, which the next one is shorter than.
+            a.push(&chunk(b"long text", false, false, 0));
+            let Assembled::Message(m) = a.push(&chunk(b"", true, false, 0)) else {
+                panic!("no message");
+            };
+            assert_eq!(m.as_text(), Some("long text"));
+            assert!(matches!(
+                a.push(&chunk(b"b", false, false, 0)),
+                Assembled::Partial
+            ));
+            let Assembled::Message(m) = a.push(&chunk(b"", true, false, 0)) else {
+                panic!("no message");
+            };
+            assert_eq!(m.as_text(), Some("b"));
+        }
+    }
+
+    #[test]
     fn a_message_over_the_limit_is_refused_before_it_has_arrived() {
         let mut a = assembler(10);
-        let refused = a.push(&chunk(b"12345", true, false, true, 6));
+        let refused = a.push(&chunk(b"12345", false, true, 6));
         assert!(matches!(
             refused,
             Assembled::Violation(CloseCode::TOO_BIG, _)
         ));
         let mut a = assembler(10);
         assert!(matches!(
-            a.push(&chunk(b"123456", true, false, true, 0)),
+            a.push(&chunk(b"123456", false, true, 0)),
             Assembled::Partial
         ));
-        let refused = a.push(&chunk(b"12345", false, true, true, 0));
+        let refused = a.push(&chunk(b"12345", true, true, 0));
         assert!(matches!(
             refused,
             Assembled::Violation(CloseCode::TOO_BIG, _)
@@ -179,20 +214,20 @@ mod tests {
     fn a_character_may_be_split_and_a_bad_one_is_refused_at_once() {
         let mut a = assembler(10);
         assert!(matches!(
-            a.push(&chunk(b"a\xc3", true, false, false, 1)),
+            a.push(&chunk(b"a\xc3", false, false, 1)),
             Assembled::Partial
         ));
-        let Assembled::Message(m) = a.push(&chunk(b"\xa9", false, true, false, 0)) else {
+        let Assembled::Message(m) = a.push(&chunk(b"\xa9", true, false, 0)) else {
             panic!("no message");
         };
         assert_eq!(m.as_text(), Some("aé"));
 
-        let refused = a.push(&chunk(b"\xff", true, false, false, 5));
+        let refused = a.push(&chunk(b"\xff", false, false, 5));
         assert!(matches!(
             refused,
             Assembled::Violation(CloseCode::INVALID_PAYLOAD, _)
         ));
-        let cut = a.push(&chunk(b"\xc3", true, true, false, 0));
+        let cut = a.push(&chunk(b"\xc3", true, false, 0));
         assert!(matches!(
             cut,
             Assembled::Violation(CloseCode::INVALID_PAYLOAD, _)

@@ -37,8 +37,6 @@ pub(crate) enum Event<'cb> {
 #[derive(Clone, Copy)]
 pub(crate) struct Chunk<'cb> {
     pub data: &'cb [u8],
-    /// The first piece of a message.
-    pub first: bool,
     /// The last piece of a message.
     pub last: bool,
     pub binary: bool,

@@ -170,8 +170,6 @@ unsafe fn decode<'cb>(
 /// `wsi` is valid and of the ws role.
 unsafe fn chunk<'cb>(wsi: *mut sys::lws, data: &'cb [u8]) -> Chunk<'cb> {
     // SAFETY: as this function's contract.
-    let first = unsafe { sys::lws_is_first_fragment(wsi) } != 0;
-    // SAFETY: as this function's contract.
     let last = unsafe { sys::lws_is_final_fragment(wsi) } != 0;
     // SAFETY: as this function's contract.
     let binary = unsafe { sys::lws_frame_is_binary(wsi) } != 0;
@@ -179,7 +177,6 @@ unsafe fn chunk<'cb>(wsi: *mut sys::lws, data: &'cb [u8]) -> Chunk<'cb> {
     let remaining = unsafe { sys::lws_remaining_packet_payload(wsi) };
     Chunk {
         data,
-        first,
         last,
         binary,
         remaining,

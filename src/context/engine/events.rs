@@ -1,10 +1,10 @@
 //! What becomes of the events of an open connection, and of a client's handshake.
 
 use super::Engine;
-use crate::connection::assembler::Assembled;
+use crate::connection::assembler::{Assembled, FRAME_TOO_BIG};
 use crate::connection::outbox::Next;
 use crate::connection::state::{Conn, Stage};
-use crate::connection::{Fragment, Initiator};
+use crate::connection::Initiator;
 use crate::context::timers::Due;
 use crate::ffi::event::{Chunk, Event, Verdict};
 use crate::ffi::headers::HeaderWriter;
@@ -119,15 +119,9 @@ impl Engine {
             return self.settle(conn, wsi);
         }
         if conn.fragments {
-            let violation = conn.assembler.borrow_mut().check_frame(chunk);
-            if let Some(Assembled::Violation(code, reason)) = violation {
-                return self.violation(conn, wsi, code, reason);
-            }
-            let fragment = Fragment {
-                data: chunk.data,
-                binary: chunk.binary,
-                first: chunk.first,
-                last: chunk.last,
+            let fragment = conn.assembler.borrow_mut().fragment(chunk);
+            let Some(fragment) = fragment else {
+                return self.violation(conn, wsi, CloseCode::TOO_BIG, FRAME_TOO_BIG);
             };
             self.with_handler(conn, wsi, |h, c| h.on_fragment(c, fragment));
             return self.settle(conn, wsi);
