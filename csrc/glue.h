@@ -26,6 +26,9 @@ const struct lws_extension *lwsrs_extensions(void);
 #define LWSRS_CLIENT_CERT_OPTIONAL 1
 #define LWSRS_CLIENT_CERT_REQUIRED 2
 
+/* Before the first use of the TLS library by anything else here. */
+void lwsrs_tls_init(void);
+
 /* All return 0, or -1 with a message left for lwsrs_tls_error(). */
 SSL_CTX *lwsrs_tls_client_new(void);
 void lwsrs_tls_ctx_free(SSL_CTX *ctx);

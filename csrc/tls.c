@@ -56,6 +56,18 @@ lwsrs_tls_harden(SSL_CTX *ctx)
 	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
 }
 
+/*
+ * OpenSSL would free its globals when the process exits, under the handshakes
+ * of threads that still run. The kernel frees them as well.
+ */
+void
+lwsrs_tls_init(void)
+{
+#if defined(OPENSSL_INIT_NO_ATEXIT)
+	OPENSSL_init_ssl(OPENSSL_INIT_NO_ATEXIT, NULL);
+#endif
+}
+
 SSL_CTX *
 lwsrs_tls_client_new(void)
 {

@@ -71,6 +71,8 @@ impl RawContext {
     pub fn create(engine: Rc<Engine>, options: &ContextOptions) -> Result<Self, Error> {
         let one = OneContext::claim()?;
         super::log::install();
+        #[cfg(feature = "tls")]
+        super::tls::init();
         let mut flags = u64::from(sys::LWS_SERVER_OPTION_EXPLICIT_VHOSTS)
             | u64::from(sys::LWS_SERVER_OPTION_JUST_USE_RAW_ORIGIN);
         if cfg!(feature = "tls") {

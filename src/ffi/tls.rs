@@ -10,6 +10,14 @@ use std::ffi::{c_char, c_int, CStr, CString};
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 
+/// Sets the TLS library up, where nothing in the process has done that before.
+/// Cheap when it is done again.
+#[doc(alias = "OPENSSL_init_ssl")]
+pub(super) fn init() {
+    // SAFETY: takes nothing; the TLS library lets one thread do it, once.
+    unsafe { sys::lwsrs_tls_init() };
+}
+
 /// Settings that server and client share.
 pub(crate) trait SslCtx {
     fn as_ptr(&self) -> *mut sys::SSL_CTX;
@@ -169,6 +177,7 @@ pub(crate) struct ClientCtx(NonNull<sys::SSL_CTX>);
 
 impl ClientCtx {
     pub fn new() -> Result<Self, Error> {
+        init();
         // SAFETY: makes a new object from nothing.
         let ptr = unsafe { sys::lwsrs_tls_client_new() };
         match NonNull::new(ptr) {
