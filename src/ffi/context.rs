@@ -186,9 +186,8 @@ impl Alarm {
             // SAFETY: the alarm rings within the service of its context, which lives.
             unsafe { sys::lws_cancel_service(context.as_ptr()) };
         }
-        // Rounded up, for lws waits for whole milliseconds.
-        let ms = delay.as_nanos().div_ceil(1_000_000);
-        let us = i64::try_from(ms.saturating_mul(1000)).unwrap_or(i64::MAX);
+        // lws waits for whole milliseconds, rounded down: one more makes that up.
+        let us = i64::try_from(delay.as_micros().saturating_add(1000)).unwrap_or(i64::MAX);
         let us = us.min(i64::MAX / 4);
         // SAFETY: the memory lives as long as this.
         let context = unsafe { (*self.0.as_ptr()).context };
