@@ -24,6 +24,8 @@ pub enum ConnectError {
         /// The C library's reason.
         reason: String,
     },
+    /// The context shuts down: [`ContextHandle::shutdown`](crate::ContextHandle::shutdown).
+    ShuttingDown,
     /// The context was dropped meanwhile.
     ContextGone,
     /// The time given to [`Connecting::wait`](super::Connecting::wait) is over;
@@ -42,6 +44,7 @@ impl fmt::Display for ConnectError {
                 write!(f, "{url} answered with HTTP status {status} instead of 101")
             }
             ConnectError::Failed { url, reason } => write!(f, "cannot connect to {url}: {reason}"),
+            ConnectError::ShuttingDown => f.write_str("the context is shutting down"),
             ConnectError::ContextGone => f.write_str("the context has been dropped"),
             ConnectError::TimedOut => f.write_str("still connecting after the time given"),
             ConnectError::OnServiceThread => f.write_str(

@@ -315,8 +315,8 @@ impl ContextHandle {
         self.shared.wake();
     }
 
-    /// Shuts the context down gracefully: no client is let in any more, every
-    /// open connection is closed with `frame` after what is queued for it, and
+    /// Shuts the context down gracefully: no client is let in and none connects
+    /// any more, every open connection is closed with `frame` after what is queued for it, and
     /// [`Context::run`] returns once all have ended, or after `timeout`. An
     /// application's own loop is told by [`Context::take_stop`].
     ///

@@ -162,7 +162,8 @@ impl Context {
 
     /// Connects a client. The outcome also reaches the handler, by
     /// [`on_open`](Handler::on_open) or
-    /// [`on_connect_error`](Handler::on_connect_error).
+    /// [`on_connect_error`](Handler::on_connect_error). While the context shuts
+    /// down, that is an error.
     ///
     /// # Errors
     ///

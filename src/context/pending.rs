@@ -103,7 +103,12 @@ impl Context {
         Ok(())
     }
 
-    fn attempt(&mut self, vhost: VhostId, attempt: Box<Attempt>, handler: Box<dyn Handler>) {
+    fn attempt(&mut self, vhost: VhostId, mut attempt: Box<Attempt>, handler: Box<dyn Handler>) {
+        if self.engine.closing.get().is_some() {
+            attempt.error = Some(ConnectError::ShuttingDown);
+            self.engine.connect_failed(attempt, handler);
+            return;
+        }
         let client = Rc::clone(&attempt.client);
         let Some(raw) = &mut self.raw else {
             return;
@@ -125,7 +130,7 @@ impl Context {
             false => text(client.subprotocols.join(", ")),
         };
         let (ping_after, hangup_after) = config.idle_seconds();
-        let alive = raw.connect(&ConnectOptions {
+        let made = raw.connect(&ConnectOptions {
             vhost,
             address: &client.target.address,
             port: client.target.port,
@@ -141,7 +146,9 @@ impl Context {
             ping_after,
             hangup_after,
         });
-        if !alive {
+        if let Some(wsi) = made {
+            conn.wsi.set(&wsi);
+        } else {
             // Some failures free the wsi with no callback, others after one that ended it.
             conn.wsi.clear();
             self.engine.remove(slot);
@@ -228,7 +235,12 @@ impl Engine {
                     let _ = conn.outbox.close(frame.clone());
                     conn.wsi.with(|wsi| wsi.request_writable());
                 }
-                Stage::Handshake => self.drop_connection(&conn),
+                Stage::Handshake => {
+                    if let Some(attempt) = &mut *conn.attempt.borrow_mut() {
+                        attempt.error.get_or_insert(ConnectError::ShuttingDown);
+                    }
+                    self.drop_connection(&conn);
+                }
                 Stage::Failing | Stage::Closing | Stage::Ended => {}
             }
         }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 /// What is due.
 pub(crate) enum Due {
-    /// The peer didn't answer the close frame.
+    /// A connection is to be gone: the peer doesn't answer, or isn't waited for.
     CloseTimeout(ConnectionId),
     /// A graceful shutdown waits no longer.
     ShutdownTimeout,

@@ -3,7 +3,9 @@
 use super::context::RawContext;
 use super::sys;
 use super::vhost::{VhostId, ALPN, NO_SUBPROTOCOL};
+use super::wsi::Wsi;
 use std::ffi::CStr;
+use std::ptr::NonNull;
 
 /// What a client connects with. The strings are copied by lws.
 pub(crate) struct ConnectOptions<'a> {
@@ -37,9 +39,9 @@ pub(crate) struct Relaxations {
 
 impl RawContext {
     /// Starts a connection. Callbacks for it come during this call already, also
-    /// the last ones. `false`: the library gave up, without saying more.
+    /// the last ones. `None`: the library gave up, without saying more.
     #[doc(alias = "lws_client_connect_via_info")]
-    pub fn connect(&mut self, options: &ConnectOptions<'_>) -> bool {
+    pub fn connect(&mut self, options: &ConnectOptions<'_>) -> Option<Wsi<'_>> {
         use sys::lws_client_connect_ssl_connection_flags as flag;
 
         let mut flags = flag::LCCSCF_HTTP_NO_FOLLOW_REDIRECT.0;
@@ -59,9 +61,7 @@ impl RawContext {
                 }
             }
         }
-        let Some(vhost) = self.vhost(options.vhost) else {
-            return false;
-        };
+        let vhost = self.vhost(options.vhost)?;
         let policy = self.idle_policy(options.ping_after, options.hangup_after);
         let text = |text: Option<&CStr>| text.map_or(std::ptr::null(), CStr::as_ptr);
         let info = sys::lws_client_connect_info {
@@ -83,6 +83,8 @@ impl RawContext {
         // SAFETY: the context and the vhost are valid; the strings live during the call,
         // which copies them; the idle policy lives as long as the context.
         let wsi = unsafe { sys::lws_client_connect_via_info(&info) };
-        !wsi.is_null()
+        // SAFETY: lws returns NULL for a wsi that it freed. This one it frees at the earliest
+        // when it services the context, which `Wsi` borrows from here.
+        NonNull::new(wsi).map(|wsi| unsafe { Wsi::new(wsi) })
     }
 }

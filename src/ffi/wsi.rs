@@ -7,7 +7,8 @@ use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::ptr::NonNull;
 
-/// A wsi that is valid for `'cb`, the time of one callback.
+/// A wsi that is valid for `'cb`, the time of one callback, or until the context
+/// is serviced.
 pub(crate) struct Wsi<'cb> {
     ptr: NonNull<sys::lws>,
     _callback: PhantomData<&'cb mut sys::lws>,
@@ -185,8 +186,8 @@ impl<'cb> Wsi<'cb> {
 
 /// Remembers a wsi between callbacks.
 ///
-/// It is set inside a callback of that wsi and cleared in its WSI_DESTROY
-/// callback, which the library sends before it frees the wsi; both happen on
+/// It is set inside a callback of that wsi, or when a connect has made it, and
+/// cleared in its WSI_DESTROY callback, which the library sends before it frees the wsi; both happen on
 /// the service thread, and the cell can't leave it.
 pub(crate) struct WsiCell(Cell<Option<NonNull<sys::lws>>>);
 

@@ -13,6 +13,7 @@ use crate::message::{CloseCode, CloseFrame};
 use crate::server::Refusal;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 impl Engine {
     /// Decides what becomes of an event.
@@ -28,6 +29,9 @@ impl Engine {
         let Some(conn) = self.conn(wsi) else {
             return Verdict::Continue;
         };
+        if conn.doomed.get() && !matches!(event, Event::Closed | Event::Destroyed) {
+            return self.drop_now(&conn);
+        }
         match event {
             Event::UpgradeRequested { .. } | Event::HttpRequest => Verdict::Close,
             Event::ServerEstablished | Event::ClientEstablished => self.on_open(&conn, wsi),
@@ -50,7 +54,10 @@ impl Engine {
             Event::Writable => self.on_writable(&conn, wsi),
             Event::PeerClosed(body) => self.on_peer_close(&conn, wsi, body),
             Event::Closed => {
-                self.end(&conn);
+                // Of one that never opened the library may say so, too.
+                if conn.stage.get() != Stage::Handshake {
+                    self.end(&conn);
+                }
                 Verdict::Continue
             }
             Event::Destroyed => {
@@ -115,7 +122,7 @@ impl Engine {
     }
 
     pub(super) fn on_received(&self, conn: &Conn, wsi: &Wsi<'_>, chunk: &Chunk<'_>) -> Verdict {
-        if conn.stage.get() != Stage::Open || conn.doomed.get() {
+        if conn.stage.get() != Stage::Open {
             return self.settle(conn, wsi);
         }
         if conn.fragments {
@@ -156,6 +163,8 @@ impl Engine {
             }
         };
         conn.note_ending(Initiator::Remote, frame);
+        // The library waits for a peer that doesn't close TLS, too.
+        self.leave_open(conn, Stage::Closing);
         Verdict::Continue
     }
 
@@ -212,14 +221,11 @@ impl Engine {
             _ => return Verdict::Continue,
         }
         loop {
-            if conn.doomed.get() {
-                return Verdict::Close;
-            }
             match conn.outbox.next() {
                 Next::Frame(mut frame) => {
                     if wsi.write(frame.kind, &mut frame.payload).is_err() {
                         conn.outbox.shut();
-                        return Verdict::Close;
+                        return self.drop_now(conn);
                     }
                     conn.in_flight.borrow_mut().push(frame.payload);
                     if wsi.is_choked() {
@@ -245,7 +251,7 @@ impl Engine {
     /// Does what a handler asked for, once it has returned.
     pub(super) fn settle(&self, conn: &Conn, wsi: &Wsi<'_>) -> Verdict {
         if conn.doomed.get() {
-            return Verdict::Close;
+            return self.drop_now(conn);
         }
         let wanted = conn.wants_reading.get();
         if conn.reading.replace(wanted) != wanted {
@@ -255,5 +261,13 @@ impl Engine {
             wsi.request_writable();
         }
         Verdict::Continue
+    }
+
+    /// Ends a connection without a close frame, and without the library's time to
+    /// send what it holds, and to wait for the peer of a TLS server.
+    fn drop_now(&self, conn: &Conn) -> Verdict {
+        // Not from here: its own closing, which comes first, sets that time.
+        self.add_timer(Duration::ZERO, Due::CloseTimeout(conn.id));
+        Verdict::Close
     }
 }

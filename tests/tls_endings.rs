@@ -1,0 +1,122 @@
+//! How TLS connections end, and a process that has some.
+
+#![cfg(all(feature = "tls", unix))]
+
+mod common;
+
+use common::certs::{tls_stream, Ca};
+use common::peer::{self, Raw, CLOSE};
+use common::{loopback, probe, serve, Events, Running};
+use libwebsockets::{Client, CloseCode, Closed, Connection, Context, Handler, Initiator, Message};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// Ends as its peer asks for.
+struct Ends(common::Probe);
+
+impl Handler for Ends {
+    fn on_open(&mut self, conn: &mut Connection<'_>) {
+        self.0.on_open(conn);
+    }
+    fn on_message(&mut self, conn: &mut Connection<'_>, message: Message) {
+        match message.as_text() {
+            Some("abort") => conn.abort(),
+            Some("fill and abort") => {
+                conn.send(vec![7; 50 << 20]).unwrap();
+                conn.request_writable();
+            }
+            _ => conn.close(CloseCode::NORMAL),
+        }
+    }
+    fn on_writable(&mut self, conn: &mut Connection<'_>) {
+        conn.abort();
+    }
+    fn on_close(&mut self, closed: Closed) {
+        self.0.on_close(closed);
+    }
+}
+
+/// A TLS server, and a peer that will never close its side.
+fn open() -> (Running, Events, Raw) {
+    let ca = Ca::new();
+    let tls = ca.sign(&["localhost"]).server();
+    let (probe, events) = probe();
+    let server = serve(move |vhost| {
+        let config = libwebsockets::WebSocketConfig::new().close_timeout(Duration::from_secs(1));
+        vhost
+            .config(config)
+            .tls(tls)
+            .accept(move |_| Ok(Ends(probe.clone())))
+    });
+    let mut raw = Raw::over(tls_stream(server.addr(), "localhost", ca.rustls_client()));
+    assert_eq!(raw.ask(&peer::upgrade("/", "")).status, 101);
+    events.open();
+    (server, events, raw)
+}
+
+#[test]
+fn an_abort_does_not_wait_for_the_peer() {
+    let (_server, events, mut raw) = open();
+    raw.send_frame(0x81, b"abort");
+    let closed = events.closed();
+    assert_eq!(closed.initiator, Initiator::Local);
+}
+
+#[test]
+fn an_abort_from_outside_does_not_wait_for_the_peer() {
+    let (server, events, _raw) = open();
+    let id = server.handle.connections()[0];
+    server.handle.abort(id).unwrap();
+    assert_eq!(events.closed().initiator, Initiator::Local);
+}
+
+#[test]
+fn a_peer_that_closes_the_websocket_but_not_tls_is_not_waited_for_long() {
+    let (_server, events, mut raw) = open();
+    let start = Instant::now();
+    raw.send_frame(0x80 | CLOSE, &1000u16.to_be_bytes());
+    assert_eq!(events.closed().initiator, Initiator::Remote);
+    assert!(start.elapsed() < Duration::from_secs(8));
+}
+
+/// Set in a child process: what it is to do.
+const CHILD: &str = "TEST_OF_ENDINGS";
+
+/// Leaves the process with another status if OpenSSL has been taken down.
+extern "C" fn is_openssl_there() {
+    // SAFETY: it may be called at any time; it fails once OpenSSL has been taken down.
+    let there = unsafe { openssl_sys::OPENSSL_init_ssl(0, std::ptr::null()) } == 1;
+    if !there {
+        // SAFETY: ends the process.
+        unsafe { libc::_exit(42) };
+    }
+}
+
+#[test]
+fn openssl_stays_until_the_process_is_gone() {
+    if std::env::var_os(CHILD).is_some() {
+        // Handlers run in reverse: ours comes last.
+        // SAFETY: the function is one of this program.
+        assert_eq!(unsafe { libc::atexit(is_openssl_there) }, 0);
+        let ca = Ca::new();
+        let tls = ca.sign(&["localhost"]).server();
+        let vhost = loopback().tls(tls).accept(|_| Ok(common::Echo));
+        let mut context = Context::builder().vhost(vhost).build().unwrap();
+        let url = format!("wss://localhost:{}/", context.local_addr(0).unwrap().port());
+        let (probe, events) = probe();
+        let to = Client::new(&url).unwrap().tls(ca.trust());
+        drop(context.connect(to, probe).unwrap());
+        while events.try_next().is_none() {
+            context.service(Some(Duration::from_millis(50))).unwrap();
+        }
+        // The context's connections stay behind, as those of a thread would.
+        std::mem::forget(context);
+        std::process::exit(0);
+    }
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "openssl_stays_until_the_process_is_gone"])
+        .env(CHILD, "1")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+}
