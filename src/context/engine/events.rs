@@ -15,6 +15,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Frames, and bytes, that one connection sends in a turn of the loop.
+const MAX_FRAMES: usize = 64;
+const MAX_TURN: usize = 256 << 10;
+
 impl Engine {
     /// Decides what becomes of an event.
     pub fn on_event(&self, wsi: &Wsi<'_>, event: Event<'_>) -> Verdict {
@@ -220,9 +224,12 @@ impl Engine {
             }
             _ => return Verdict::Continue,
         }
-        loop {
+        // Other threads may fill the queue as fast as it is emptied: others get their turn.
+        let mut left = MAX_TURN;
+        while left > 0 {
             match conn.outbox.next() {
                 Next::Frame(mut frame) => {
+                    left = left.saturating_sub(frame.payload.len().max(MAX_TURN / MAX_FRAMES));
                     if wsi.write(frame.kind, &mut frame.payload).is_err() {
                         conn.outbox.shut();
                         return self.drop_now(conn);
