@@ -234,6 +234,36 @@ fn attempts_are_made_again_until_it_is_given_up() {
 }
 
 #[test]
+fn each_attempt_fails_with_its_own_reason() {
+    let reserved = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let addr = reserved.local_addr().unwrap();
+    drop(reserved);
+    let client = client_context();
+    let (probe, events) = probe();
+    let to = Client::new(&format!("ws://{addr}/"))
+        .unwrap()
+        .reconnect(quick().first(Duration::from_millis(300)).attempts(1));
+    let connecting = client.handle.connect(to, probe).unwrap();
+    let first = events.connect_error();
+    assert!(matches!(first, ConnectError::Failed { .. }), "{first}");
+    // In between somebody listens, who refuses.
+    let server = Running::start(move || {
+        Context::builder().vhost(
+            libwebsockets::Vhost::listen(addr)
+                .accept(|_| Err::<Echo, _>(Refusal::new(StatusCode::SERVICE_UNAVAILABLE))),
+        )
+    });
+    let second = events.connect_error();
+    assert!(
+        matches!(second, ConnectError::Rejected { status: 503, .. }),
+        "{second}"
+    );
+    let last = connecting.wait(WAIT).unwrap_err();
+    assert!(matches!(last, ConnectError::Rejected { .. }), "{last}");
+    drop(server);
+}
+
+#[test]
 fn a_client_comes_back_after_its_server_with_a_new_id_and_the_same_handler() {
     let server = serve(|vhost| vhost.accept(|_| Ok(Echo)));
     let addr = server.addr();

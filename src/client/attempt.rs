@@ -11,7 +11,8 @@ pub(crate) struct Attempt {
     pub ticket: Option<Ticket>,
     /// Failures in a row, this attempt not counted.
     pub failures: u32,
-    /// Why the attempt failed, as far as the C library said.
+    /// Why the attempt failed, as far as the C library said; until the next one
+    /// starts.
     pub error: Option<ConnectError>,
 }
 

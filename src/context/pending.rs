@@ -82,6 +82,8 @@ impl Context {
 
     /// Makes an attempt; settings that can't be used are told to the handler.
     fn restart(&mut self, mut attempt: Box<Attempt>, handler: Box<dyn Handler>) {
+        // The last one's.
+        attempt.error = None;
         match self.client_vhost(&attempt.client) {
             Ok(vhost) => self.attempt(vhost, attempt, handler),
             Err(error) => {
