@@ -12,8 +12,10 @@ const TARGET: &str = "libwebsockets::lws";
 
 thread_local! {
     /// Lines of this thread that wait until a lock is released; `None`: none do.
-    static HELD: RefCell<Option<Vec<Line>>> = const { RefCell::new(None) };
+    static HELD: Held = const { RefCell::new(None) };
 }
+
+type Held = RefCell<Option<Vec<Line>>>;
 
 /// Where a line goes, its level, and the line.
 type Line = (&'static str, Level, String);
@@ -37,15 +39,17 @@ pub(super) struct Hold(());
 
 impl Hold {
     pub fn begin() -> Self {
-        HELD.with(|held| held.borrow_mut().get_or_insert_with(Vec::new).reserve(0));
+        let begin = |held: &Held| held.borrow_mut().get_or_insert_default().reserve(0);
+        // Without the variable no line is sent at all.
+        let _ = HELD.try_with(begin);
         Hold(())
     }
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        let lines = HELD.with(|held| held.borrow_mut().take());
-        for (target, level, line) in lines.unwrap_or_default() {
+        let lines = HELD.try_with(|held| held.borrow_mut().take());
+        for (target, level, line) in lines.ok().flatten().unwrap_or_default() {
             log(target, level, &line);
         }
     }
@@ -74,14 +78,16 @@ unsafe extern "C" fn emit(level: c_int, line: *const c_char) {
 
 /// Logs a line, now or when this thread releases the lock that it holds.
 pub(super) fn send(target: &'static str, level: Level, line: &str) {
-    let held = HELD.with(|held| match &mut *held.borrow_mut() {
+    let held = HELD.try_with(|held| match &mut *held.borrow_mut() {
         Some(lines) => {
             lines.push((target, level, line.to_owned()));
             true
         }
         None => false,
     });
-    if !held {
+    // `Err`: the thread ends, and one of its variables holds a context. Whether a lock is
+    // held isn't known any more.
+    if held == Ok(false) {
         log(target, level, line);
     }
 }
