@@ -1,0 +1,231 @@
+//! permessage-deflate where its frames and its output don't come together.
+
+#![cfg(feature = "deflate")]
+
+mod common;
+
+use common::peer::{frame, patient, upgrade, Raw, BINARY, CONTINUATION, PONG, TEXT};
+use common::{client_context, loopback, noise, probe, probed, Event, Events, Running};
+use libwebsockets::{Client, Connection, Context, Fragment, Handler, WebSocketConfig};
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+const FIN: u8 = 0x80;
+const RSV1: u8 = 0x40;
+
+/// A text in two frames, and one whose first frame, compressed, inflates to
+/// nothing, so that the library doesn't tell of it.
+const FRAMES: [(u8, &[u8]); 4] = [
+    (TEXT, &[b'a'; 1000]),
+    (FIN | CONTINUATION, b"a"),
+    (RSV1 | TEXT, &[0x00]),
+    // Clears the library's mark of the first fragment.
+    (FIN | PONG, b"x"),
+];
+
+/// The rest of a stored block, which holds "b"; more would come.
+const REST: &[u8] = &[0x01, 0x00, 0xfe, 0xff, b'b'];
+
+fn deflating() -> WebSocketConfig {
+    WebSocketConfig::new().deflate(true)
+}
+
+/// A peer that has agreed on compression.
+fn open(server: &Running) -> Raw {
+    let mut raw = Raw::connect(server.addr());
+    let offer = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
+    let answer = raw.ask(&upgrade("/", offer));
+    assert_eq!(answer.status, 101, "{answer:?}");
+    raw
+}
+
+/// The message's end: an empty final block.
+fn expect_both(events: &Events) {
+    assert_eq!(events.message().as_text().map(str::len), Some(1001));
+    assert!(matches!(events.next(), Event::Pong(_)));
+    assert_eq!(events.message().as_text(), Some("b"));
+}
+
+#[test]
+fn a_server_survives_a_first_frame_that_inflates_to_nothing() {
+    let (server, events) = probed(deflating());
+    let mut raw = open(&server);
+    events.open();
+    for (first, payload) in FRAMES {
+        raw.send_frame(first, payload);
+    }
+    raw.send_frame(CONTINUATION, REST);
+    raw.send_frame(FIN | CONTINUATION, &[0x00]);
+    expect_both(&events);
+}
+
+#[test]
+fn a_client_survives_a_first_frame_that_inflates_to_nothing() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let url = format!("ws://{}/", listener.local_addr().unwrap());
+    let client = client_context();
+    let (probe, events) = probe();
+    let to = Client::new(&url).unwrap().config(deflating());
+    drop(client.handle.connect(to, probe).unwrap());
+    let (mut tcp, _) = listener.accept().unwrap();
+    patient(&tcp);
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        tcp.read_exact(&mut byte).unwrap();
+        request.push(byte[0]);
+    }
+    let request = String::from_utf8(request).unwrap();
+    let key = request
+        .lines()
+        .find_map(|line| line.strip_prefix("Sec-WebSocket-Key: "))
+        .unwrap_or_else(|| panic!("{request}"));
+    let accept = tungstenite::handshake::derive_accept_key(key.as_bytes());
+    let answer = format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
+    );
+    tcp.write_all(answer.as_bytes()).unwrap();
+    events.open();
+    for (first, payload) in FRAMES
+        .into_iter()
+        .chain([(CONTINUATION, REST), (FIN | CONTINUATION, &[0x00][..])])
+    {
+        tcp.write_all(&unmasked(first, payload)).unwrap();
+    }
+    expect_both(&events);
+}
+
+/// A frame as a server sends it.
+fn unmasked(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![first];
+    match u8::try_from(payload.len()) {
+        Ok(short @ ..=125) => bytes.push(short),
+        _ => {
+            bytes.push(126);
+            bytes.extend_from_slice(&(payload.len() as u16).to_be_bytes());
+        }
+    }
+    bytes.extend_from_slice(payload);
+    bytes
+}
+
+#[test]
+fn the_first_fragment_is_known_as_such_after_a_frame_that_inflates_to_nothing() {
+    let (server, events) = probed(deflating().fragments(true));
+    let mut raw = open(&server);
+    events.open();
+    let (first, payload) = FRAMES[2];
+    raw.send_frame(first, payload);
+    raw.send_frame(FIN | PONG, b"x");
+    assert!(matches!(events.next(), Event::Pong(_)));
+    raw.send_frame(CONTINUATION, REST);
+    raw.send_frame(FIN | CONTINUATION, &[0x00]);
+    let mut seen = Vec::new();
+    loop {
+        let event = events.next();
+        let Event::Fragment {
+            data, first, last, ..
+        } = event
+        else {
+            panic!("{event:?}");
+        };
+        seen.extend_from_slice(&data);
+        assert_eq!(first, data == b"b", "{data:?}");
+        if last {
+            break;
+        }
+    }
+    assert_eq!(seen, b"b");
+}
+
+/// Zeros, so many that the library inflates them in many pieces: a block with
+/// the fixed codes (RFC 1951 §3.2.6).
+fn zeros(kib: usize) -> Vec<u8> {
+    let mut bits = vec![1, 1, 0];
+    let mut code = |value: u32, len: u32| bits.extend((0..len).rev().map(|i| (value >> i) & 1));
+    code(0b0011_0000, 8); // a zero
+    for _ in 0..kib * 4 {
+        code(0b1100_0101, 8); // 258 of what is
+        code(0, 5); // one byte back
+    }
+    code(0, 7); // the end
+    bits.chunks(8)
+        .map(|bits| {
+            bits.iter()
+                .rev()
+                .fold(0, |byte, bit| byte << 1 | *bit as u8)
+        })
+        .collect()
+}
+
+#[test]
+fn reading_that_is_paused_in_a_compressed_message_costs_no_time() {
+    /// Pauses at the first fragment, until everything it sends has gone.
+    struct Pauses(common::Probe, bool);
+    impl Handler for Pauses {
+        fn on_open(&mut self, conn: &mut Connection<'_>) {
+            self.0.on_open(conn);
+        }
+        fn on_fragment(&mut self, conn: &mut Connection<'_>, fragment: Fragment<'_>) {
+            self.0.on_fragment(conn, fragment);
+            if !std::mem::replace(&mut self.1, true) {
+                conn.pause_reading();
+                // No compression makes that small.
+                conn.send(noise(1 << 20).repeat(30)).unwrap();
+                conn.request_writable();
+            }
+        }
+        fn on_writable(&mut self, conn: &mut Connection<'_>) {
+            conn.resume_reading();
+        }
+    }
+    let (probe, events) = probe();
+    let config = deflating().fragments(true);
+    let vhost = loopback()
+        .config(config)
+        .accept(move |_| Ok(Pauses(probe.clone(), false)));
+    let mut context = Context::builder().vhost(vhost).build().unwrap();
+    let addr = context.local_addr(0).unwrap();
+    let peer = std::thread::spawn(move || {
+        let mut raw = Raw::connect(addr);
+        let offer = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
+        assert_eq!(raw.ask(&upgrade("/", offer)).status, 101);
+        raw.send(&frame(FIN | RSV1 | BINARY, &zeros(1024)));
+        raw
+    });
+    let turn = Duration::from_millis(100);
+    while !matches!(events.try_next(), Some(Event::Fragment { .. })) {
+        context.service(Some(turn)).unwrap();
+    }
+    let mut raw = peer.join().unwrap();
+    // What the sockets' buffers take is sent first.
+    for _ in 0..100 {
+        context.service(Some(Duration::from_millis(5))).unwrap();
+    }
+    let until = Instant::now() + Duration::from_millis(500);
+    let mut turns = 0;
+    while Instant::now() < until {
+        context.service(Some(turn)).unwrap();
+        turns += 1;
+    }
+    assert!(turns < 100, "it turned {turns} times");
+    // The peer reads, and so does the server then.
+    let peer = std::thread::spawn(move || {
+        // Compressed messages come in many frames.
+        while !raw.frame().unwrap().fin {}
+        raw
+    });
+    let mut whole = false;
+    let until = Instant::now() + common::WAIT;
+    while !whole {
+        assert!(Instant::now() < until, "the rest never comes");
+        context.service(Some(turn)).unwrap();
+        while let Some(event) = events.try_next() {
+            whole |= matches!(event, Event::Fragment { last: true, .. });
+        }
+    }
+    drop(context);
+    drop(peer.join().unwrap());
+}
