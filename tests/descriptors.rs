@@ -1,0 +1,71 @@
+//! A process without descriptors left. One test, for the limit is the process'.
+
+#![cfg(unix)]
+
+mod common;
+
+use common::peer::{upgrade, Raw};
+use common::{loopback, Echo};
+use libwebsockets::Context;
+use log::{Log, Metadata, Record};
+use std::fs::File;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// Counts the library's complaints.
+struct Counter(AtomicUsize);
+
+static COUNTER: Counter = Counter(AtomicUsize::new(0));
+
+impl Log for Counter {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+    fn log(&self, record: &Record<'_>) {
+        if record.args().to_string().contains("accept: errno") {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    fn flush(&self) {}
+}
+
+#[test]
+fn a_server_without_descriptors_waits_and_then_serves_on() {
+    log::set_logger(&COUNTER).unwrap();
+    log::set_max_level(log::LevelFilter::Error);
+    let vhost = loopback().accept(|_| Ok(Echo));
+    let mut context = Context::builder().vhost(vhost).build().unwrap();
+    let addr = context.local_addr(0).unwrap();
+    context.service(Some(Duration::ZERO)).unwrap();
+
+    let limit = libc::rlimit {
+        rlim_cur: 64,
+        rlim_max: 64,
+    };
+    // SAFETY: the struct is valid for reading.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) }, 0);
+    let mut files: Vec<_> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
+    // The last one is for the peer; for its connection at the server none is left.
+    files.pop();
+    let mut raw = Raw::connect(addr);
+    raw.send(upgrade("/", "").as_bytes());
+
+    let until = Instant::now() + Duration::from_millis(500);
+    let mut turns = 0;
+    while Instant::now() < until {
+        context.service(Some(Duration::from_millis(100))).unwrap();
+        turns += 1;
+    }
+    let lines = COUNTER.0.load(Ordering::Relaxed);
+    assert!(turns < 100, "it turned {turns} times");
+    assert!((1..10).contains(&lines), "{lines} lines");
+
+    // Once there are some again, it is let in.
+    files.clear();
+    let until = Instant::now() + common::WAIT;
+    while context.handle().connections().is_empty() {
+        assert!(Instant::now() < until, "it is never let in");
+        context.service(Some(Duration::from_millis(20))).unwrap();
+    }
+    assert_eq!(raw.answer().status, 101);
+}
