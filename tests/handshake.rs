@@ -199,7 +199,7 @@ fn the_factory_sees_path_query_headers_and_peer() {
         })
     });
     let request = upgrade(
-        "/a%20b/c?x=1&y=%26%3d&empty=&flag&x=2",
+        "/a%20b/c?&x=1&y=%26%3d&&empty=&flag&x=2&",
         "Cookie: session=s3cret\r\nX-Own: two words\r\nOrigin: https://example.com\r\n",
     );
     assert_eq!(ask(server.addr(), &request).status, 101);
@@ -223,6 +223,22 @@ fn the_factory_sees_path_query_headers_and_peer() {
     assert_eq!(seen.vhost, "example.org");
     assert!(seen.peer.ip().is_loopback());
     assert!(!seen.debug.contains("s3cret"), "{}", seen.debug);
+}
+
+#[test]
+fn an_empty_query_holds_nothing() {
+    let (report, seen) = mpsc::channel();
+    let server = serve(move |vhost| {
+        vhost.accept(move |request| {
+            report.send(request.query().to_vec()).unwrap();
+            Ok(Echo)
+        })
+    });
+    for target in ["/", "/?", "/?&", "/?&&"] {
+        assert_eq!(ask(&server, &upgrade(target, "")).status, 101);
+        let query = seen.recv_timeout(common::WAIT).unwrap();
+        assert_eq!(query, [], "{target}");
+    }
 }
 
 #[test]

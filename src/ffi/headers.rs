@@ -28,7 +28,8 @@ pub(crate) struct Target {
     /// As the request line ends, "HTTP/1.1".
     pub version: Vec<u8>,
     pub path: Vec<u8>,
-    /// `name=value` pieces of the query, already decoded by the library.
+    /// `name=value` pieces of the query, already decoded by the library, without
+    /// empty ones.
     pub query: Vec<Vec<u8>>,
 }
 
@@ -37,12 +38,8 @@ impl Wsi<'_> {
     pub fn request_target(&self) -> Target {
         use sys::lws_token_indexes as token;
         let path = self.header(token::WSI_TOKEN_GET_URI);
-        let mut query = Vec::new();
-        while let Some(piece) =
-            self.header_fragment(token::WSI_TOKEN_HTTP_URI_ARGS, query.len() as c_int)
-        {
-            query.push(piece);
-        }
+        let mut query = self.header_fragments(token::WSI_TOKEN_HTTP_URI_ARGS);
+        query.retain(|piece| !piece.is_empty());
         Target {
             is_get: path.is_some(),
             version: self.header(token::WSI_TOKEN_HTTP).unwrap_or_default(),
@@ -115,16 +112,20 @@ impl Wsi<'_> {
         })
     }
 
-    fn header_fragment(&self, token: sys::lws_token_indexes, index: c_int) -> Option<Vec<u8>> {
-        // SAFETY: the wsi is valid; an index beyond the last gives 0.
-        let len = unsafe { sys::lws_hdr_fragment_length(self.as_ptr(), token, index) };
-        if len <= 0 || len > MAX_HEADER {
-            return None;
-        }
-        copied(len, |buffer, size| {
-            // SAFETY: the buffer has `size` bytes, room for the fragment and its NUL.
-            unsafe { sys::lws_hdr_copy_fragment(self.as_ptr(), buffer, size, token, index) }
-        })
+    fn header_fragments(&self, token: sys::lws_token_indexes) -> Vec<Vec<u8>> {
+        let fragment = |index| {
+            // SAFETY: the wsi is valid; an index beyond the last gives 0.
+            let len = unsafe { sys::lws_hdr_fragment_length(self.as_ptr(), token, index) };
+            if !(0..=MAX_HEADER).contains(&len) {
+                return None;
+            }
+            copied(len, |buffer, size| {
+                // SAFETY: the buffer has `size` bytes, room for the fragment and its NUL;
+                // beyond the last fragment, and not for an empty one, this gives -1.
+                unsafe { sys::lws_hdr_copy_fragment(self.as_ptr(), buffer, size, token, index) }
+            })
+        };
+        (0..).map_while(fragment).collect()
     }
 
     /// The names of headers that the library doesn't know, each once.
