@@ -65,6 +65,10 @@ impl Target {
         if bare.is_empty() || bare.len() > 253 {
             return bad("its host must have 1 to 253 characters");
         }
+        if bare.starts_with('+') {
+            // The C library takes it for a Unix socket's path.
+            return bad("its host begins with a plus sign");
+        }
         if host.starts_with('[') && !cfg!(feature = "ipv6") {
             return bad("IPv6 addresses need this crate's feature `ipv6`");
         }
@@ -195,6 +199,8 @@ mod tests {
             ("ws://host/#part", "fragment"),
             ("ws://host:0/", "port 0"),
             ("ws://host:99999/", "URL"),
+            ("ws://+socket/", "plus"),
+            ("ws://+:80/", "plus"),
         ] {
             let error = Target::parse(url).err().map(|e| e.to_string());
             assert!(
