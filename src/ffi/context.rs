@@ -1,5 +1,6 @@
 //! `struct lws_context`: creation, service, timers, waking, destruction.
 
+use super::kept::Kept;
 use super::log::Hold;
 use super::sys;
 #[cfg(feature = "tls")]
@@ -7,7 +8,6 @@ use super::tls::ClientCtx;
 use super::vhost::VhostMemory;
 use crate::context::engine::Engine;
 use crate::error::Error;
-use std::cell::UnsafeCell;
 use std::collections::HashMap;
 use std::ffi::CStr;
 use std::ptr::NonNull;
@@ -59,7 +59,7 @@ pub(crate) struct RawContext {
     #[cfg(feature = "tls")]
     pub(super) client_tls: Vec<Rc<ClientCtx>>,
     /// Idle policies, one for each pair of values that was ever asked for.
-    pub(super) idle_policies: HashMap<(u16, u16), Box<sys::lws_retry_bo>>,
+    pub(super) idle_policies: HashMap<(u16, u16), Kept<sys::lws_retry_bo>>,
     /// What the callbacks use, at the address that the context knows.
     _engine: Rc<Engine>,
     _one: OneContext,
@@ -152,23 +152,21 @@ impl Drop for RawContext {
 ///
 /// lws looks for timers that are due before it waits, and not after: one that
 /// is due by then has to keep it from waiting, or it would be lost.
-struct Alarm(NonNull<AlarmMemory>);
+struct Alarm(Kept<AlarmMemory>);
 
-/// What lws writes to behind our back: only ever reached by raw pointers.
 #[repr(C)]
 struct AlarmMemory {
     /// First, so that its address is that of the whole.
-    timer: UnsafeCell<sys::lws_sorted_usec_list>,
+    timer: sys::lws_sorted_usec_list,
     context: NonNull<sys::lws_context>,
 }
 
 impl Alarm {
     fn new(context: NonNull<sys::lws_context>) -> Self {
-        let memory = Box::new(AlarmMemory {
-            timer: UnsafeCell::default(),
+        Alarm(Kept::new(AlarmMemory {
+            timer: Default::default(),
             context,
-        });
-        Alarm(NonNull::from(Box::leak(memory)))
+        }))
     }
 
     /// The timer's address, valid as long as this lives.
@@ -199,13 +197,6 @@ impl Alarm {
     fn cancel(&self) {
         // SAFETY: the timer is zeroed or was scheduled, which is what cancel takes.
         unsafe { sys::lws_sul_cancel(self.timer()) };
-    }
-}
-
-impl Drop for Alarm {
-    fn drop(&mut self) {
-        // SAFETY: it came from a box, and lws has no pointer to it any more.
-        drop(unsafe { Box::from_raw(self.0.as_ptr()) });
     }
 }
 

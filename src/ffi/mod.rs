@@ -10,6 +10,7 @@ pub(crate) mod connect;
 pub(crate) mod context;
 pub(crate) mod event;
 pub(crate) mod headers;
+mod kept;
 #[cfg(feature = "keylog")]
 pub(crate) mod keylog;
 mod log;

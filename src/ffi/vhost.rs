@@ -1,6 +1,7 @@
 //! `struct lws_vhost`, and the memory that it keeps pointers to.
 
 use super::context::{lifecycle, RawContext};
+use super::kept::Kept;
 use super::sys;
 use super::trampoline::callback;
 use crate::error::Error;
@@ -51,10 +52,11 @@ pub(crate) struct Listen {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct VhostId(usize);
 
-/// What lws keeps by pointer for as long as the vhost lives.
+/// What lws keeps by pointer for as long as the vhost lives. In vectors, which
+/// may be moved meanwhile (see [`Kept`]).
 pub(super) struct VhostMemory {
-    _name: CString,
-    _interface: Option<CString>,
+    _name: Vec<u8>,
+    _interface: Option<Vec<u8>>,
     _subprotocols: Vec<CString>,
     _protocols: Vec<sys::lws_protocols>,
 }
@@ -69,15 +71,14 @@ impl RawContext {
     ) -> *const sys::lws_retry_bo {
         let policy = self.idle_policies.entry((ping_after, hangup_after));
         let policy = policy.or_insert_with(|| {
-            Box::new(sys::lws_retry_bo {
+            Kept::new(sys::lws_retry_bo {
                 secs_since_valid_ping: ping_after,
                 secs_since_valid_hangup: hangup_after,
                 ..Default::default()
             })
         });
-        &**policy
+        policy.as_ptr()
     }
-
     /// Creates a vhost.
     #[doc(alias = "lws_create_vhost")]
     pub fn create_vhost(
@@ -98,8 +99,9 @@ impl RawContext {
             .chain([sys::lws_protocols::default()])
             .collect();
 
+        let name = options.name.into_bytes_with_nul();
         let mut info = sys::lws_context_creation_info {
-            vhost_name: options.name.as_ptr(),
+            vhost_name: name.as_ptr().cast(),
             protocols: protocols.as_ptr(),
             port: sys::CONTEXT_PORT_NO_LISTEN,
             timeout_secs: options.handshake_timeout,
@@ -123,8 +125,11 @@ impl RawContext {
             } else if !listen.is_ipv6 {
                 flags |= u64::from(sys::LWS_SERVER_OPTION_DISABLE_IPV6);
             }
-            interface = listen.interface;
-            info.iface = interface.as_ref().map_or(std::ptr::null(), |i| i.as_ptr());
+            interface = listen.interface.map(CString::into_bytes_with_nul);
+            info.iface = match &interface {
+                Some(name) => name.as_ptr().cast(),
+                None => std::ptr::null(),
+            };
         }
         #[cfg(feature = "tls")]
         {
@@ -146,7 +151,7 @@ impl RawContext {
         drop(guard);
         // Kept also for a vhost that failed half-way: it goes with the context.
         self.vhost_memory.push(VhostMemory {
-            _name: options.name,
+            _name: name,
             _interface: interface,
             _subprotocols: options.subprotocols,
             _protocols: protocols,
