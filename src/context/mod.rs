@@ -110,7 +110,8 @@ impl Context {
     }
 
     /// Waits for events, at most for `timeout`, and handles those that are
-    /// there. It may return early, without any.
+    /// there: it returns when a handler has been called. It may also return early,
+    /// without any.
     ///
     /// A loop of one's own asks [`take_stop`](Context::take_stop) in between:
     ///

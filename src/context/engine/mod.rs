@@ -190,6 +190,8 @@ impl Engine {
             self.told_later.borrow_mut().push(told);
         } else {
             self.guard(|| told(self));
+            // Its loop may look at what that changed; the library may be about to sleep.
+            self.shared.wake();
         }
     }
 }
