@@ -235,7 +235,7 @@ fn an_empty_query_holds_nothing() {
         })
     });
     for target in ["/", "/?", "/?&", "/?&&"] {
-        assert_eq!(ask(&server, &upgrade(target, "")).status, 101);
+        assert_eq!(ask(server.addr(), &upgrade(target, "")).status, 101);
         let query = seen.recv_timeout(common::WAIT).unwrap();
         assert_eq!(query, [], "{target}");
     }
