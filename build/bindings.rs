@@ -3,7 +3,7 @@
 
 use super::config::Config;
 use super::library::Library;
-use super::{glue, Result};
+use super::{glue, mingw, Result};
 use std::fs;
 
 /// Structs whose fields Rust writes or reads; C asserts where they lie.
@@ -102,6 +102,9 @@ pub fn generate(config: &Config, library: &Library) -> Result<()> {
         .formatter(bindgen::Formatter::Prettyplease);
     for dir in &library.includes {
         builder = builder.clang_arg(format!("-I{}", dir.display()));
+    }
+    if config.target.is_mingw() {
+        builder = builder.clang_args(mingw::clang_args()?);
     }
     if config.tls {
         builder = builder.clang_arg("-DLWSRS_TLS=1");

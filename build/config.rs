@@ -44,6 +44,10 @@ impl Target {
     pub fn is_msvc(&self) -> bool {
         self.env == "msvc"
     }
+
+    pub fn is_mingw(&self) -> bool {
+        self.is_windows() && self.env == "gnu"
+    }
 }
 
 impl Config {

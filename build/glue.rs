@@ -22,6 +22,10 @@ pub fn compile(config: &Config, library: &Library) -> Result<()> {
     if config.tls {
         cc.file(dir.join("tls.c"));
     }
+    if config.tls && config.target.is_windows() {
+        // Of the system's roots.
+        println!("cargo:rustc-link-lib=dylib=crypt32");
+    }
     if let Some(name) = &config.keylog_env {
         cc.file(dir.join("keylog.c"));
         cc.define("LWS_KEYLOG_ENV_NAME", format!("\"{name}\"").as_str());

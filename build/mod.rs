@@ -5,6 +5,7 @@ pub mod config;
 pub mod glue;
 pub mod library;
 pub mod metadata;
+pub mod mingw;
 pub mod source;
 pub mod system;
 pub mod vars;

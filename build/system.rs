@@ -13,6 +13,7 @@ const FILES: &[(&str, &str, &str)] = &[
     ("libwebsockets.dll.a", "dylib", "websockets"),
     ("libwebsockets.a", "static", "websockets"),
     ("websockets_static.lib", "static", "websockets_static"),
+    ("libwebsockets_static.a", "static", "websockets_static"),
 ];
 
 /// `LWS_DIR`: a prefix with `include/` and `lib/` (or `lib64/`).

@@ -2,7 +2,7 @@
 
 use super::config::Config;
 use super::library::Library;
-use super::{vars, Result};
+use super::{mingw, vars, Result};
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -24,6 +24,9 @@ pub fn build(config: &Config, tree: &Path, origin: String) -> Result<Library> {
     if let Some(generator) = generator {
         cmake.generator(generator);
     }
+    if config.target.is_mingw() {
+        cmake.init_cxx_cfg(mingw::no_cxx());
+    }
     for (name, value) in options(config) {
         cmake.define(name, value);
     }
@@ -31,7 +34,7 @@ pub fn build(config: &Config, tree: &Path, origin: String) -> Result<Library> {
         cmake.cflag(flag);
     }
     let build = cmake.build().join("build");
-    let library = if config.target.is_msvc() {
+    let library = if config.target.is_windows() {
         "websockets_static"
     } else {
         "websockets"
@@ -43,10 +46,11 @@ pub fn build(config: &Config, tree: &Path, origin: String) -> Result<Library> {
         ),
         format!("cargo:rustc-link-lib=static={library}"),
     ];
+    if config.target.is_mingw() {
+        link.extend(mingw::link_pthread()?);
+    }
     if config.target.is_windows() {
-        for system in [
-            "ws2_32", "crypt32", "user32", "advapi32", "userenv", "psapi",
-        ] {
+        for system in mingw::SYSTEM_LIBRARIES {
             link.push(format!("cargo:rustc-link-lib=dylib={system}"));
         }
     }
@@ -146,6 +150,14 @@ fn options(config: &Config) -> Vec<(&'static str, OsString)> {
         if let Some(include) = vars::cargo("DEP_Z_INCLUDE") {
             options.push(("ZLIB_INCLUDE_DIR", include));
         }
+        // Set where libz-sys has built a zlib, which cmake wouldn't find.
+        if let (Some(root), true) = (vars::cargo("DEP_Z_ROOT"), config.target.is_mingw()) {
+            options.push(("LWS_ZLIB_INCLUDE_DIRS", format!("{root}/include")));
+            options.push(("LWS_ZLIB_LIBRARIES", format!("{root}/lib/libz.a")));
+        }
+    }
+    if config.target.is_mingw() {
+        options.push(("CMAKE_C_STANDARD_LIBRARIES", mingw::standard_libraries()));
     }
     options
 }

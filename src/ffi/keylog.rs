@@ -22,6 +22,7 @@ pub(crate) enum Variable {
     /// A path.
     Set(OsString),
     /// Something, but the process runs with raised privileges.
+    #[cfg_attr(windows, allow(dead_code, reason = "there is no setuid"))]
     Ignored,
 }
 
@@ -36,6 +37,7 @@ pub(crate) fn env_name() -> Option<&'static str> {
 }
 
 /// Reads the variable, now.
+#[cfg(not(windows))]
 #[doc(alias = "lwsrs_keylog_env_read")]
 pub(crate) fn read_variable() -> Variable {
     let mut value: *const c_char = std::ptr::null();
@@ -54,17 +56,20 @@ pub(crate) fn read_variable() -> Variable {
     }
 }
 
+/// Reads the variable, now. C has a copy of the environment from the program's
+/// start here, in the ANSI code page, which can't hold every path.
+#[cfg(windows)]
+pub(crate) fn read_variable() -> Variable {
+    env_name()
+        .and_then(std::env::var_os)
+        .filter(|value| !value.is_empty())
+        .map_or(Variable::Unset, Variable::Set)
+}
+
 #[cfg(unix)]
 fn path_value(value: &CStr) -> Option<OsString> {
     use std::os::unix::ffi::OsStringExt;
     Some(OsString::from_vec(value.to_bytes().to_vec()))
-}
-
-/// C's environment is in the ANSI code page and can't hold every path: C says
-/// whether the variable counts, the wide environment what it is.
-#[cfg(windows)]
-fn path_value(_: &CStr) -> Option<OsString> {
-    std::env::var_os(env_name()?).filter(|value| !value.is_empty())
 }
 
 /// What an SSL_CTX knows of the key log; it is freed with it.

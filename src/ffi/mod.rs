@@ -19,6 +19,8 @@ mod socket;
 pub(crate) mod tls;
 mod trampoline;
 pub(crate) mod vhost;
+#[cfg(all(windows, feature = "keylog"))]
+pub(crate) mod windows;
 #[cfg(feature = "tls")]
 pub(crate) mod wipe;
 pub(crate) mod wsi;

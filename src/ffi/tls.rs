@@ -186,7 +186,7 @@ impl ClientCtx {
         }
     }
 
-    /// The roots that the TLS library was built to find.
+    /// The roots that the TLS library was built to find; on Windows, the system's.
     #[doc(alias = "SSL_CTX_set_default_verify_paths")]
     pub fn add_system_roots(&self) -> Result<(), Error> {
         // SAFETY: the SSL_CTX is valid while `self` is.

@@ -60,8 +60,9 @@ impl ClientTls {
 
     /// Whether the system's CA certificates are trusted.
     ///
-    /// They are those that the TLS library finds by itself: on Linux those of
-    /// the distribution; OpenSSL on Windows and macOS has none.
+    /// On Windows they are those in its store `ROOT`, as it is when the context
+    /// is built. Elsewhere they are those that the TLS library finds by itself: on
+    /// Linux those of the distribution; OpenSSL on macOS has none.
     #[doc(alias = "SSL_CTX_set_default_verify_paths")]
     pub fn system_roots(mut self, on: bool) -> Self {
         self.system_roots = on;

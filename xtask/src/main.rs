@@ -12,6 +12,7 @@ mod setup;
 mod std_sources;
 mod test;
 mod vendor;
+mod windows;
 
 use std::process::ExitCode;
 
@@ -32,6 +33,8 @@ Verbs:
   sanitize address|thread [-- ARGS]
                                   run the tests under AddressSanitizer or
                                   ThreadSanitizer, the C library included
+  windows [--keylog] [-- ARGS]    build for Windows with mingw, run the tests under Wine
+                                    --keylog        only those of the key log
   help                            show this text
 ";
 
@@ -64,6 +67,7 @@ fn dispatch(args: &[String]) -> Result<()> {
         "test" => test::run(rest),
         "ci" => no_args(verb, rest).and_then(|()| ci::run()),
         "sanitize" => sanitize::run(rest),
+        "windows" => windows::run(rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
             Ok(())

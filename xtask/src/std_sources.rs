@@ -14,8 +14,9 @@ const SUITE: &str = "sid";
 
 /// The folder `library` of the current compiler's sources.
 pub struct Library {
-    /// Where cargo doesn't look by itself.
-    elsewhere: Option<PathBuf>,
+    path: PathBuf,
+    /// Whether cargo finds it by itself.
+    is_component: bool,
 }
 
 impl Library {
@@ -30,7 +31,10 @@ impl Library {
         let sysroot = ask(&["--print", "sysroot"])?;
         let component = Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library");
         if component.is_dir() {
-            return Ok(Library { elsewhere: None });
+            return Ok(Library {
+                path: component,
+                is_component: true,
+            });
         }
         let text = ask(&["-vV"])?;
         let release = text.lines().find_map(|l| l.strip_prefix("release: "));
@@ -46,15 +50,20 @@ impl Library {
             })?;
         }
         Ok(Library {
-            elsewhere: Some(library),
+            path: library,
+            is_component: false,
         })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Lets a cargo command of the current toolchain use `-Zbuild-std`.
     pub fn enable<'c>(&self, cargo: &'c mut Command) -> &'c mut Command {
         cargo.env("RUSTC_BOOTSTRAP", "1");
-        if let Some(library) = &self.elsewhere {
-            cargo.env("__CARGO_TESTS_ONLY_SRC_ROOT", library);
+        if !self.is_component {
+            cargo.env("__CARGO_TESTS_ONLY_SRC_ROOT", &self.path);
         }
         cargo
     }

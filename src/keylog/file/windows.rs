@@ -2,6 +2,7 @@
 
 use super::{Identity, Look, Rules};
 use crate::ffi::keylog as ffi;
+use crate::ffi::windows::{open_or_create, Mode};
 use crate::keylog::KeyLogError;
 use std::fs::{self, File, FileType, Metadata, OpenOptions};
 use std::io;
@@ -17,6 +18,8 @@ const FILE_SHARE_READ: u32 = 1;
 const FILE_SHARE_WRITE: u32 = 2;
 const FILE_SHARE_DELETE: u32 = 4;
 const FILE_FLAG_OPEN_REPARSE_POINT: u32 = 0x0020_0000;
+/// Without a further flag: the server of a pipe may not act in our name.
+const SECURITY_SQOS_PRESENT: u32 = 0x0010_0000;
 
 /// Refuses devices, pipes and, unless they are allowed, files on other machines.
 pub(super) fn check_path(path: &Path, rules: &Rules) -> Result<(), KeyLogError> {
@@ -44,26 +47,26 @@ pub(super) fn check_path(path: &Path, rules: &Rules) -> Result<(), KeyLogError> 
 
 /// `FILE_APPEND_DATA` without `FILE_WRITE_DATA`: the system puts each write at
 /// the end, whoever else writes. Sharing everything, `DELETE` above all, lets
-/// others remove and rename the file while it is open.
+/// others remove and rename the file while it is open. A new file's access list
+/// is given at its creation: to change it later would leave a moment in which
+/// others can open the file.
 pub(super) fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .append(true)
-        .create(true)
-        .access_mode(FILE_APPEND_DATA | FILE_READ_ATTRIBUTES | SYNCHRONIZE)
-        .share_mode(FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE)
-        .custom_flags(FILE_FLAG_OPEN_REPARSE_POINT)
-        .open(path)
+    let mode = Mode {
+        access: FILE_APPEND_DATA | FILE_READ_ATTRIBUTES | SYNCHRONIZE,
+        share: FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE,
+        flags: FILE_FLAG_OPEN_REPARSE_POINT | SECURITY_SQOS_PRESENT,
+    };
+    open_or_create(path, &mode)
 }
 
 /// A lock needs more than the right to append.
 pub(super) fn open_lock(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .share_mode(FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE)
-        .custom_flags(FILE_FLAG_OPEN_REPARSE_POINT)
-        .open(path)
+    let mode = Mode {
+        access: FILE_READ_DATA | FILE_APPEND_DATA | FILE_READ_ATTRIBUTES | SYNCHRONIZE,
+        share: FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE,
+        flags: FILE_FLAG_OPEN_REPARSE_POINT | SECURITY_SQOS_PRESENT,
+    };
+    open_or_create(path, &mode)
 }
 
 pub(super) fn open_to_read(path: &Path) -> io::Result<File> {
@@ -87,7 +90,7 @@ pub(super) fn look(file: &File) -> io::Result<Look> {
     })
 }
 
-/// Windows has no mode; the directory's access list is handed down.
+/// Windows has no mode; an existing file's access list is its maker's affair.
 pub(super) fn check_owner(_: &Path, _: &Metadata, _: &Rules) -> Result<(), KeyLogError> {
     Ok(())
 }

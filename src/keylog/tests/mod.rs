@@ -7,6 +7,8 @@ mod rotation;
 mod sessions;
 mod sinks;
 mod switch;
+#[cfg(windows)]
+mod windows;
 
 use super::{Facts, KeyLog, KeyLogHandle, Session};
 use crate::connection::Role;
@@ -50,6 +52,12 @@ impl Drop for Dir {
 fn set_mode(path: &Path, mode: u32) {
     use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// Whether this is Wine, which does some things to files otherwise than Windows.
+#[cfg(windows)]
+pub(crate) fn is_wine() -> bool {
+    Path::new(r"C:\windows\system32\winecfg.exe").exists()
 }
 
 /// What every secret of these tests consists of.

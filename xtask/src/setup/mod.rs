@@ -6,8 +6,8 @@ mod probe;
 
 use crate::error::{Error, Result};
 use crate::process::find_program;
-pub use needs::XZ;
 use needs::{Need, NEEDS};
+pub use needs::{MINGW, WINE, XZ};
 
 /// Installs what is missing where there is apt; elsewhere says what to install.
 pub fn run() -> Result<()> {

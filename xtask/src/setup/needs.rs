@@ -128,6 +128,30 @@ pub const XZ: Need = Need {
     windows: "xz, with its directory in PATH",
 };
 
+/// Compiles and links for Windows.
+pub const MINGW: Need = Need {
+    what: "mingw's C compiler",
+    required: true,
+    found: probe::mingw,
+    apt: "gcc-mingw-w64-x86-64-win32",
+    dnf: "mingw64-gcc mingw64-winpthreads-static",
+    pacman: "mingw-w64-gcc",
+    brew: "mingw-w64",
+    windows: "(not needed)",
+};
+
+/// Runs programs of Windows.
+pub const WINE: Need = Need {
+    what: "Wine",
+    required: true,
+    found: probe::wine,
+    apt: "wine",
+    dnf: "wine-core",
+    pacman: "wine",
+    brew: "",
+    windows: "(not needed)",
+};
+
 /// What to install on systems without apt, line by line.
 pub fn hints(missing: &[&Need]) -> String {
     if cfg!(windows) {

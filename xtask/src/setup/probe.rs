@@ -53,6 +53,16 @@ pub fn xz() -> bool {
     find_program("xz").is_some()
 }
 
+/// mingw's C compiler for 64-bit Windows.
+pub fn mingw() -> bool {
+    find_program("x86_64-w64-mingw32-gcc").is_some()
+}
+
+/// Wine for 64-bit programs.
+pub fn wine() -> bool {
+    crate::windows::wine::find().is_some()
+}
+
 /// OpenSSL's headers.
 pub fn openssl() -> bool {
     env::var_os("OPENSSL_DIR").is_some() || library("openssl") || header("openssl/ssl.h")

@@ -1,0 +1,171 @@
+//! `cargo xtask windows`: builds the crate for Windows with mingw's compiler, and
+//! runs its tests under Wine. What is slow to make is kept below cargo's target
+//! directory: the standard library, OpenSSL, Wine's prefix.
+
+mod sysroot;
+pub mod wine;
+
+use std::env;
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::error::{Error, Result};
+use crate::sanitize::Outcome;
+use crate::setup::{MINGW, WINE};
+use crate::{process, setup, vendor};
+use wine::Wine;
+
+/// The only target: others have no free compiler that runs on Linux, or no Wine.
+const TARGET: &str = "x86_64-pc-windows-gnu";
+
+/// mingw's C compiler, which also links; the other tools have the same prefix.
+const COMPILER: &str = "x86_64-w64-mingw32-gcc";
+
+/// On top of the default features. Unix domain sockets are left out: Wine 8 has none.
+const FEATURES: &str = "libwebsockets/vendored-openssl,libwebsockets/ipv6";
+
+/// The integration tests that make sense there: the others start cargo, or look
+/// at what only Linux has.
+const SUITES: &[&str] = &[
+    "addresses",
+    "client",
+    "handle",
+    "handshake",
+    "interop",
+    "keylog",
+    "keylog_variable",
+    "lifecycle",
+    "logging",
+    "random",
+    "tls",
+    "websocket",
+];
+
+/// Those of them that are about the key log.
+const KEYLOG_SUITES: &[&str] = &["keylog", "keylog_variable"];
+
+/// What to run.
+#[derive(Debug, Default, PartialEq)]
+struct Options<'a> {
+    keylog: bool,
+    /// For the test programs.
+    args: &'a [String],
+}
+
+impl<'a> Options<'a> {
+    fn parse(args: &'a [String]) -> Result<Self> {
+        let mut options = Options::default();
+        for (i, arg) in args.iter().enumerate() {
+            match arg.as_str() {
+                "--keylog" => options.keylog = true,
+                "--" => {
+                    options.args = &args[i + 1..];
+                    break;
+                }
+                other => {
+                    return Err(Error::new(format!(
+                        "`windows` doesn't know `{other}`; arguments for the tests come after `--`"
+                    )))
+                }
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// Runs the verb with its arguments.
+pub fn run(args: &[String]) -> Result<()> {
+    let options = Options::parse(args)?;
+    setup::run()?;
+    vendor::run(&vendor::Options::default())?;
+    if let Outcome::Skipped(why) = tests(&options)? {
+        println!("skipped: {why}");
+    }
+    Ok(())
+}
+
+/// Runs the tests under Wine.
+fn tests(options: &Options<'_>) -> Result<Outcome> {
+    if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
+        return Ok(Outcome::Skipped(
+            "Wine runs these tests on x86-64 Linux; on Windows itself `cargo xtask test` does"
+                .into(),
+        ));
+    }
+    let sysroot = match sysroot::obtain()? {
+        Ok(sysroot) => sysroot,
+        Err(why) => return Ok(Outcome::Skipped(why)),
+    };
+    setup::satisfy(&[MINGW, WINE])?;
+    let wine = Wine::prepare()?;
+    let lib: &[&str] = &["--lib"];
+    let suites = |names: &[&'static str]| -> Vec<&str> {
+        names.iter().flat_map(|name| ["--test", name]).collect()
+    };
+    let runs = if options.keylog {
+        // Of the unit tests, those in modules of the key log's.
+        let chosen = options.args.iter().any(|arg| !arg.starts_with('-'));
+        let filter: &[&str] = if chosen { &[] } else { &["keylog"] };
+        vec![(lib.to_vec(), filter), (suites(KEYLOG_SUITES), &[])]
+    } else {
+        vec![([lib, &suites(SUITES)].concat(), [].as_slice())]
+    };
+    let mut failed = None;
+    for (programs, filter) in runs {
+        let mut command = cargo(&wine, sysroot.as_ref());
+        command.args(["test", "-p", "libwebsockets", "--no-fail-fast"]);
+        command.args(["--target", TARGET, "--features", FEATURES]);
+        command.args(programs).arg("--").args(filter);
+        failed = process::run(command.args(options.args)).err().or(failed);
+    }
+    failed.map_or(Ok(Outcome::Passed), Err)
+}
+
+/// Cargo, set up for the target.
+fn cargo(wine: &Wine, sysroot: Option<&PathBuf>) -> Command {
+    let mut cargo = process::cargo();
+    wine.enter(&mut cargo);
+    let variable = |name: &str| {
+        let target = TARGET.replace('-', "_").to_uppercase();
+        format!("CARGO_TARGET_{target}_{name}")
+    };
+    cargo.env(variable("LINKER"), COMPILER);
+    cargo.env(variable("RUNNER"), wine.program());
+    if let Some(sysroot) = sysroot {
+        // Not RUSTFLAGS, where a space ends a flag.
+        let flags = rustflags(env::var("RUSTFLAGS").ok().as_deref());
+        let own = ["--sysroot".into(), sysroot.display().to_string()];
+        let flags = [flags, own.to_vec()].concat();
+        cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
+    }
+    cargo
+}
+
+fn rustflags(given: Option<&str>) -> Vec<String> {
+    let words = given.unwrap_or_default().split_whitespace();
+    words.map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(list: &[&str]) -> Vec<String> {
+        list.iter().map(|s| s.to_string()).collect()
+    }
+
+    #[test]
+    fn what_comes_after_two_dashes_is_the_tests() {
+        let given = args(&["--keylog", "--", "--keylog", "--nocapture"]);
+        let options = Options::parse(&given).unwrap();
+        assert!(options.keylog);
+        assert_eq!(options.args, &given[2..]);
+        assert_eq!(Options::parse(&[]).unwrap(), Options::default());
+    }
+
+    #[test]
+    fn other_arguments_are_refused() {
+        let why = Options::parse(&args(&["keylog"])).unwrap_err();
+        assert!(why.to_string().contains("`keylog`"));
+    }
+}
