@@ -18,17 +18,26 @@ pub fn standard_libraries() -> String {
     flags.join(" ")
 }
 
-/// Lines for cargo that link the locks of POSIX threads, which the C library uses with
-/// `LWS_MAX_SMP` above 1. The static library: a program shouldn't need a DLL.
-pub fn link_pthread() -> Result<Vec<String>> {
+/// The locks of POSIX threads, which the C library uses with `LWS_MAX_SMP` above
+/// 1. The static library: a program shouldn't need a DLL.
+pub fn pthread() -> Result<PathBuf> {
     let file = "libwinpthread.a";
     let found = ask(&[&format!("-print-file-name={file}")])?;
-    let dir = Path::new(found.trim())
-        .parent()
-        .filter(|dir| dir.is_absolute());
-    let dir = dir.ok_or_else(|| {
-        format!("mingw's compiler has no {file}: install the static library of winpthreads")
-    })?;
+    // A file that isn't there comes back as its bare name.
+    let path = PathBuf::from(found.trim());
+    if path.is_absolute() {
+        Ok(path)
+    } else {
+        Err(format!(
+            "mingw's compiler has no {file}: install the static library of winpthreads"
+        ))
+    }
+}
+
+/// Lines for cargo that link [`pthread`].
+pub fn link_pthread() -> Result<Vec<String>> {
+    let library = pthread()?;
+    let dir = library.parent().unwrap_or(&library);
     Ok(vec![
         format!("cargo:rustc-link-search=native={}", dir.display()),
         "cargo:rustc-link-lib=static:-bundle=winpthread".into(),

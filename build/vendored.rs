@@ -27,7 +27,7 @@ pub fn build(config: &Config, tree: &Path, origin: String) -> Result<Library> {
     if config.target.is_mingw() {
         cmake.init_cxx_cfg(mingw::no_cxx());
     }
-    for (name, value) in options(config) {
+    for (name, value) in options(config)? {
         cmake.define(name, value);
     }
     for flag in c_flags(config) {
@@ -76,7 +76,7 @@ fn folder(generator: Option<&OsStr>) -> String {
 }
 
 /// The switches of the C build, each with its reason where the name doesn't say it.
-fn options(config: &Config) -> Vec<(&'static str, OsString)> {
+fn options(config: &Config) -> Result<Vec<(&'static str, OsString)>> {
     let on = |yes: bool| OsString::from(if yes { "ON" } else { "OFF" });
     let mut options = vec![
         ("LWS_WITH_STATIC", on(true)),
@@ -158,8 +158,11 @@ fn options(config: &Config) -> Vec<(&'static str, OsString)> {
     }
     if config.target.is_mingw() {
         options.push(("CMAKE_C_STANDARD_LIBRARIES", mingw::standard_libraries()));
+        // Else it builds without locks, as LWS_MAX_SMP=1 does.
+        let pthread = mingw::pthread()?.display().to_string();
+        options.push(("LWS_EXT_PTHREAD_LIBRARIES", pthread));
     }
-    options
+    Ok(options)
 }
 
 fn c_flags(config: &Config) -> Vec<String> {
