@@ -74,7 +74,7 @@ fn clang_dir() -> Option<PathBuf> {
         PathBuf::from("/usr/lib/clang"),
         PathBuf::from("/usr/lib64/clang"),
     ];
-    if let Some(libclang) = vars::path("LIBCLANG_PATH") {
+    if let Ok(Some(libclang)) = vars::path("LIBCLANG_PATH") {
         parents.insert(0, libclang.join("clang"));
     }
     let versions = parents

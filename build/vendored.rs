@@ -152,15 +152,16 @@ fn options(config: &Config) -> Result<Vec<(&'static str, OsString)>> {
         }
         // Set where libz-sys has built a zlib, which cmake wouldn't find.
         if let (Some(root), true) = (vars::cargo("DEP_Z_ROOT"), config.target.is_mingw()) {
-            options.push(("LWS_ZLIB_INCLUDE_DIRS", format!("{root}/include")));
-            options.push(("LWS_ZLIB_LIBRARIES", format!("{root}/lib/libz.a")));
+            let root = root.to_string_lossy();
+            options.push(("LWS_ZLIB_INCLUDE_DIRS", format!("{root}/include").into()));
+            options.push(("LWS_ZLIB_LIBRARIES", format!("{root}/lib/libz.a").into()));
         }
     }
     if config.target.is_mingw() {
-        options.push(("CMAKE_C_STANDARD_LIBRARIES", mingw::standard_libraries()));
+        let libraries = mingw::standard_libraries();
+        options.push(("CMAKE_C_STANDARD_LIBRARIES", libraries.into()));
         // Else it builds without locks, as LWS_MAX_SMP=1 does.
-        let pthread = mingw::pthread()?.display().to_string();
-        options.push(("LWS_EXT_PTHREAD_LIBRARIES", pthread));
+        options.push(("LWS_EXT_PTHREAD_LIBRARIES", mingw::pthread()?.into()));
     }
     Ok(options)
 }

@@ -11,7 +11,7 @@ use common::temp::TempDir;
 use common::{loopback, Echo, Running};
 use libwebsockets::keylog::{env_name, KeyLog};
 use libwebsockets::Context;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// Set for a child of this test program, which then plays a part.
@@ -127,10 +127,10 @@ fn the_api_goes_before_the_variable() {
 #[test]
 fn a_bad_path_in_the_variable_stops_no_service_and_is_told() {
     let dir = TempDir::new();
-    let path: PathBuf = dir.file("missing/keys.log");
+    let path = dir.missing();
     let says = run_child("default", &[(variable(), &path)]);
     assert!(says.starts_with("source=Variable written=0"), "{says}");
-    assert!(says.contains("missing/keys.log"), "{says}");
+    assert!(says.contains(&format!("{path:?}")), "{says}");
     assert!(says.contains("does not exist"), "{says}");
 }
 

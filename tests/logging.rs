@@ -8,7 +8,7 @@ mod common;
 use common::certs::Ca;
 use common::peer::{self, Raw};
 use common::secrets::{lines, open_tls};
-use common::temp::TempDir;
+use common::temp::{removed_files_keep_their_names, TempDir};
 use common::{loopback, serve, Echo, Running};
 use libwebsockets::keylog::KeyLog;
 use libwebsockets::Context;
@@ -102,7 +102,7 @@ fn a_key_log_that_starts_is_a_warning_with_its_path_and_who_asked() {
     let path = dir.file("keys.log");
     let own = path.clone();
     let server = tls_server(&ca, move || KeyLog::file(&own));
-    let warned = logged(path.to_str().unwrap());
+    let warned = logged(&format!("{path:?}"));
     assert_eq!(warned.len(), 1, "{warned:?}");
     let line = &warned[0];
     assert_eq!(line.level, Level::Warn);
@@ -115,6 +115,9 @@ fn a_key_log_that_starts_is_a_warning_with_its_path_and_who_asked() {
 
 #[test]
 fn a_log_that_cannot_be_written_is_an_error_told_once() {
+    if removed_files_keep_their_names() {
+        return;
+    }
     collect();
     let (ca, dir) = (Ca::new(), TempDir::new());
     let folder = dir.file("folder");
@@ -178,6 +181,9 @@ fn child() {
 
 #[test]
 fn nothing_is_printed_by_a_program_without_a_logger() {
+    if removed_files_keep_their_names() {
+        return;
+    }
     let dir = TempDir::new();
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["child", "--exact", "--nocapture", "--quiet"])

@@ -3,6 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+/// Whether a file that was removed keeps its name until everybody has closed it:
+/// Wine does that, Windows and Unix don't.
+pub fn removed_files_keep_their_names() -> bool {
+    let wine = cfg!(windows) && Path::new(r"C:\windows\system32\winecfg.exe").exists();
+    if wine {
+        println!("skipped: Wine keeps the names of removed files that are open");
+    }
+    wine
+}
+
 /// A folder of its own for a test, removed when this is dropped.
 pub struct TempDir(PathBuf);
 
@@ -25,6 +35,11 @@ impl TempDir {
 
     pub fn file(&self, name: &str) -> PathBuf {
         self.0.join(name)
+    }
+
+    /// A file in a folder, neither of which is there.
+    pub fn missing(&self) -> PathBuf {
+        self.0.join("missing").join("keys.log")
     }
 
     /// The names of what is in it, sorted.
