@@ -4,6 +4,10 @@
 //! small client in C (`tests/patches`). The tests send them raw bytes over loopback and look at
 //! what comes back, at what the programs print and at what the sanitizer has to say.
 //!
+//! Those of the patches that are for Windows are shown by `cargo xtask windows`: the random bytes
+//! by `tests/random.rs`, draining by `tests/websocket.rs`. The table of sockets is not: which row
+//! a socket comes to is the system's choice.
+//!
 //! To watch the tests fail, let `LWS_PATCH_TEST_SOURCE` name a tree of the library without the patches.
 
 #![cfg(target_os = "linux")]

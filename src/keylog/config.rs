@@ -34,9 +34,10 @@ use std::sync::Arc;
 /// these). Symbolic links are not followed at the file itself; those in the
 /// directories before it are.
 ///
-/// On Windows the file has the access rights that its directory hands down. It
-/// is opened for appending only, and others may read, write, rename and delete
-/// it meanwhile. Devices and pipes are refused, and so are files on other
+/// On Windows the file is created with an access list of one entry, the user's,
+/// and inherits nothing; the list of an existing file isn't looked at. It is
+/// opened for appending only, and shared: whoever has the rights may read, write,
+/// rename and delete it meanwhile. Devices and pipes are refused, and so are files on other
 /// machines, unless
 /// [`allow_network_path`](Self::allow_network_path) says otherwise.
 #[derive(Clone, Debug)]
