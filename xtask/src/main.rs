@@ -1,5 +1,6 @@
 //! Development tasks, run as `cargo xtask VERB`.
 
+mod bench;
 mod ci;
 mod debian;
 mod demo;
@@ -35,6 +36,7 @@ Verbs:
                                   ThreadSanitizer, the C library included
   windows [--keylog] [-- ARGS]    build for Windows with mingw, run the tests under Wine
                                     --keylog        only those of the key log
+  bench NAME [ARGS]               run a benchmark, print its ratios
   help                            show this text
 ";
 
@@ -68,6 +70,7 @@ fn dispatch(args: &[String]) -> Result<()> {
         "ci" => no_args(verb, rest).and_then(|()| ci::run()),
         "sanitize" => sanitize::run(rest),
         "windows" => windows::run(rest),
+        "bench" => bench::run(rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
             Ok(())
