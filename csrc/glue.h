@@ -46,6 +46,9 @@ int lwsrs_tls_client_auth(SSL_CTX *ctx, int mode, const void *id,
 /* Takes the oldest error off this thread's queue, clears the rest. */
 void lwsrs_tls_error(char *buf, size_t len);
 
+/* The TLS library's name and version. */
+const char *lwsrs_tls_version(void);
+
 /* Facts of one connection; NULL or 0 where there is none. */
 SSL_CTX *lwsrs_ssl_ctx(const SSL *ssl);
 const char *lwsrs_ssl_version(const SSL *ssl);
@@ -96,6 +99,15 @@ int lwsrs_keylog_init(const struct lwsrs_keylog_calls *calls);
 int lwsrs_keylog_install(SSL_CTX *ctx, void *hook);
 /* The hook of `ctx`, or NULL. */
 void *lwsrs_keylog_installed(SSL_CTX *ctx);
+/* Whether the secrets of this connection come to a hook. */
+int lwsrs_keylog_hooked(const SSL *ssl);
+
+#define LWSRS_KEYLOG_CALLBACK 1
+#define LWSRS_KEYLOG_LIBRARYS_OWN 2
+
+/* Whether the TLS library keeps a callback, and whether it had one of its own;
+ * -1: no memory. */
+int lwsrs_keylog_probe(void);
 #endif
 
 #endif

@@ -6,6 +6,7 @@
 #include "glue.h"
 
 #include <openssl/crypto.h>
+#include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -145,4 +146,35 @@ void *
 lwsrs_keylog_installed(SSL_CTX *ctx)
 {
 	return SSL_CTX_get_ex_data(ctx, hook_index);
+}
+
+int
+lwsrs_keylog_hooked(const SSL *ssl)
+{
+	SSL_CTX *ctx = SSL_get_SSL_CTX(ssl);
+
+	return hook_index >= 0 && SSL_CTX_get_ex_data(ctx, hook_index) &&
+	       SSL_CTX_get_keylog_callback(ctx) == on_line;
+}
+
+int
+lwsrs_keylog_probe(void)
+{
+	SSL_CTX *ctx;
+	int found = 0;
+
+	lwsrs_tls_init();
+	ctx = SSL_CTX_new(TLS_method());
+	if (!ctx) {
+		ERR_clear_error();
+		return -1;
+	}
+	if (SSL_CTX_get_keylog_callback(ctx))
+		found |= LWSRS_KEYLOG_LIBRARYS_OWN;
+	/* Some libraries have the function, and it does nothing. */
+	SSL_CTX_set_keylog_callback(ctx, on_line);
+	if (SSL_CTX_get_keylog_callback(ctx) == on_line)
+		found |= LWSRS_KEYLOG_CALLBACK;
+	SSL_CTX_free(ctx);
+	return found;
 }

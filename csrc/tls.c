@@ -378,6 +378,12 @@ lwsrs_tls_client_auth(SSL_CTX *ctx, int mode, const void *id, size_t id_len)
 	return 0;
 }
 
+const char *
+lwsrs_tls_version(void)
+{
+	return OpenSSL_version(OPENSSL_VERSION);
+}
+
 SSL_CTX *
 lwsrs_ssl_ctx(const SSL *ssl)
 {

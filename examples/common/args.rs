@@ -85,6 +85,11 @@ impl Args {
         utf8(what, self.others.remove(0)).map(Some)
     }
 
+    /// All further arguments that aren't options, as paths.
+    pub fn paths(&mut self) -> Vec<PathBuf> {
+        self.others.drain(..).map(PathBuf::from).collect()
+    }
+
     /// Refuses what wasn't taken.
     pub fn finish(self) -> Result<(), Fail> {
         let options = self.options.iter().map(|(name, _)| OsStr::new(name));

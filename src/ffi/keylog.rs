@@ -72,6 +72,47 @@ fn path_value(value: &CStr) -> Option<OsString> {
     Some(OsString::from_vec(value.to_bytes().to_vec()))
 }
 
+/// The TLS library's name and version, as it tells them at run time.
+#[doc(alias = "OpenSSL_version")]
+pub(crate) fn tls_library() -> &'static str {
+    // SAFETY: the function has no precondition.
+    let text = unsafe { sys::lwsrs_tls_version() };
+    // SAFETY: it returns a string literal of the library's, never NULL.
+    let text = unsafe { CStr::from_ptr::<'static>(text) };
+    text.to_str().unwrap_or("of an unknown name")
+}
+
+/// What the TLS library does with a key log's callback.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Probe {
+    /// It keeps one that it is given; some have the function, and it does nothing.
+    pub keeps_callback: bool,
+    /// It sets one of its own, because the environment asks for that.
+    pub logs_by_itself: bool,
+}
+
+/// Tries the TLS library; `None` if it has no memory.
+#[doc(alias = "SSL_CTX_get_keylog_callback")]
+pub(crate) fn probe() -> Option<Probe> {
+    // SAFETY: the function has no precondition.
+    let found = unsafe { sys::lwsrs_keylog_probe() };
+    let found = u32::try_from(found).ok()?;
+    Some(Probe {
+        keeps_callback: found & sys::LWSRS_KEYLOG_CALLBACK != 0,
+        logs_by_itself: found & sys::LWSRS_KEYLOG_LIBRARYS_OWN != 0,
+    })
+}
+
+impl super::wsi::Wsi<'_> {
+    /// Whether this connection's secrets come to a hook; `None` on a plain one.
+    pub fn keylog_is_hooked(&self) -> Option<bool> {
+        let ssl = self.ssl()?;
+        // SAFETY: a wsi's SSL is valid as long as the wsi.
+        let hooked = unsafe { sys::lwsrs_keylog_hooked(ssl.as_ptr()) };
+        Some(hooked != 0)
+    }
+}
+
 /// What an SSL_CTX knows of the key log; it is freed with it.
 struct Hook {
     log: Arc<Log>,
@@ -92,6 +133,10 @@ struct Hook {
 #[doc(alias = "SSL_CTX_set_keylog_callback")]
 pub(crate) unsafe fn attach(handle: &KeyLogHandle, vhost: &str, ctx: NonNull<sys::SSL_CTX>) {
     let log = handle.log();
+    #[cfg(test)]
+    if tests::FORGET.get() {
+        return;
+    }
     if hook_ready() {
         // SAFETY: the caller vouches for `ctx`; the index was made by `hook_ready`.
         let before = unsafe { sys::lwsrs_keylog_installed(ctx.as_ptr()) };
@@ -343,9 +388,15 @@ pub(crate) fn file_identity(file: &std::fs::File) -> std::io::Result<(u64, u64, 
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::keylog::{self, KeyLog};
+    use std::cell::Cell;
+
+    thread_local! {
+        /// Leaves hooks out, as a provided SSL_CTX or a reload of certificates may.
+        pub(crate) static FORGET: Cell<bool> = const { Cell::new(false) };
+    }
 
     /// A line of a connection that ends with it.
     fn line(log: &Arc<Log>, line: &[u8]) {

@@ -14,6 +14,8 @@ mod kept;
 #[cfg(feature = "keylog")]
 pub(crate) mod keylog;
 mod log;
+#[cfg(feature = "keylog")]
+pub(crate) mod process;
 mod socket;
 #[cfg(feature = "tls")]
 pub(crate) mod tls;

@@ -209,7 +209,7 @@ impl Drop for ClientCtx {
 }
 
 impl Wsi<'_> {
-    fn ssl(&self) -> Option<NonNull<sys::SSL>> {
+    pub(super) fn ssl(&self) -> Option<NonNull<sys::SSL>> {
         // SAFETY: the wsi is valid for 'cb.
         NonNull::new(unsafe { sys::lws_get_ssl(self.as_ptr()) })
     }

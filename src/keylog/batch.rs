@@ -1,5 +1,6 @@
 //! Records on their way to a file: whole lines that are written together.
 
+use super::Record;
 use crate::ffi::wipe::wipe;
 
 /// The longest line that is taken. The longest that TLS libraries emit, an
@@ -30,6 +31,14 @@ impl Batch {
         self.append(b"\n");
         self.records += 1;
         true
+    }
+
+    /// Adds a record that was read.
+    pub fn push_record(&mut self, record: &Record) {
+        let mut line = record.line();
+        self.append(&line);
+        self.records += 1;
+        wipe(&mut line);
     }
 
     /// Puts a comment before the lines.

@@ -3,6 +3,7 @@
 use super::filter::Filter;
 use super::rotation::{AutoOff, Retention, Rotation};
 use super::sink::{FileOptions, MemoryLog, Target};
+use super::Capability;
 use std::fs::File;
 use std::path::{self, PathBuf};
 use std::sync::Arc;
@@ -223,6 +224,19 @@ impl KeyLog {
     pub fn remove_on_drop(mut self, remove: bool) -> Self {
         self.options.remove = remove;
         self
+    }
+
+    /// Whether a context with this log, built now, would log secrets, and why it
+    /// would not. Opens and creates no file.
+    ///
+    /// ```
+    /// use libwebsockets::keylog::KeyLog;
+    /// let found = KeyLog::file("/no/such/folder/keys.log").capability();
+    /// assert!(!found.is_capable());
+    /// println!("{found}");
+    /// ```
+    pub fn capability(&self) -> Capability {
+        Capability::of(self)
     }
 
     fn new(request: Request, enabled: bool) -> Self {

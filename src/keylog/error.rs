@@ -29,6 +29,17 @@ pub enum KeyLogError {
         /// The part that isn't understood.
         found: String,
     },
+    /// Names of files to be removed don't tell processes apart, or have a
+    /// directory in them.
+    NoProcess {
+        /// The names' template as it was given.
+        path: PathBuf,
+    },
+    /// A file that was to be removed doesn't look like a key log.
+    NotALog {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file would lie on another machine, or it can't be told that it
     /// doesn't (Windows).
     NetworkPath {
@@ -135,6 +146,16 @@ impl fmt::Display for KeyLogError {
                 f,
                 "the key log's path {path:?} has {found:?}, which is no placeholder: use \
                  {PLACEHOLDERS}, or write {{{{ and }}}} for braces"
+            ),
+            Self::NoProcess { path } => write!(
+                f,
+                "{path:?} names no files of single processes: give a file name without a \
+                 directory, with {{pid}} where the process's id is"
+            ),
+            Self::NotALog { path } => write!(
+                f,
+                "{path:?} does not begin as a key log does, and was left: remove it by hand, \
+                 or choose other names"
             ),
             Self::NetworkPath { path } => write!(
                 f,

@@ -49,6 +49,7 @@ struct Counters {
     failed: AtomicU64,
     connections: AtomicU64,
     filtered: AtomicU64,
+    unhooked: AtomicU64,
     rotations: AtomicU64,
 }
 
@@ -262,6 +263,11 @@ impl Log {
         self.counters.filtered.fetch_add(1, Relaxed);
     }
 
+    /// Counts a connection that is open, and whose secrets never come here.
+    pub(crate) fn count_unhooked_connection(&self) {
+        self.counters.unhooked.fetch_add(1, Relaxed);
+    }
+
     /// Keeps a panic of the application's code, of its filter or its logger, for
     /// its context to resume. The first is enough; the panic hook reported all.
     pub(crate) fn keep_panic(&self, panic: Box<dyn Any + Send>) {
@@ -423,6 +429,7 @@ impl Log {
             failed: counters.failed.load(Relaxed),
             connections: counters.connections.load(Relaxed),
             filtered_connections: counters.filtered.load(Relaxed),
+            unhooked_connections: counters.unhooked.load(Relaxed),
             rotations: counters.rotations.load(Relaxed),
             last_error: output.last_error.clone(),
             requested_by: control.source,
@@ -435,8 +442,13 @@ impl Log {
             return Some(Problem::NoHook);
         }
         if output.way.is_some() {
-            return output.failing.then(|| Problem::Failing {
-                reason: output.last_error.clone().unwrap_or_default(),
+            if output.failing {
+                let reason = output.last_error.clone().unwrap_or_default();
+                return Some(Problem::Failing { reason });
+            }
+            let unhooked = self.counters.unhooked.load(Relaxed);
+            return (unhooked > 0).then_some(Problem::HookNotCalled {
+                connections: unhooked,
             });
         }
         if let Some(limit) = output.reached {

@@ -46,6 +46,8 @@
 //! [RFC 9850]: https://www.rfc-editor.org/rfc/rfc9850
 
 mod batch;
+mod capability;
+mod clean;
 mod config;
 mod env;
 mod error;
@@ -54,6 +56,7 @@ mod filter;
 mod handle;
 mod log;
 mod pcapng;
+mod reader;
 mod rotation;
 mod session;
 mod sink;
@@ -64,6 +67,8 @@ pub(crate) mod tests;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+pub use capability::{capability, Capability};
+pub use clean::{clean, CleanPolicy, Cleaned};
 pub use config::KeyLog;
 pub use env::env_name;
 pub(crate) use env::start;
@@ -72,6 +77,7 @@ pub use filter::{Facts, Filter};
 pub use handle::KeyLogHandle;
 pub use ipnet;
 pub(crate) use log::Log;
+pub use reader::{parse, ConnectionSecrets, Connections, LineError, ParseError, Record, Records};
 pub use rotation::{AutoOff, Retention, Rotation};
 pub(crate) use session::Session;
 pub use sink::MemoryLog;

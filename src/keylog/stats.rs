@@ -21,6 +21,9 @@ pub struct Stats {
     pub connections: u64,
     /// Connections that the filter left out.
     pub filtered_connections: u64,
+    /// Connections over TLS that were opened, and whose secrets never came here;
+    /// see [`Problem::HookNotCalled`].
+    pub unhooked_connections: u64,
     /// New files that were begun.
     pub rotations: u64,
     /// The last error at run time, with the path and the system's reason. It
@@ -85,6 +88,21 @@ pub enum Problem {
     /// The TLS library didn't take the hook for some of this context's
     /// connections; their secrets are never seen.
     NoHook,
+    /// The TLS library has no callback for key logs, or one that does nothing
+    /// (LibreSSL before 3.5).
+    NoCallback,
+    /// Connections were opened whose `SSL_CTX` doesn't call this crate's hook any
+    /// more, or never did: it wasn't made by this crate, or the C library made
+    /// another when certificates were reloaded (5.0), or somebody set a callback of
+    /// their own.
+    HookNotCalled {
+        /// How many.
+        connections: u64,
+    },
+    /// The TLS library itself logs the secrets of this process, as OpenSSL 3.5 can
+    /// be built to do where `SSLKEYLOGFILE` is set. The connections of this crate
+    /// are not in that log; those of other users of the library are.
+    LibraryLogs,
 }
 
 impl fmt::Display for Problem {
@@ -113,6 +131,21 @@ impl fmt::Display for Problem {
                  enable() to start it again, or set another limit with KeyLog::auto_off()"
             ),
             Problem::PathRefused { reason } | Problem::Failing { reason } => f.write_str(reason),
+            Problem::NoCallback => f.write_str(
+                "the TLS library has no callback for key logs: build against OpenSSL 1.1.1 or \
+                 newer, or AWS-LC",
+            ),
+            Problem::HookNotCalled { connections } => write!(
+                f,
+                "{connections} connection(s) use an SSL_CTX without the key log's hook: let \
+                 this crate make it (no provided SSL_CTX, no callback of your own), and build \
+                 the context anew after certificates were reloaded"
+            ),
+            Problem::LibraryLogs => f.write_str(
+                "the TLS library logs the secrets of this process by itself, because \
+                 SSLKEYLOGFILE is set; this crate's connections are not in that log: unset it, \
+                 unless you want it for others",
+            ),
             Problem::NoHook => f.write_str(
                 "the TLS library did not take the key log's hook: build against OpenSSL 1.1.1 or \
                  newer, and look for an earlier out-of-memory error",

@@ -45,6 +45,18 @@ impl Template {
         self.parts.contains(&Part::Vhost)
     }
 
+    /// Whether processes have files of their own.
+    pub fn is_per_process(&self) -> bool {
+        self.parts.contains(&Part::Pid)
+    }
+
+    /// The process whose file would be called this. Other placeholders stand for
+    /// whatever they can stand for; the rest of the name, behind what the template
+    /// covers, is for `suffix` to judge.
+    pub fn process_of(&self, name: &OsStr, suffix: &dyn Fn(&[u8]) -> bool) -> Option<u32> {
+        process_of(&self.parts, name.as_encoded_bytes(), None, suffix)
+    }
+
     /// The path as it was given, made absolute.
     pub fn given(&self) -> &Path {
         &self.given
@@ -88,12 +100,52 @@ impl Now {
     }
 }
 
+fn process_of(
+    parts: &[Part],
+    name: &[u8],
+    found: Option<u32>,
+    suffix: &dyn Fn(&[u8]) -> bool,
+) -> Option<u32> {
+    let Some((part, parts)) = parts.split_first() else {
+        return found.filter(|_| suffix(name));
+    };
+    let fits = |b: &u8| match part {
+        Part::Pid => b.is_ascii_digit(),
+        _ => is_kept(*b),
+    };
+    match part {
+        Part::Text(text) => {
+            let rest = name.strip_prefix(text.as_encoded_bytes())?;
+            process_of(parts, rest, found, suffix)
+        }
+        Part::Pid => {
+            // All the digits: a part of a number is another process.
+            let end = name.iter().position(|b| !fits(b)).unwrap_or(name.len());
+            let (digits, rest) = name.split_at(end);
+            let pid: u32 = std::str::from_utf8(digits).ok()?.parse().ok()?;
+            let same = found.is_none_or(|found| found == pid) && digits[0] != b'0';
+            same.then(|| process_of(parts, rest, Some(pid), suffix))?
+        }
+        Part::Exe | Part::Vhost | Part::Time => {
+            let most = name.iter().position(|b| !fits(b)).unwrap_or(name.len());
+            // The longest first; a name has at most 255 bytes.
+            (1..=most.min(LONGEST + 1))
+                .rev()
+                .find_map(|end| process_of(parts, &name[end..], found, suffix))
+        }
+    }
+}
+
+fn is_kept(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || b"-_.".contains(&b)
+}
+
 /// A value that is one component of a path, and no surprise to a shell.
 fn sanitised(value: &str) -> String {
-    let kept = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let kept = |c: &char| u8::try_from(*c).is_ok_and(is_kept);
     let mut text: String = value
         .chars()
-        .map(|c| if kept(c) { c } else { '_' })
+        .map(|c| if kept(&c) { c } else { '_' })
         .take(LONGEST)
         .collect();
     if text.is_empty() || text.starts_with('.') {
@@ -233,6 +285,34 @@ mod tests {
                 error.contains("{{"),
                 "it says how to write a brace: {error}"
             );
+        }
+    }
+
+    #[test]
+    fn the_process_is_found_in_a_name() {
+        let end = |rest: &[u8]| rest.is_empty() || rest == b".1";
+        let find = |template: &str, name: &str| {
+            let template = Template::parse(Path::new(template)).unwrap();
+            template.process_of(OsStr::new(name), &end)
+        };
+        for (template, name, expected) in [
+            ("k-{pid}.log", "k-42.log", Some(42)),
+            ("k-{pid}.log", "k-42.log.1", Some(42)),
+            ("k-{pid}.log", "k-42.log.2", None),
+            ("k-{pid}.log", "k-42x.log", None),
+            ("k-{pid}.log", "k-.log", None),
+            ("k-{pid}.log", "k-042.log", None),
+            ("k-{pid}.log", "k-99999999999.log", None),
+            ("k{pid}", "k7", Some(7)),
+            ("{exe}-{pid}-{vhost}", "a-b-1-2-c", Some(2)),
+            ("{exe}-{pid}-{vhost}", "a-b-c", None),
+            ("{time}.{pid}", "20261124T080000Z.5", Some(5)),
+            ("{pid}.{pid}", "5.5", Some(5)),
+            ("{pid}.{pid}", "5.6", None),
+            ("{{{pid}}}", "{5}", Some(5)),
+            ("keys.log", "keys.log", None),
+        ] {
+            assert_eq!(find(template, name), expected, "{template} {name}");
         }
     }
 

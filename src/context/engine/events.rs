@@ -107,6 +107,10 @@ impl Engine {
 
     pub(super) fn on_open(&self, conn: &Rc<Conn>, wsi: &Wsi<'_>) -> Verdict {
         conn.stage.set(Stage::Open);
+        #[cfg(feature = "keylog")]
+        if wsi.keylog_is_hooked() == Some(false) {
+            self.keylog().log().count_unhooked_connection();
+        }
         #[cfg(feature = "deflate")]
         wsi.enlarge_deflate_buffers();
         self.shared.open(conn.id, Arc::clone(&conn.outbox));

@@ -12,6 +12,9 @@ use std::time::{Duration, SystemTime};
 /// What compressed files are called behind their number.
 pub(super) const COMPRESSED: &str = ".gz";
 
+/// What a compressed file is called behind its log's name until it is whole.
+pub(super) const PARTIAL: &str = ".gz-part";
+
 /// One old file.
 #[derive(Debug)]
 struct Old {
@@ -53,7 +56,10 @@ pub(in crate::keylog) fn paths(path: &Path) -> io::Result<Vec<PathBuf>> {
 /// compressed.
 fn number(name: &OsStr, found: &OsStr) -> Option<(u32, bool)> {
     let (name, found) = (name.as_encoded_bytes(), found.as_encoded_bytes());
-    let rest = found.strip_prefix(name)?.strip_prefix(b".")?;
+    numbered_as(found.strip_prefix(name)?.strip_prefix(b".")?)
+}
+
+fn numbered_as(rest: &[u8]) -> Option<(u32, bool)> {
     let (digits, compressed) = match rest.strip_suffix(COMPRESSED.as_bytes()) {
         Some(digits) => (digits, true),
         None => (rest, false),
@@ -61,6 +67,13 @@ fn number(name: &OsStr, found: &OsStr) -> Option<(u32, bool)> {
     let plain = digits.first().is_some_and(|b| *b != b'0') && digits.iter().all(u8::is_ascii_digit);
     let number = std::str::from_utf8(digits).ok()?.parse().ok()?;
     plain.then_some((number, compressed))
+}
+
+/// Whether a log's name with this behind it is that of an old file, or of one
+/// that is being compressed.
+pub(in crate::keylog) fn is_suffix(rest: &[u8]) -> bool {
+    rest.strip_prefix(b".")
+        .is_some_and(|rest| numbered_as(rest).is_some())
 }
 
 /// The path of the `number`th old file.
@@ -105,7 +118,7 @@ pub(in crate::keylog) fn retain(path: &Path, retention: &Retention) -> io::Resul
 }
 
 /// How long ago something was; no time at all if the clock was set back.
-pub(super) fn age(time: io::Result<SystemTime>) -> Duration {
+pub(in crate::keylog) fn age(time: io::Result<SystemTime>) -> Duration {
     let elapsed = time.ok().and_then(|time| time.elapsed().ok());
     elapsed.unwrap_or_default()
 }

@@ -75,6 +75,6 @@ fn one(log: &Path, old: &Path, options: &FileOptions) -> io::Result<()> {
 /// Where a compressed file is written before it is whole.
 pub(in crate::keylog) fn part(log: &Path) -> PathBuf {
     let mut name = OsString::from(log);
-    name.push(".gz-part");
+    name.push(archive::PARTIAL);
     name.into()
 }

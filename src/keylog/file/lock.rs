@@ -50,9 +50,17 @@ impl Drop for Held<'_> {
     }
 }
 
+/// What a lock file is called behind its log's name.
+const SUFFIX: &str = ".lock";
+
+/// Whether a log's name with this behind it is that of its lock.
+pub(in crate::keylog) fn is_suffix(rest: &[u8]) -> bool {
+    rest == SUFFIX.as_bytes()
+}
+
 /// The lock file of the log at `log`.
 pub(in crate::keylog) fn path(log: &Path) -> PathBuf {
     let mut name = OsString::from(log);
-    name.push(".lock");
+    name.push(SUFFIX);
     name.into()
 }

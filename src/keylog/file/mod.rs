@@ -14,7 +14,8 @@ use unix as platform;
 #[cfg(windows)]
 use windows as platform;
 
-use super::KeyLogError;
+use super::{pcapng, KeyLogError};
+use crate::ffi::wipe::wipe;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{self, Path, PathBuf};
@@ -161,6 +162,31 @@ pub(super) fn begins_with(path: &Path, opened: &Opened) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.by_ref().take(16).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// Whether a file is one that may be removed as a key log of ours: whoever may
+/// read it.
+pub(super) fn check_removable(path: &Path, found: &Metadata) -> Result<(), KeyLogError> {
+    let rules = Rules {
+        access_by_others: true,
+        ..Rules::default()
+    };
+    accept(path, found, &rules)
+}
+
+/// Whether a file begins as a key log does, in lines, as pcapng, or compressed.
+pub(super) fn begins_as_log(path: &Path) -> io::Result<bool> {
+    let mut bytes = Vec::new();
+    let mut file = platform::open_to_read(path)?.take(64);
+    file.read_to_end(&mut bytes)?;
+    let line = bytes.trim_ascii_start();
+    let label = line.split(|b| *b == b' ').next().unwrap_or_default();
+    let fits = |b: &u8| b.is_ascii_uppercase() || b.is_ascii_digit() || *b == b'_';
+    let is_line = line.len() > label.len() && !label.is_empty() && label.iter().all(fits);
+    let is_gzip = bytes.starts_with(b"\x1f\x8b");
+    let is_log = is_line || line.starts_with(b"#") || is_gzip || pcapng::is_header(&bytes);
+    wipe(&mut bytes);
+    Ok(is_log)
 }
 
 /// Whether the last byte of a file is a line break. The log itself is open for

@@ -2,6 +2,7 @@
 
 #[cfg(unix)]
 mod files;
+mod hook;
 mod records;
 mod rotation;
 mod sessions;
@@ -33,7 +34,7 @@ impl Dir {
     }
 
     /// A file that a key log may be appended to.
-    fn file(&self, name: &str, content: &[u8]) -> PathBuf {
+    pub(crate) fn file(&self, name: &str, content: &[u8]) -> PathBuf {
         let path = self.path(name);
         fs::write(&path, content).unwrap();
         #[cfg(unix)]

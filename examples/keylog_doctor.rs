@@ -1,0 +1,167 @@
+//! Tells why a key log stays empty, and what is in one: validates, counts, merges,
+//! splits, and cleans up. `--help` tells the options.
+
+mod common;
+
+use common::{Args, Fail};
+use libwebsockets::keylog::{self, CleanPolicy, ConnectionSecrets, Connections, ParseError};
+use libwebsockets::Context;
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const HELP: &str = "\
+keylog_doctor [OPTIONS] [FILE...]: without a file, tells whether a key log would work
+here, and if not, why; else tells what is in the files, and which lines are torn
+
+  --merge PATH         write the records of all files, each once, to a new file
+  --split DIR          write those of each connection to DIR/RANDOM.log, where RANDOM
+                       is the client's random in hexadecimal
+  --random HEX         of one connection only, with this random or its beginning
+  --clean DIR          remove the key logs of dead processes from DIR
+  --names NAMES        with --clean: what they are called; default keys-{pid}.log
+  --min-age SECONDS    with --clean: leave what was written to less long ago
+  --dry-run            with --clean: only tell what would be removed
+
+It ends with status 1 if a line is torn, or if no key log would work.
+";
+
+fn main() -> std::process::ExitCode {
+    common::exit(run())
+}
+
+fn run() -> Result<(), Fail> {
+    let mut args = Args::new(HELP)?;
+    let merge = args.path("--merge")?;
+    let split = args.path("--split")?;
+    let random: Option<String> = args.value("--random")?;
+    let clean = args.path("--clean")?;
+    let names = args.path("--names")?;
+    let min_age: Option<u64> = args.value("--min-age")?;
+    let dry_run = args.flag("--dry-run")?;
+    let files = args.paths();
+    args.finish()?;
+    if let Some(dir) = clean {
+        let names = names.unwrap_or_else(|| "keys-{pid}.log".into());
+        let age = Duration::from_secs(min_age.unwrap_or(0));
+        let policy = CleanPolicy::new(names)?.min_age(age).dry_run(dry_run);
+        return clean_up(&dir, &policy, dry_run);
+    }
+    if files.is_empty() {
+        return diagnose();
+    }
+    let (found, torn) = read(&files)?;
+    let random = random.map(|random| random.to_ascii_lowercase());
+    let chosen = choose(found, random.as_deref());
+    report(&chosen);
+    if let Some(path) = merge {
+        chosen.save(&path)?;
+        println!("merged into {}", path.display());
+    }
+    if let Some(dir) = split {
+        for connection in chosen.iter() {
+            connection.save(dir.join(format!("{}.log", hex(connection.client_random()))))?;
+        }
+        println!("{} files in {}", chosen.len(), dir.display());
+    }
+    match torn {
+        0 => Ok(()),
+        n => Err(format!("{n} line(s) are torn or no records").into()),
+    }
+}
+
+/// Whether the environment's log would work, and does.
+fn diagnose() -> Result<(), Fail> {
+    match keylog::env_name() {
+        Some(name) => println!("variable: {name}"),
+        None => println!("variable: this build reads none"),
+    }
+    let before = keylog::capability();
+    println!("{before}");
+    let context = Context::builder().build()?;
+    let stats = context.keylog().stats();
+    match (&stats.problem, before.is_capable()) {
+        (None, _) => {
+            println!("a context was built with it: the log is on");
+            Ok(())
+        }
+        (Some(problem), true) => Err(problem.to_string().into()),
+        (Some(_), false) => Err("the problems above keep secrets from being logged".into()),
+    }
+}
+
+/// All records of the files, and the number of lines that aren't any.
+fn read(files: &[PathBuf]) -> Result<(Connections, u64), Fail> {
+    let mut found = Connections::new();
+    let mut torn = 0;
+    for path in files {
+        let file = File::open(path).map_err(|e| format!("{}: {e}", path.display()))?;
+        for record in keylog::parse(BufReader::new(file)) {
+            match record {
+                Ok(record) => drop(found.add(record)),
+                Err(error @ ParseError::Line { .. }) => {
+                    println!("{}: {error}", path.display());
+                    torn += 1;
+                }
+                Err(error) => return Err(format!("{}: {error}", path.display()).into()),
+            }
+        }
+    }
+    Ok((found, torn))
+}
+
+/// The connections whose random begins like this.
+fn choose(found: Connections, random: Option<&str>) -> Connections {
+    let Some(random) = random else {
+        return found;
+    };
+    let fits = |c: &&ConnectionSecrets| hex(c.client_random()).starts_with(random);
+    let mut chosen = Connections::new();
+    for record in found.iter().filter(fits).flat_map(|c| c.records()) {
+        chosen.add(record.clone());
+    }
+    chosen
+}
+
+fn report(found: &Connections) {
+    println!("connections: {}", found.len());
+    let count = |fits: fn(&ConnectionSecrets) -> bool| found.iter().filter(|c| fits(c)).count();
+    println!(
+        "with all that Wireshark needs: {}",
+        count(ConnectionSecrets::is_decryptable)
+    );
+    println!(
+        "with two secrets for one label: {}",
+        count(|c| !c.conflicts().is_empty())
+    );
+    println!("records that were there twice: {}", found.duplicates());
+    for (label, n) in found.labels() {
+        println!("{label}: {n}");
+    }
+}
+
+fn clean_up(dir: &Path, policy: &CleanPolicy, dry_run: bool) -> Result<(), Fail> {
+    let cleaned = keylog::clean(dir, policy)?;
+    let verb = if dry_run {
+        "would be removed"
+    } else {
+        "removed"
+    };
+    for path in &cleaned.removed {
+        println!("{verb}: {}", path.display());
+    }
+    for (path, why) in &cleaned.left {
+        println!("left: {}: {why}", path.display());
+    }
+    println!(
+        "{verb}: {}, left: {}",
+        cleaned.removed.len(),
+        cleaned.left.len()
+    );
+    Ok(())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

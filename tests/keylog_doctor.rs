@@ -1,0 +1,128 @@
+//! The example that looks at key logs: what it finds, and how it ends.
+
+#![cfg(all(feature = "keylog", unix))]
+
+mod common;
+
+use common::programs::{example, Ended, Program};
+use common::temp::TempDir;
+use std::fs;
+use std::process::{Command, Stdio};
+
+const NONE: [&str; 0] = [];
+
+fn doctor() -> Command {
+    let mut command = example("keylog_doctor", &NONE);
+    let name = libwebsockets::keylog::env_name().unwrap();
+    command.env_remove(name).env_remove("SSLKEYLOGFILE");
+    command
+}
+
+fn end(command: &mut Command) -> Ended {
+    Program::start(command).end()
+}
+
+fn line(label: &str, random: u8, secret: u8) -> String {
+    let (random, secret) = (format!("{random:02x}"), format!("{secret:02x}"));
+    format!("{label} {} {}\n", random.repeat(32), secret.repeat(48))
+}
+
+#[track_caller]
+fn has(ended: &Ended, line: &str) {
+    assert!(ended.stdout.iter().any(|l| l == line), "{line}: {ended:?}");
+}
+
+/// Lost: why nothing is logged, before a capture is made in vain.
+#[test]
+fn without_a_file_it_says_why_nothing_would_be_logged() {
+    let ended = end(&mut doctor());
+    assert_eq!(ended.status, Some(1));
+    assert!(ended.stdout.iter().any(|l| l.starts_with("TLS library: ")));
+    has(&ended, "no secret would be logged");
+    let dir = TempDir::new();
+    let name = libwebsockets::keylog::env_name().unwrap();
+    let ended = end(doctor().env(name, dir.file("missing/keys.log")));
+    assert_eq!(ended.status, Some(1));
+    assert!(ended
+        .stdout
+        .iter()
+        .any(|l| l.contains("does not exist: create it")));
+    let ended = end(doctor().env(name, dir.file("keys.log")));
+    assert_eq!(ended.status, Some(0), "{ended:?}");
+    has(&ended, "secrets would be logged");
+}
+
+#[test]
+fn a_log_is_counted_and_its_torn_lines_are_named() {
+    let dir = TempDir::new();
+    let (a, b) = (dir.file("a.log"), dir.file("b.log"));
+    let one = line("CLIENT_RANDOM", 1, 0xaa);
+    fs::write(&a, one.clone() + &line("EXPORTER_SECRET", 2, 0xbb)).unwrap();
+    let ended = end(doctor().args([&a]));
+    assert_eq!(ended.status, Some(0), "{ended:?}");
+    has(&ended, "connections: 2");
+    has(&ended, "with all that Wireshark needs: 1");
+    has(&ended, "CLIENT_RANDOM: 1");
+    fs::write(&b, format!("{}{one}", &one[..100])).unwrap();
+    let ended = end(doctor().args([&a, &b]));
+    assert_eq!(ended.status, Some(1));
+    assert!(ended.stdout.iter().any(|l| l.contains("b.log: line 1 is")));
+    assert!(ended.stderr.contains("1 line(s)"));
+    let shown = format!("{ended:?}");
+    assert!(!shown.contains("aaaaaaaa") && !shown.contains("bbbbbbbb"));
+    let ended = end(doctor().arg(dir.file("none.log")));
+    assert!(ended.stderr.contains("none.log"), "{ended:?}");
+}
+
+#[test]
+fn logs_are_merged_and_split() {
+    let dir = TempDir::new();
+    let (a, b, merged) = (dir.file("a"), dir.file("b"), dir.file("merged"));
+    let [one, two, three] = [1, 2, 3].map(|n| line("CLIENT_RANDOM", n, n));
+    fs::write(&a, format!("{one}{two}")).unwrap();
+    fs::write(&b, format!("# comment\r\n{two}{three}")).unwrap();
+    let parts = dir.file("parts");
+    fs::create_dir(&parts).unwrap();
+    let mut command = doctor();
+    command
+        .arg("--merge")
+        .arg(&merged)
+        .arg("--split")
+        .arg(&parts);
+    let ended = end(command.args([&a, &b]));
+    assert_eq!(ended.status, Some(0), "{ended:?}");
+    has(&ended, "records that were there twice: 1");
+    assert_eq!(
+        fs::read_to_string(&merged).unwrap(),
+        format!("{one}{two}{three}")
+    );
+    let part = parts.join(format!("{}.log", "02".repeat(32)));
+    assert_eq!(fs::read_to_string(part).unwrap(), two);
+    assert_eq!(fs::read_dir(&parts).unwrap().count(), 3);
+    // What is there already is never overwritten.
+    let ended = end(doctor().arg("--merge").arg(&merged).arg(&a));
+    assert_eq!(ended.status, Some(1));
+    let only = dir.file("only");
+    let mut command = doctor();
+    command.args(["--random", "03"]).arg("--merge").arg(&only);
+    assert_eq!(end(command.args([&a, &b])).status, Some(0));
+    assert_eq!(fs::read_to_string(&only).unwrap(), three);
+}
+
+#[test]
+fn logs_of_dead_processes_are_removed() {
+    let dir = TempDir::new();
+    let mut child = Command::new("true").stdout(Stdio::null()).spawn().unwrap();
+    child.wait().unwrap();
+    let stale = dir.file(&format!("keys-{}.log", child.id()));
+    let live = dir.file(&format!("keys-{}.log", std::process::id()));
+    for path in [&stale, &live] {
+        fs::write(path, line("CLIENT_RANDOM", 1, 1)).unwrap();
+    }
+    let clean = |more: &[&str]| end(doctor().arg("--clean").arg(dir.path()).args(more));
+    has(&clean(&["--dry-run"]), "would be removed: 1, left: 0");
+    assert!(stale.exists());
+    has(&clean(&[]), "removed: 1, left: 0");
+    assert!(!stale.exists() && live.exists());
+    assert_eq!(clean(&["--names", "keys.log"]).status, Some(1));
+}
