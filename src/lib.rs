@@ -130,6 +130,9 @@ pub mod connection;
 pub mod context;
 pub mod error;
 mod ffi;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(feature = "keylog")]
 pub mod keylog;
 pub mod message;

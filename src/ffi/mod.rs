@@ -26,3 +26,6 @@ pub(crate) mod windows;
 #[cfg(feature = "tls")]
 pub(crate) mod wipe;
 pub(crate) mod wsi;
+
+#[cfg(fuzzing)]
+pub(crate) use trampoline::fuzz_decode;

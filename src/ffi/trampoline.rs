@@ -210,3 +210,40 @@ unsafe fn c_str<'cb>(text: *const std::ffi::c_char) -> &'cb str {
     let text = unsafe { std::ffi::CStr::from_ptr(text) };
     text.to_str().unwrap_or("")
 }
+
+/// Decodes a callback with any content, for one of the reasons that need no wsi.
+#[cfg(fuzzing)]
+pub(crate) fn fuzz_decode(data: &[u8]) {
+    use sys::lws_callback_reasons as r;
+
+    let Some((which, content)) = data.split_first() else {
+        return;
+    };
+    let reasons = [
+        r::LWS_CALLBACK_HTTP_CONFIRM_UPGRADE,
+        r::LWS_CALLBACK_CLIENT_CONNECTION_ERROR,
+        r::LWS_CALLBACK_RECEIVE_PONG,
+        r::LWS_CALLBACK_WS_PEER_INITIATED_CLOSE,
+    ];
+    // The library ends strings with a NUL.
+    let mut content = [content, &[0]].concat();
+    let reason = reasons[usize::from(*which) % reasons.len()];
+    let len = content.len() - 1;
+    // SAFETY: these reasons don't look at the wsi; the content has this length, ends
+    // with a NUL, and outlives the event.
+    let event = unsafe {
+        decode(
+            NonNull::dangling(),
+            reason,
+            content.as_mut_ptr().cast(),
+            len,
+        )
+    };
+    match event {
+        Ok(Some(Event::UpgradeRequested { to: text } | Event::ClientFailed { reason: text })) => {
+            assert!(text.len() <= content.len().max("unknown reason".len()));
+        }
+        Ok(Some(Event::Pong(bytes) | Event::PeerClosed(bytes))) => assert_eq!(bytes.len(), len),
+        _ => unreachable!("all of them are ours"),
+    }
+}

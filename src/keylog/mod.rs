@@ -98,3 +98,30 @@ pub(crate) fn forked() {
 
 /// The target of every message of this module.
 pub(crate) const TARGET: &str = "libwebsockets::keylog";
+
+/// Puts values into a path: what comes out is one path, with no component that the
+/// template hasn't, and its process is found again.
+#[cfg(fuzzing)]
+pub(crate) fn fuzz_template(template: &[u8], vhost: &str) {
+    use std::os::unix::ffi::OsStrExt;
+    use std::path::Path;
+
+    let path = Path::new(std::ffi::OsStr::from_bytes(template));
+    let Ok(template) = template::Template::parse(path) else {
+        return;
+    };
+    let filled = template.expand(&template::Now::new(), vhost);
+    let count = |path: &Path| {
+        path.as_os_str()
+            .as_bytes()
+            .iter()
+            .filter(|b| **b == b'/')
+            .count()
+    };
+    assert_eq!(count(&filled), count(path), "a value leads elsewhere");
+    let name = filled.as_os_str();
+    if template.is_per_process() {
+        let found = template.process_of(name, &|rest| rest.is_empty());
+        assert!(found.is_none_or(|pid| pid > 0));
+    }
+}

@@ -5,6 +5,7 @@ mod ci;
 mod debian;
 mod demo;
 mod error;
+mod fuzz;
 mod package;
 mod paths;
 mod process;
@@ -34,6 +35,7 @@ Verbs:
   sanitize address|thread [-- ARGS]
                                   run the tests under AddressSanitizer or
                                   ThreadSanitizer, the C library included
+  fuzz [--seconds N] [TARGET...]  run the fuzz targets, 60 s each unless told otherwise
   windows [--keylog] [-- ARGS]    build for Windows with mingw, run the tests under Wine
                                     --keylog        only those of the key log
   bench NAME [ARGS]               run a benchmark, print its ratios
@@ -69,6 +71,7 @@ fn dispatch(args: &[String]) -> Result<()> {
         "test" => test::run(rest),
         "ci" => no_args(verb, rest).and_then(|()| ci::run()),
         "sanitize" => sanitize::run(rest),
+        "fuzz" => fuzz::run(rest),
         "windows" => windows::run(rest),
         "bench" => bench::run(rest),
         "help" | "--help" | "-h" => {

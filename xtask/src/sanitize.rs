@@ -131,7 +131,7 @@ fn rustflags(sanitizer: &str, given: Option<&str>) -> String {
 
 /// A toolchain that accepts `-Zsanitizer`.
 #[derive(Clone, Copy)]
-enum Toolchain {
+pub enum Toolchain {
     Nightly,
     /// The current one, told to accept unstable options.
     Current,
@@ -139,7 +139,7 @@ enum Toolchain {
 
 impl Toolchain {
     /// The first toolchain that works, and the host it compiles for.
-    fn find() -> Option<(Self, String)> {
+    pub fn find() -> Option<(Self, String)> {
         [Self::Nightly, Self::Current]
             .into_iter()
             .find_map(|toolchain| Some((toolchain, toolchain.host()?)))
@@ -152,7 +152,8 @@ impl Toolchain {
         }
     }
 
-    fn program(self, name: &str) -> Command {
+    /// A program of this toolchain, to be run in the root of the repository.
+    pub fn program(self, name: &str) -> Command {
         let mut command;
         match self {
             Self::Nightly => {

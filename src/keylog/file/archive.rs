@@ -72,8 +72,8 @@ fn numbered_as(rest: &[u8]) -> Option<(u32, bool)> {
 /// Whether a log's name with this behind it is that of an old file, or of one
 /// that is being compressed.
 pub(in crate::keylog) fn is_suffix(rest: &[u8]) -> bool {
-    rest.strip_prefix(b".")
-        .is_some_and(|rest| numbered_as(rest).is_some())
+    let number = |rest| numbered_as(rest).is_some();
+    rest == PARTIAL.as_bytes() || rest.strip_prefix(b".").is_some_and(number)
 }
 
 /// The path of the `number`th old file.

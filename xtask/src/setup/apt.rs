@@ -16,7 +16,10 @@ enum Rights {
 
 /// Installs the packages of what is missing.
 pub fn install(missing: &[&Need]) -> Result<()> {
-    let packages: Vec<&str> = missing.iter().map(|need| need.apt).collect();
+    let packages: Vec<&str> = missing
+        .iter()
+        .flat_map(|need| need.apt.split(' '))
+        .collect();
     let rights = if is_root() {
         Rights::Root
     } else if find_program("sudo").is_some() {

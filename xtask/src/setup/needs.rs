@@ -128,6 +128,18 @@ pub const XZ: Need = Need {
     windows: "xz, with its directory in PATH",
 };
 
+/// Compiles C code so that a fuzzer sees its branches.
+pub const CLANG: Need = Need {
+    what: "clang with its sanitizers",
+    required: true,
+    found: probe::clang,
+    apt: "clang libclang-rt-dev",
+    dnf: "clang compiler-rt",
+    pacman: "clang compiler-rt",
+    brew: "llvm",
+    windows: "LLVM, with its bin directory in PATH",
+};
+
 /// Compiles and links for Windows.
 pub const MINGW: Need = Need {
     what: "mingw's C compiler",

@@ -53,6 +53,16 @@ pub fn xz() -> bool {
     find_program("xz").is_some()
 }
 
+/// clang, with what it links to programs for a sanitizer.
+pub fn clang() -> bool {
+    let dir = output(Command::new("clang").arg("-print-runtime-dir"));
+    let Ok(Some(dir)) = dir else {
+        return false;
+    };
+    let name = format!("libclang_rt.asan-{}.a", env::consts::ARCH);
+    Path::new(dir.trim()).join(name).is_file()
+}
+
 /// mingw's C compiler for 64-bit Windows.
 pub fn mingw() -> bool {
     find_program("x86_64-w64-mingw32-gcc").is_some()
