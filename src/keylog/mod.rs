@@ -38,6 +38,14 @@
 //! a regular file of this user that nobody else can open; see [`KeyLog`] for
 //! what can be allowed, and for Windows.
 //!
+//! # Why nothing is logged
+//! [`capability`] tells it before there is a context, [`Stats::problem`] afterwards,
+//! each as a [`Problem`] whose `Display` says what to do.
+//!
+//! # Reading logs
+//! [`parse`] reads the records of any key log; [`Connections`] merges, counts and
+//! splits them. [`clean`] removes the files of processes that are no more.
+//!
 //! # At run time
 //! The context hands out a [`KeyLogHandle`]; it switches the log, moves it, and
 //! tells what it did, from any thread, while handshakes run. While the log is
