@@ -118,6 +118,20 @@ fn sanitizer() -> Result<Option<String>> {
     }
 }
 
+/// The C compiler's flags for a sanitizer. What is undefined ends the program: a
+/// message alone would be overlooked.
+pub fn sanitizer_flags(kind: &str) -> Vec<String> {
+    let mut flags = vec![
+        format!("-fsanitize={kind}"),
+        "-fno-omit-frame-pointer".into(),
+        "-g".into(),
+    ];
+    if kind == "undefined" {
+        flags.push("-fno-sanitize-recover=all".into());
+    }
+    flags
+}
+
 /// What openssl-sys and libz-sys found, by their DEP_ metadata.
 fn dependency_includes() -> Vec<PathBuf> {
     ["DEP_OPENSSL_INCLUDE", "DEP_Z_INCLUDE"]

@@ -1,7 +1,7 @@
 //! Compiles our C glue: what is a macro or inline in the headers, what the TLS
 //! library needs, the key-log hook, and the layout checks.
 
-use super::config::Config;
+use super::config::{sanitizer_flags, Config};
 use super::library::Library;
 use super::Result;
 use std::path::PathBuf;
@@ -31,8 +31,7 @@ pub fn compile(config: &Config, library: &Library) -> Result<()> {
         cc.define("LWS_KEYLOG_ENV_NAME", format!("\"{name}\"").as_str());
     }
     if let Some(kind) = &config.sanitize {
-        cc.flag(format!("-fsanitize={kind}"));
-        cc.flag("-fno-omit-frame-pointer");
+        cc.flags(sanitizer_flags(kind));
     }
     cc.try_compile("lws_rs_glue")
         .map_err(|e| format!("cannot compile the C glue against {}: {e}", library.origin))

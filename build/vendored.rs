@@ -1,6 +1,6 @@
 //! Compiles a libwebsockets source tree with cmake.
 
-use super::config::Config;
+use super::config::{sanitizer_flags, Config};
 use super::library::Library;
 use super::{mingw, vars, Result};
 use std::ffi::{OsStr, OsString};
@@ -173,9 +173,7 @@ fn c_flags(config: &Config) -> Vec<String> {
         flags.push(keylog_define(name));
     }
     if let Some(kind) = &config.sanitize {
-        flags.push(format!("-fsanitize={kind}"));
-        flags.push("-fno-omit-frame-pointer".into());
-        flags.push("-g".into());
+        flags.extend(sanitizer_flags(kind));
     }
     flags
 }

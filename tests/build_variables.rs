@@ -246,7 +246,7 @@ fn checkout(copied: &Path) {
     for file in ["Cargo.toml", "Cargo.lock", "build.rs"] {
         std::fs::copy(package().join(file), copied.join(file)).unwrap();
     }
-    for folder in ["build", "csrc", "src", "xtask", "examples"] {
+    for folder in ["build", "csrc", "src", "xtask", "bench", "examples"] {
         copy(&package().join(folder), &copied.join(folder), &["target"]);
     }
 }

@@ -13,6 +13,7 @@ mod sanitize;
 mod setup;
 mod std_sources;
 mod test;
+mod valgrind;
 mod vendor;
 mod windows;
 
@@ -32,9 +33,9 @@ Verbs:
   demo [-- ARGS]                  setup, vendor, then run the `keylog` example
   test [ARGS]                     setup, vendor, then `cargo test --workspace ARGS`
   ci                              format, lint, documentation, package, sanitizer
-  sanitize address|thread [-- ARGS]
-                                  run the tests under AddressSanitizer or
-                                  ThreadSanitizer, the C library included
+  sanitize address|thread|undefined [-- ARGS]
+                                  run the tests under a sanitizer, the C library included
+  valgrind                        run the examples under Valgrind
   fuzz [--seconds N] [TARGET...]  run the fuzz targets, 60 s each unless told otherwise
   windows [--keylog] [-- ARGS]    build for Windows with mingw, run the tests under Wine
                                     --keylog        only those of the key log
@@ -71,6 +72,7 @@ fn dispatch(args: &[String]) -> Result<()> {
         "test" => test::run(rest),
         "ci" => no_args(verb, rest).and_then(|()| ci::run()),
         "sanitize" => sanitize::run(rest),
+        "valgrind" => no_args(verb, rest).and_then(|()| valgrind::run()),
         "fuzz" => fuzz::run(rest),
         "windows" => windows::run(rest),
         "bench" => bench::run(rest),

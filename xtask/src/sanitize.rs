@@ -1,6 +1,7 @@
 //! `cargo xtask sanitize`: the tests under AddressSanitizer, which includes
-//! LeakSanitizer, or under ThreadSanitizer. The build script instruments the C
-//! library as well when `LWS_SANITIZE` is set.
+//! LeakSanitizer, under ThreadSanitizer, or under UndefinedBehaviorSanitizer, which
+//! is for C alone. The build script instruments the C library as well when
+//! `LWS_SANITIZE` is set.
 
 use std::env;
 use std::path::Path;
@@ -23,12 +24,17 @@ pub fn run(args: &[String]) -> Result<()> {
     let (kind, rest) = match args.split_first() {
         Some((kind, rest)) if kind == "address" => (address as fn(&[String]) -> _, rest),
         Some((kind, rest)) if kind == "thread" => (thread as fn(&[String]) -> _, rest),
+        Some((kind, rest)) if kind == "undefined" => (undefined as fn(&[String]) -> _, rest),
         Some((other, _)) => {
             return Err(Error::new(format!(
-                "no sanitizer `{other}`: use `address` or `thread`"
+                "no sanitizer `{other}`: use `address`, `thread` or `undefined`"
             )))
         }
-        None => return Err(Error::new("which sanitizer? `address` or `thread`")),
+        None => {
+            return Err(Error::new(
+                "which sanitizer? `address`, `thread` or `undefined`",
+            ))
+        }
     };
     setup::run()?;
     vendor::run(&vendor::Options::default())?;
@@ -43,14 +49,27 @@ pub fn run(args: &[String]) -> Result<()> {
 /// builds or programs of their own, which aren't instrumented.
 const SUITES: &[&str] = &[
     "addresses",
+    "builders",
+    "certificates",
     "client",
+    "closing",
+    "deflate",
+    "fragments",
     "handle",
     "handshake",
+    "headers",
     "interop",
     "keylog",
+    "keylog_files",
     "lifecycle",
     "load",
+    "logging",
+    "subprotocols",
     "tls",
+    "tls_endings",
+    "turns",
+    "unix_sockets",
+    "violations",
     "websocket",
 ];
 
@@ -99,6 +118,20 @@ fn thread(args: &[String]) -> Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
+/// Runs the tests with the C code under UndefinedBehaviorSanitizer, which ends the
+/// program at what it finds; `args` go to the test programs.
+fn undefined(args: &[String]) -> Result<Outcome> {
+    let Some(host) = Toolchain::Current.host() else {
+        return Ok(Outcome::Skipped("the toolchain has no sanitizers".into()));
+    };
+    let mut command = tests(process::cargo(), "undefined", &host);
+    if env::var_os("UBSAN_OPTIONS").is_none() {
+        command.env("UBSAN_OPTIONS", "print_stacktrace=1");
+    }
+    process::run(command.arg("--").args(args))?;
+    Ok(Outcome::Passed)
+}
+
 /// The command that runs the tests under a sanitizer, up to their arguments.
 fn tests(mut cargo: Command, sanitizer: &str, host: &str) -> Command {
     // `--target` keeps the flags away from build scripts and procedural macros.
@@ -122,7 +155,11 @@ fn tests(mut cargo: Command, sanitizer: &str, host: &str) -> Command {
 }
 
 fn rustflags(sanitizer: &str, given: Option<&str>) -> String {
-    let own = format!("-Zsanitizer={sanitizer} -Cforce-frame-pointers=yes");
+    let own = match sanitizer {
+        // Of C alone: the linker brings what the C compiler's code calls.
+        "undefined" => "-Clink-arg=-fsanitize=undefined".to_owned(),
+        _ => format!("-Zsanitizer={sanitizer} -Cforce-frame-pointers=yes"),
+    };
     match given.map(str::trim).filter(|flags| !flags.is_empty()) {
         Some(flags) => format!("{flags} {own}"),
         None => own,

@@ -128,6 +128,18 @@ pub const XZ: Need = Need {
     windows: "xz, with its directory in PATH",
 };
 
+/// Watches what programs do to memory.
+pub const VALGRIND: Need = Need {
+    what: "Valgrind",
+    required: true,
+    found: probe::valgrind,
+    apt: "valgrind",
+    dnf: "valgrind",
+    pacman: "valgrind",
+    brew: "",
+    windows: "(there is none)",
+};
+
 /// Compiles C code so that a fuzzer sees its branches.
 pub const CLANG: Need = Need {
     what: "clang with its sanitizers",

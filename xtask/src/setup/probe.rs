@@ -53,6 +53,11 @@ pub fn xz() -> bool {
     find_program("xz").is_some()
 }
 
+/// Valgrind.
+pub fn valgrind() -> bool {
+    find_program("valgrind").is_some()
+}
+
 /// clang, with what it links to programs for a sanitizer.
 pub fn clang() -> bool {
     let dir = output(Command::new("clang").arg("-print-runtime-dir"));

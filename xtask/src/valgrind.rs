@@ -1,0 +1,104 @@
+//! `cargo xtask valgrind`: the examples under Valgrind's memcheck: a server with a
+//! client, plain and over TLS, and the demonstration of the key log.
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use crate::error::{Error, Result};
+use crate::{paths, process, setup, vendor};
+
+/// The exit status with which Valgrind tells of an error.
+const FOUND: u8 = 99;
+
+const OPTIONS: &[&str] = &[
+    "--quiet",
+    "--error-exitcode=99",
+    "--leak-check=full",
+    // What is still reachable at the end is the TLS library's own.
+    "--errors-for-leak-kinds=definite,indirect",
+    "--show-leak-kinds=definite,indirect",
+    "--num-callers=30",
+];
+
+/// Runs all of them; an error of one is an error of the verb.
+pub fn run() -> Result<()> {
+    setup::run()?;
+    setup::satisfy(&[setup::VALGRIND])?;
+    vendor::run(&vendor::Options::default())?;
+    process::run(process::cargo().args(["build", "--examples"]))?;
+    for options in [&["--port", "0"][..], &["--port", "0", "--tls"]] {
+        conversation(options)?;
+    }
+    println!("valgrind: the key log's demonstration");
+    let mut demo = valgrind("keylog");
+    process::run(demo.stdout(Stdio::null()))?;
+    println!("valgrind: no error, nothing lost");
+    Ok(())
+}
+
+/// A server, and a client that sends it messages of several sizes.
+fn conversation(options: &[&str]) -> Result<()> {
+    println!("valgrind: echo_server {}", options.join(" "));
+    let mut server = valgrind("echo_server");
+    server
+        .args(options)
+        .args(["--deflate"])
+        .stdout(Stdio::piped());
+    let mut server = start(server)?;
+    let url = first_line(&mut server)?;
+    let mut client = Ok(());
+    for what in [["--message", "hello"], ["--size", "300000"]] {
+        let mut program = valgrind("echo_client");
+        program.args([&url, "--insecure", "--deflate", "--count", "3"]);
+        program.args(what).stdout(Stdio::null());
+        client = client.and(process::run(&mut program));
+    }
+    // It ends in an orderly way at this signal.
+    let stopped = process::run(Command::new("kill").arg(server.id().to_string()));
+    let status = server
+        .wait()
+        .map_err(|e| Error::new(format!("cannot wait for the server: {e}")))?;
+    client.and(stopped)?;
+    match status.code() {
+        Some(0) => Ok(()),
+        Some(code) if code == i32::from(FOUND) => Err(Error::new("errors in the server")),
+        _ => Err(Error::new(format!("the server ended with {status}"))),
+    }
+}
+
+fn valgrind(example: &str) -> Command {
+    let mut command = Command::new("valgrind");
+    command.args(OPTIONS).arg(program(example));
+    command.current_dir(paths::root());
+    command
+}
+
+fn program(example: &str) -> PathBuf {
+    paths::target_dir().join("debug/examples").join(example)
+}
+
+fn start(mut command: Command) -> Result<Child> {
+    command
+        .spawn()
+        .map_err(|e| Error::new(format!("cannot start valgrind: {e}")))
+}
+
+fn first_line(child: &mut Child) -> Result<String> {
+    let mut line = String::new();
+    if let Some(out) = child.stdout.as_mut() {
+        BufReader::new(out)
+            .read_line(&mut line)
+            .map_err(|e| Error::new(format!("cannot read from the server: {e}")))?;
+    }
+    match line.trim().rsplit(' ').next() {
+        Some(url) if url.starts_with("ws") => Ok(url.to_owned()),
+        _ => {
+            let _ = child.kill();
+            let _ = child.wait();
+            Err(Error::new(format!(
+                "the server doesn't tell its address, but {line:?}"
+            )))
+        }
+    }
+}
