@@ -156,8 +156,8 @@ fn tests(mut cargo: Command, sanitizer: &str, host: &str) -> Command {
 
 fn rustflags(sanitizer: &str, given: Option<&str>) -> String {
     let own = match sanitizer {
-        // Of C alone: the linker brings what the C compiler's code calls.
-        "undefined" => "-Clink-arg=-fsanitize=undefined".to_owned(),
+        // Of C alone: what the C compiler's code calls is in a library of its own.
+        "undefined" => "-Clink-arg=-lubsan".to_owned(),
         _ => format!("-Zsanitizer={sanitizer} -Cforce-frame-pointers=yes"),
     };
     match given.map(str::trim).filter(|flags| !flags.is_empty()) {
