@@ -16,6 +16,8 @@ pub(crate) mod keylog;
 mod log;
 #[cfg(feature = "keylog")]
 pub(crate) mod process;
+#[cfg(feature = "keylog")]
+pub(crate) mod sigxfsz;
 mod socket;
 #[cfg(feature = "tls")]
 pub(crate) mod tls;

@@ -1,13 +1,15 @@
 //! Old files, compressed by a thread of its own.
 
 use super::{archive, lock::Lock, open, platform, Identity};
+use crate::ffi::sigxfsz;
+use crate::ffi::wipe::wipe;
 use crate::keylog::sink::FileOptions;
 use crate::keylog::TARGET;
 use flate2::write::GzEncoder;
 use flate2::Compression;
 use std::ffi::OsString;
-use std::fs;
-use std::io::{self, Write};
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -53,8 +55,8 @@ fn one(log: &Path, old: &Path, options: &FileOptions) -> io::Result<()> {
     // What another process has begun, or a dead one has left, is in the way once.
     archive::remove(&part)?;
     let to = open(&part, &options.rules).map_err(io::Error::other)?.file;
-    let mut to = GzEncoder::new(to, Compression::default());
-    io::copy(&mut from, &mut to)?;
+    let mut to = GzEncoder::new(Quiet(to), Compression::default());
+    copy(&mut from, &mut to)?;
     to.finish()?.flush()?;
     // A rotation may have given it another number meanwhile, or removed it.
     let lock = Lock::open(log, &options.rules).map_err(io::Error::other)?;
@@ -70,6 +72,38 @@ fn one(log: &Path, old: &Path, options: &FileOptions) -> io::Result<()> {
         }
     }
     archive::remove(&part)
+}
+
+/// A file that may have reached the limit of its size.
+struct Quiet(File);
+
+impl Write for Quiet {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        sigxfsz::write(&mut self.0, bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// Copies all, and leaves no secret in the buffer.
+fn copy(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
+    let mut buffer = vec![0; 16 << 10];
+    let result = loop {
+        match from.read(&mut buffer) {
+            Ok(0) => break Ok(()),
+            Ok(n) => {
+                if let Err(error) = to.write_all(&buffer[..n]) {
+                    break Err(error);
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => break Err(error),
+        }
+    };
+    wipe(&mut buffer);
+    result
 }
 
 /// Where a compressed file is written before it is whole.

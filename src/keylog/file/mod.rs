@@ -74,6 +74,15 @@ impl Opened {
     }
 }
 
+/// The directory that absolute paths begin in, where a process can change it.
+pub(super) fn root() -> Option<Identity> {
+    if cfg!(unix) {
+        Identity::at(Path::new("/")).ok()
+    } else {
+        None
+    }
+}
+
 /// Makes a path absolute, so that it stays the same file wherever the process
 /// goes.
 pub(super) fn resolve(path: &Path) -> Result<PathBuf, KeyLogError> {
@@ -187,6 +196,13 @@ pub(super) fn begins_as_log(path: &Path) -> io::Result<bool> {
     let is_log = is_line || line.starts_with(b"#") || is_gzip || pcapng::is_header(&bytes);
     wipe(&mut bytes);
     Ok(is_log)
+}
+
+/// Whether the last line of a file that somebody has written to has no end.
+pub(super) fn is_torn(path: &Path, opened: &Opened) -> bool {
+    let empty = opened.look().is_ok_and(|look| look.len == 0);
+    let whole = ends_whole(path, opened.identity).unwrap_or(!opened.torn);
+    !empty && !whole
 }
 
 /// Whether the last byte of a file is a line break. The log itself is open for

@@ -2,6 +2,7 @@
 //! the right ones.
 
 use super::{Aside, Failure};
+use crate::ffi::sigxfsz;
 use crate::ffi::wipe::wipe;
 use crate::keylog::batch::{self, Batch};
 use crate::keylog::file::lock::{Held, Lock};
@@ -104,6 +105,9 @@ impl Files {
 
     /// Every path that was written to, to be removed.
     pub fn into_paths(self) -> Vec<PathBuf> {
+        if self.forks != forks() {
+            return Vec::new(); // they are our parent's
+        }
         self.files.into_iter().map(|(_, file)| file.path).collect()
     }
 
@@ -176,6 +180,20 @@ struct LogFile {
     rotated: bool,
     /// A rotation that failed is tried again after this.
     rotate_after: Option<Instant>,
+    /// The directory that paths begin in.
+    root: Option<Identity>,
+    /// The last write failed: others may have left, or ended, a torn line since.
+    unsure: bool,
+}
+
+/// Where the open file is.
+enum Place {
+    /// At our path.
+    Ours,
+    /// Nowhere: what is written to it is lost.
+    Nowhere,
+    /// Somewhere else, under another name.
+    Elsewhere,
 }
 
 impl LogFile {
@@ -194,6 +212,8 @@ impl LogFile {
             trouble: None,
             rotated: false,
             rotate_after: None,
+            root: file::root(),
+            unsure: false,
         })
     }
 
@@ -228,11 +248,15 @@ impl LogFile {
         };
         let result = match self.options.pcapng {
             false => {
+                if self.unsure {
+                    opened.torn = file::is_torn(&self.path, opened);
+                }
                 let lines = batch.after(opened.torn);
                 write(&mut opened.file, &mut opened.torn, lines)
             }
             true => write_blocks(opened, batch).map_err(|source| (source, 0)),
         };
+        self.unsure = result.is_err();
         result.map_err(|(source, written)| Failure {
             error: KeyLogError::Write {
                 path: self.path.clone(),
@@ -242,43 +266,51 @@ impl LogFile {
         })
     }
 
-    /// Sees to it that the file at our path is open.
+    /// Sees to it that the file at our path is open; or, as long as there can be
+    /// none, the one that was there.
     fn reopen(&mut self) -> Result<(), KeyLogError> {
-        if self.is_stale() {
+        match self.place() {
+            Place::Ours => return Ok(()),
             // Closed first: on Windows a removed file keeps its name until then.
-            self.opened = None;
+            Place::Nowhere => self.opened = None,
+            Place::Elsewhere => {}
         }
-        if self.opened.is_none() {
-            self.looked = Instant::now();
-            self.opened = Some(open(&self.path, &self.options)?);
+        self.looked = Instant::now();
+        match open(&self.path, &self.options) {
+            Ok(opened) => self.opened = Some(opened),
+            Err(error) if self.opened.is_none() => return Err(error),
+            Err(error) => self.trouble = Some(error),
         }
         Ok(())
     }
 
-    /// Whether the open file is no longer the one at our path.
-    ///
-    /// A removed file is noticed at once, because what is written to it is lost;
-    /// a renamed one at the next look at the path, which is now if processes
-    /// rotate it.
-    fn is_stale(&mut self) -> bool {
+    /// Where the open file is. That it was removed is noticed at once, because
+    /// what is written to it is lost; that it was renamed at the next look at the
+    /// path, which is now if processes rotate it.
+    fn place(&mut self) -> Place {
         let Some(opened) = &self.opened else {
-            return false;
+            return Place::Nowhere;
         };
         if opened.look().is_ok_and(|look| look.removed) {
-            return true;
+            return Place::Nowhere;
         }
         if self.options.rotation.is_none() && self.looked.elapsed() < LOOK_EVERY {
-            return false;
+            return Place::Ours;
         }
         self.looked = Instant::now();
-        match Identity::at(&self.path) {
-            Ok(identity) => identity != opened.identity,
-            Err(e) => matches!(
+        let is_ours = match Identity::at(&self.path) {
+            Ok(identity) => identity == opened.identity,
+            // Other errors say nothing about the file; a process that gave up
+            // its rights may still append to what it opened with them.
+            Err(e) => !matches!(
                 e.kind(),
                 io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
             ),
-            // Other errors say nothing about the file; a process that gave up
-            // its rights may still append to what it opened with them.
+        };
+        // In another root the path means another file, which nobody asked for.
+        match is_ours || self.root != file::root() {
+            true => Place::Ours,
+            false => Place::Elsewhere,
         }
     }
 
@@ -320,8 +352,14 @@ impl LogFile {
     /// Begins a new file. Others wait for the lock meanwhile.
     fn rotate(&mut self, _: &Held<'_>) -> Result<(), KeyLogError> {
         let rotation = self.options.rotation.clone().unwrap_or_default();
-        // Closed first, so that it can be renamed everywhere.
-        self.opened = None;
+        if self.root != file::root() {
+            let why = "this process has changed its root directory since it opened the file";
+            return Err(self.cannot_rotate(io::Error::other(why)));
+        }
+        if cfg!(windows) {
+            // So that it can be renamed. Elsewhere it is kept until there is another.
+            self.opened = None;
+        }
         let old = archive::shift(&self.path).map_err(|source| self.cannot_rotate(source))?;
         let tail = match self.options.pcapng {
             false => archive::tail(&old, rotation.sane_overlap()),
@@ -372,7 +410,7 @@ fn write_blocks(opened: &mut Opened, batch: &Batch) -> io::Result<()> {
     wipe(&mut block);
     let mut done = 0;
     let result = loop {
-        match opened.file.write(&bytes[done..]) {
+        match sigxfsz::write(&mut opened.file, &bytes[done..]) {
             Ok(0) => break Err(io::ErrorKind::WriteZero.into()),
             Ok(n) => done += n,
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
@@ -403,7 +441,7 @@ pub(in crate::keylog) fn write(
         batch::count(ours)
     };
     while done < lines.len() {
-        match to.write(&lines[done..]) {
+        match sigxfsz::write(to, &lines[done..]) {
             Ok(0) => return Err((io::ErrorKind::WriteZero.into(), written(done))),
             Ok(n) => {
                 done += n;
