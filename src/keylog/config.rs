@@ -194,6 +194,8 @@ impl KeyLog {
     /// handshake, instead of lines. Off by default. Such a file and a capture make
     /// one that carries its own keys: `cat keys.pcapng capture.pcapng >
     /// both.pcapng`, if both are pcapng. It has no overlap when it is rotated.
+    ///
+    /// Files alone are written so; memory, functions and descriptors get lines.
     pub fn pcapng(mut self, pcapng: bool) -> Self {
         self.options.pcapng = pcapng;
         self

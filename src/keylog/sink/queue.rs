@@ -43,6 +43,8 @@ struct State {
     most: usize,
     /// Records that found no room since the last that did.
     lost: u64,
+    /// The vhost of the last of them.
+    lost_of: Option<Arc<str>>,
     ending: bool,
 }
 
@@ -62,6 +64,7 @@ impl Queue {
                 bytes: 0,
                 most,
                 lost: 0,
+                lost_of: None,
                 ending: false,
             }),
             changed: Condvar::new(),
@@ -100,6 +103,7 @@ impl Queue {
         let len = batch.lines().len();
         if state.bytes + len > state.most {
             state.lost += batch.records();
+            state.lost_of = Some(vhost);
             return Ok(false);
         }
         state.bytes += len;
@@ -126,6 +130,9 @@ impl Queue {
 
     /// Does something with the sink, between batches.
     pub fn with<R>(&self, f: impl FnOnce(&mut Sink) -> R) -> Option<R> {
+        if self.forks != forks() {
+            return None; // the sink is the parent's; its thread isn't here to give it back
+        }
         let mut state = self.shared.lock();
         while state.sink.is_none() {
             let waited = self.shared.changed.wait(state);
@@ -136,6 +143,9 @@ impl Queue {
 
     /// Writes what waits, and ends the thread.
     pub fn finish(mut self) -> Option<Sink> {
+        if self.forks != forks() {
+            return None;
+        }
         self.end();
         self.shared.lock().sink.take()
     }
@@ -191,7 +201,14 @@ impl Shared {
             };
             let Some((mut batch, vhost, first)) = next else {
                 if state.ending && state.waiting.is_empty() {
-                    return;
+                    let Some(vhost) = state.lost_of.take() else {
+                        return;
+                    };
+                    // No record comes after them that could tell.
+                    let lost = std::mem::take(&mut state.lost);
+                    let comment = Batch::comment(&missing(lost));
+                    state.waiting.push_back((comment, vhost, false));
+                    continue;
                 }
                 let waited = self.changed.wait(state);
                 state = waited.unwrap_or_else(PoisonError::into_inner);
@@ -199,12 +216,11 @@ impl Shared {
             };
             let len = batch.lines().len();
             let lost = std::mem::take(&mut state.lost);
+            state.lost_of = None;
             let mut sink = state.sink.take();
             drop(state);
             if lost > 0 {
-                batch.push_comment_first(&format!(
-                    "# {lost} records are missing here: they came faster than they were written"
-                ));
+                batch.push_comment_first(&missing(lost));
             }
             let outcome = sink.as_mut().map(|sink| {
                 let append = AssertUnwindSafe(|| sink.append(&batch, &vhost));
@@ -224,4 +240,9 @@ impl Shared {
             }
         }
     }
+}
+
+/// What stands in the file in place of records.
+fn missing(lost: u64) -> String {
+    format!("# {lost} records are missing here: they came faster than they were written")
 }

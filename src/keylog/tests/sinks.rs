@@ -124,6 +124,23 @@ fn a_full_queue_drops_visibly_and_holds_nobody_up() {
     assert_eq!(handle.stats().written, 3);
 }
 
+/// Nothing that comes after them could tell of them.
+#[test]
+fn what_a_queue_drops_last_is_told_too() {
+    let dir = Dir::new("queue-last");
+    let path = dir.path("k-{vhost}");
+    let handle = keylog::start(&KeyLog::file(&path).queue(1)).unwrap();
+    for n in 0..2 {
+        record(&handle, &line(0, n));
+    }
+    handle.disable();
+    let text = fs::read_to_string(dir.path("k-vhost")).unwrap();
+    assert!(text.starts_with("# 2 records are missing here"), "{text}");
+    assert_eq!(text.lines().count(), 1);
+    let stats = handle.stats();
+    assert_eq!((stats.written, stats.dropped), (0, 2));
+}
+
 #[test]
 fn a_pcapng_file_is_made_of_blocks_and_is_not_mixed_with_lines() {
     let dir = Dir::new("pcapng");
