@@ -99,16 +99,42 @@ fn by_the_servers_log(version: &'static rustls::SupportedProtocolVersion) {
     let dir = TempDir::new();
     let (log, capture) = (dir.file("keys.log"), dir.file("capture.pcap"));
     let server = server(&ca, KeyLog::file(&log));
+    let relay = ask(&server, ca.rustls_client_of(&[version]));
+    relay.write_capture(&capture);
+    check(&dir, &capture, &log);
+}
+
+/// One question, its answer and an end, through a relay.
+fn ask(server: &Running, client: rustls::ClientConfig) -> Relay {
     let relay = Relay::to(server.addr());
-    let stream = tls_stream(relay.addr, "localhost", ca.rustls_client_of(&[version]));
+    let stream = tls_stream(relay.addr, "localhost", client);
     let (mut socket, _) = open_over(stream, "wss://localhost/");
     socket.send(QUESTION.into()).unwrap();
     assert_eq!(read(&mut socket), ANSWER.into());
     socket.close(None).unwrap();
     read_close(&mut socket);
-    drop(socket);
-    relay.write_capture(&capture);
-    check(&dir, &capture, &log);
+    relay
+}
+
+/// Lost: a capture that one can give to somebody who has nothing else.
+#[test]
+fn a_capture_carries_its_own_keys_after_cat() {
+    let (ca, dir) = (Ca::new(), TempDir::new());
+    let keys = dir.file("keys.pcapng");
+    let server = server(&ca, KeyLog::file(&keys).pcapng(true));
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let plain = ask(&server, ca.rustls_client_of(&[version]))
+            .finish()
+            .pcapng();
+        let (capture, both) = (dir.file("capture.pcapng"), dir.file("both.pcapng"));
+        std::fs::write(&capture, &plain).unwrap();
+        assert_eq!(dissect(&dir, &capture, None), "");
+        // What `cat keys.pcapng capture.pcapng > both.pcapng` does.
+        std::fs::write(&both, [std::fs::read(&keys).unwrap(), plain].concat()).unwrap();
+        let shown = dissect(&dir, &both, None);
+        assert!(shown.contains(QUESTION), "{shown}");
+        assert!(shown.contains(ANSWER), "{shown}");
+    }
 }
 
 /// A client of this crate logs; the server has its log off.

@@ -1,10 +1,11 @@
 //! A relay that writes what goes through it as a capture file, as a sniffer
 //! would have: no rights are needed for it.
 
+use super::pcapng;
 use super::peer::patient;
 use super::WAIT;
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
@@ -18,6 +19,12 @@ enum Side {
 }
 
 type Pieces = Arc<Mutex<Vec<(Side, Vec<u8>)>>>;
+
+/// Hosts for documentation: TEST-NET-1, RFC 5737.
+const HOSTS: [[u8; 4]; 2] = [[192, 0, 2, 1], [192, 0, 2, 2]];
+
+/// At this port Wireshark expects TLS.
+const SERVER_PORT: u16 = 443;
 
 /// Takes one connection, and passes it on to a server.
 pub struct Relay {
@@ -51,6 +58,12 @@ impl Relay {
 
     /// Waits for the end of the connection, and writes the capture.
     pub fn write_capture(self, path: &Path) {
+        let packets = self.finish().packets(50_000);
+        std::fs::write(path, [header(), packets].concat()).unwrap();
+    }
+
+    /// Waits for the end of the connection; what was said.
+    pub fn finish(self) -> Conversation {
         let (end, ended) = mpsc::channel();
         thread::spawn(move || {
             let _ = end.send(self.thread.join());
@@ -59,9 +72,12 @@ impl Relay {
             .recv_timeout(WAIT)
             .expect("both sides have closed")
             .unwrap();
-        std::fs::write(path, capture(&self.pieces.lock().unwrap())).unwrap();
+        Conversation(std::mem::take(&mut *self.pieces.lock().unwrap()))
     }
 }
+
+/// What was said on a connection.
+pub struct Conversation(Vec<(Side, Vec<u8>)>);
 
 /// Passes bytes on to the end, on a thread of its own.
 fn pass(from: &TcpStream, to: &TcpStream, side: Side, pieces: &Pieces) -> JoinHandle<()> {
@@ -87,9 +103,8 @@ const SYN: u8 = 2;
 const PSH: u8 = 8;
 const ACK: u8 = 16;
 
-/// A capture file of one TCP connection to port 443 with these pieces
-/// (draft-ietf-opsawg-pcap).
-fn capture(pieces: &[(Side, Vec<u8>)]) -> Vec<u8> {
+/// What a capture file begins with (draft-ietf-opsawg-pcap).
+pub fn header() -> Vec<u8> {
     let mut file = Vec::new();
     file.extend(0xa1b2_c3d4_u32.to_le_bytes());
     file.extend(2_u16.to_le_bytes());
@@ -97,26 +112,53 @@ fn capture(pieces: &[(Side, Vec<u8>)]) -> Vec<u8> {
     file.extend([0; 8]);
     file.extend(65_535_u32.to_le_bytes());
     file.extend(1_u32.to_le_bytes()); // LINKTYPE_ETHERNET
-    let mut tcp = Tcp {
-        file,
-        time: 1_700_000_000_000_000,
-        next: [1000, 2000],
-    };
-    tcp.segment(Side::Client, SYN, &[]);
-    tcp.segment(Side::Server, SYN | ACK, &[]);
-    tcp.segment(Side::Client, ACK, &[]);
-    for (side, piece) in pieces {
-        tcp.segment(*side, PSH | ACK, piece);
+    file
+}
+
+impl Conversation {
+    /// The packets of it, as a capture file has them, from this port of the client.
+    pub fn packets(&self, port: u16) -> Vec<u8> {
+        let mut tcp = Tcp {
+            file: Vec::new(),
+            ports: [port, SERVER_PORT],
+            time: 1_700_000_000_000_000,
+            next: [1000, 2000],
+        };
+        tcp.segment(Side::Client, SYN, &[]);
+        tcp.segment(Side::Server, SYN | ACK, &[]);
+        tcp.segment(Side::Client, ACK, &[]);
+        for (side, piece) in &self.0 {
+            tcp.segment(*side, PSH | ACK, piece);
+        }
+        tcp.segment(Side::Client, FIN | ACK, &[]);
+        tcp.segment(Side::Server, FIN | ACK, &[]);
+        tcp.segment(Side::Client, ACK, &[]);
+        tcp.file
     }
-    tcp.segment(Side::Client, FIN | ACK, &[]);
-    tcp.segment(Side::Server, FIN | ACK, &[]);
-    tcp.segment(Side::Client, ACK, &[]);
-    tcp.file
+
+    /// A capture file of the newer format.
+    pub fn pcapng(&self) -> Vec<u8> {
+        let at = |host: [u8; 4], port| SocketAddrV4::new(Ipv4Addr::from(host), port);
+        let mut capture = pcapng::Capture::new();
+        let mut stream = capture.open(at(HOSTS[0], 50_000), at(HOSTS[1], SERVER_PORT));
+        for (side, piece) in &self.0 {
+            let side = match side {
+                Side::Client => pcapng::Side::Client,
+                Side::Server => pcapng::Side::Server,
+            };
+            capture.data(&mut stream, side, piece);
+        }
+        capture.end(&mut stream, pcapng::Side::Client);
+        capture.end(&mut stream, pcapng::Side::Server);
+        capture.as_bytes().to_vec()
+    }
 }
 
 /// The state of the connection that is made up.
 struct Tcp {
     file: Vec<u8>,
+    /// The client's and the server's.
+    ports: [u16; 2],
     /// In microseconds.
     time: u64,
     /// The next sequence numbers of the client and of the server.
@@ -129,11 +171,9 @@ impl Tcp {
             Side::Client => (0, 1),
             Side::Server => (1, 0),
         };
-        let ports = [50_000_u16, 443];
-        let hosts = [[192, 0, 2, 1], [192, 0, 2, 2]]; // TEST-NET-1, RFC 5737
         let mut tcp = Vec::new();
-        tcp.extend(ports[own].to_be_bytes());
-        tcp.extend(ports[other].to_be_bytes());
+        tcp.extend(self.ports[own].to_be_bytes());
+        tcp.extend(self.ports[other].to_be_bytes());
         tcp.extend(self.next[own].to_be_bytes());
         let acknowledged = if flags & ACK != 0 {
             self.next[other]
@@ -151,8 +191,8 @@ impl Tcp {
         packet.extend([0x45, 0]);
         packet.extend((20 + tcp.len() as u16).to_be_bytes());
         packet.extend([0, 0, 0x40, 0, 64, 6, 0, 0]);
-        packet.extend(hosts[own]);
-        packet.extend(hosts[other]);
+        packet.extend(HOSTS[own]);
+        packet.extend(HOSTS[other]);
         packet.extend(tcp);
 
         self.time += 100;

@@ -8,6 +8,8 @@ pub mod cargo;
 #[cfg(feature = "tls")]
 pub mod certs;
 pub mod events;
+#[path = "../../examples/common/pcapng.rs"]
+pub mod pcapng;
 pub mod peer;
 pub mod programs;
 pub mod roles;

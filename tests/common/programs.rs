@@ -86,6 +86,18 @@ impl Program {
         writeln!(stdin, "{line}").expect("the program reads");
     }
 
+    /// Writes bytes to its standard input.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        let stdin = self.child.stdin.as_mut().unwrap();
+        stdin.write_all(bytes).expect("the program reads");
+        stdin.flush().expect("the program reads");
+    }
+
+    /// Ends its standard input.
+    pub fn hang_up(&mut self) {
+        self.child.stdin = None;
+    }
+
     /// Sends it a signal, "INT" or "TERM".
     pub fn signal(&self, name: &str) {
         // The shell has a kill of its own, where there is no such program.
