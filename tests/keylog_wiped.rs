@@ -1,0 +1,155 @@
+//! What is left of secrets in memory that was given back: nothing of what this
+//! crate had of them.
+
+#![cfg(feature = "keylog")]
+
+mod common;
+
+use common::certs::{tls_over, Ca};
+use common::peer::{self, tcp};
+use common::secrets::{lines, open_tls};
+use common::temp::TempDir;
+use common::{loopback, Echo, Running};
+use libwebsockets::keylog::{AutoOff, Filter, KeyLog, MemoryLog, Rotation};
+use libwebsockets::Context;
+use rustls::version::{TLS12, TLS13};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::fs::File;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+
+/// Looks at each block that is given back. A block that is to grow is a new one
+/// and an old one here, as GlobalAlloc has it by default.
+struct Watching;
+
+#[global_allocator]
+static ALLOCATOR: Watching = Watching;
+
+static WATCHES: AtomicBool = AtomicBool::new(false);
+static FOUND: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: all blocks are the system's, as it wants them.
+unsafe impl GlobalAlloc for Watching {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // Zeroed, so that all of it may be read later.
+        // SAFETY: the caller's layout is what it has to be.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        if WATCHES.load(SeqCst) {
+            // SAFETY: the block is still this long, was zeroed at first, and is nobody
+            // else's any more.
+            let bytes = unsafe { std::slice::from_raw_parts(block, layout.size()) };
+            if has_record(bytes) {
+                FOUND.fetch_add(1, SeqCst);
+            }
+        }
+        // SAFETY: it was allocated by `alloc` with this layout.
+        unsafe { System.dealloc(block, layout) }
+    }
+}
+
+/// Whether there is a client random and a half of a secret behind it, which is in
+/// every line of a key log, and nowhere else in this program.
+fn has_record(bytes: &[u8]) -> bool {
+    let (mut random, mut run) = (false, 0);
+    for byte in bytes {
+        run = match byte {
+            b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F' => run + 1,
+            _ => {
+                random = *byte == b' ' && run == 64;
+                0
+            }
+        };
+        if random && run == 32 {
+            return true;
+        }
+    }
+    false
+}
+
+fn watch(f: impl FnOnce()) -> usize {
+    FOUND.store(0, SeqCst);
+    WATCHES.store(true, SeqCst);
+    f();
+    WATCHES.store(false, SeqCst);
+    FOUND.load(SeqCst)
+}
+
+/// A file that nothing can be written to.
+fn full() -> File {
+    let dir = TempDir::new();
+    std::fs::write(dir.file("read-only"), "").unwrap();
+    File::open(dir.file("read-only")).unwrap()
+}
+
+/// Connections of both versions, one that fails, and the end of the context. What
+/// was written.
+fn log_some(ca: &Ca, keylog: KeyLog) -> u64 {
+    let tls = ca.sign(&["localhost"]).server();
+    let server = Running::start(move || {
+        let vhost = loopback().tls(tls).accept(|_| Ok(Echo));
+        Context::builder().vhost(vhost).keylog(keylog)
+    });
+    for version in [&TLS13, &TLS12, &TLS13] {
+        let (mut socket, _) = open_tls(server.addr(), ca.rustls_client_of(&[version]));
+        socket.send("hello".into()).unwrap();
+        assert_eq!(peer::read(&mut socket), "hello".into());
+    }
+    let stranger = Ca::new().rustls_client();
+    let mut failing = tls_over(tcp(server.addr()), "localhost", stranger);
+    failing.conn.complete_io(&mut failing.sock).unwrap_err();
+    let log = server.keylog.clone();
+    server.stop().unwrap().unwrap();
+    log.disable();
+    log.stats().written
+}
+
+/// Lost: secrets that a core dump, a swapped page or a bug that shows freed memory
+/// gives away, long after the log was switched off.
+#[test]
+fn no_secret_stays_in_memory_that_is_given_back() {
+    let (ca, dir) = (Ca::new(), TempDir::new());
+    let memory = MemoryLog::new(2_000);
+    let file = |name: &str| KeyLog::file(dir.file(name));
+    let logs = [
+        ("a file", file("plain")),
+        ("a queue", file("queued").queue(1 << 20)),
+        ("a queue that is full", file("full").queue(1_000)),
+        ("pcapng", file("pcapng").pcapng(true)),
+        (
+            "a rotation",
+            file("rotated").rotation(Rotation::new().max_size(2_000)),
+        ),
+        (
+            "a limit",
+            file("limited").auto_off(AutoOff::new().after_connections(1)),
+        ),
+        (
+            "a filter",
+            file("filtered").filter(Filter::new().without_label("EXPORTER_SECRET")),
+        ),
+        ("memory", KeyLog::memory(&memory)),
+        (
+            "a function",
+            KeyLog::function(|lines| assert!(has_record(lines))),
+        ),
+        ("what can't be written", KeyLog::descriptor(full())),
+    ];
+    for (name, keylog) in logs {
+        let mut written = 0;
+        let found = watch(|| written = log_some(&ca, keylog));
+        assert_eq!(found, 0, "blocks with secrets of {name}");
+        assert_eq!(written > 0, name != "what can't be written", "{name}");
+    }
+    assert!(!memory.is_empty());
+    let found = watch(|| {
+        memory.write_to(std::io::sink()).unwrap();
+        memory.clear();
+    });
+    assert_eq!(found, 0, "blocks with secrets of memory");
+    assert!(lines(&dir.file("plain")).len() > 11);
+    // That it would be found.
+    let line = std::fs::read(dir.file("plain")).unwrap();
+    assert_eq!(watch(|| drop(line)), 1);
+}
