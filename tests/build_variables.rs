@@ -87,7 +87,7 @@ fn honoured(program: &Path) -> Vec<String> {
 // One test, so that the builds come one after the other and share a folder: each
 // builds the C library anew.
 #[test]
-fn the_name_of_the_variable_is_chosen_by_the_build() {
+fn variable_name_chosen_at_build() {
     for (name, expected) in [("ACME_KEYS", &["ACME_KEYS"][..]), ("", &[])] {
         let program = build_echo_server("keylog-variable", "keylog", &[("LWS_KEYLOG_ENV", name)]);
         assert_eq!(honoured(&program), expected, "LWS_KEYLOG_ENV={name}");

@@ -10,8 +10,10 @@ use common::peer::{self, tcp};
 use common::secrets::{labels, lines, open_tls, randoms, TLS13};
 use common::temp::TempDir;
 use common::{eventually, loopback, probe, Echo, Running};
-use libwebsockets::keylog::{Filter, KeyLog, Rotation};
+use libwebsockets::keylog::{AutoOff, Filter, KeyLog, Problem, Retention, Rotation};
 use libwebsockets::{Client, Context, Role, Vhost};
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
 
@@ -102,6 +104,83 @@ fn a_filter_sees_the_facts_of_a_real_connection() {
     assert_eq!(server.keylog.stats().filtered_connections, 1);
 }
 
+/// The vhosts whose connections are logged, of one to each; and the labels that are
+/// in the file.
+fn logged(ca: &Ca, filter: Filter) -> (Vec<&'static str>, Vec<String>) {
+    let dir = TempDir::new();
+    let path = dir.file("keys.log");
+    let server = two_vhosts(ca, KeyLog::file(&path).filter(filter));
+    let stats = || server.keylog.stats();
+    let mut names = Vec::new();
+    for name in ["a.test", "b.test"] {
+        let before = stats();
+        shake_hands(&server, ca, name);
+        eventually("it is logged or left out", || {
+            let now = stats();
+            now.connections + now.filtered_connections
+                > before.connections + before.filtered_connections
+        });
+        if stats().connections > before.connections {
+            names.push(name);
+        }
+    }
+    let labels: BTreeSet<_> = lines(&path).into_iter().map(|l| l.label).collect();
+    (names, labels.into_iter().collect())
+}
+
+/// Lost: a small log of what one looks for, instead of the secrets of everybody.
+#[test]
+fn filter_by_vhost_role_peer_name_and_label() {
+    let ca = Ca::new();
+    let new = Filter::new;
+    let net = |net: &str| net.parse().unwrap();
+    let both = ["a.test", "b.test"];
+    for (filter, expected) in [
+        (new(), &both[..]),
+        (new().vhost("a.test"), &both[..1]),
+        (new().role(Role::Server), &both),
+        (new().role(Role::Client), &[]),
+        (new().peer(net("127.0.0.0/8")), &both),
+        (new().peer(net("192.0.2.0/24")), &[]),
+        (new().server_name("b.test"), &both[1..]),
+        (new().server_name("*.test"), &both),
+        (
+            new().connections(|facts| facts.vhost == "b.test"),
+            &both[1..],
+        ),
+    ] {
+        let shown = format!("{filter:?}");
+        let (names, labels) = logged(&ca, filter);
+        assert_eq!(names, expected, "{shown}");
+        let all = if expected.is_empty() { &[][..] } else { &TLS13 };
+        assert_eq!(labels, all, "{shown}");
+    }
+    let (_, labels) = logged(&ca, new().without_label("EXPORTER_SECRET"));
+    assert_eq!(labels.len(), 4);
+    let (_, labels) = logged(&ca, new().label("EXPORTER_SECRET"));
+    assert_eq!(labels, ["EXPORTER_SECRET"]);
+}
+
+/// Lost: a disk that fills, or a log that was forgotten and goes on for ever.
+#[test]
+fn rotation_retention_auto_off() {
+    let (ca, dir) = (Ca::new(), TempDir::new());
+    let keylog = KeyLog::file(dir.file("k"))
+        .rotation(Rotation::new().max_size(1))
+        .retention(Retention::new().max_files(2))
+        .auto_off(AutoOff::new().after_connections(5));
+    let server = server(&ca, keylog);
+    let seen: Vec<_> = (0..7).map(|_| visit(&server, &ca)).collect();
+    assert_eq!(dir.names(), ["k", "k.1", "k.2", "k.lock"]);
+    for (name, random) in [("k", &seen[4]), ("k.1", &seen[3]), ("k.2", &seen[2])] {
+        assert_eq!(randoms(&lines(&dir.file(name))), [random.clone()].into());
+    }
+    let stats = server.keylog.stats();
+    assert_eq!((stats.rotations, stats.connections), (4, 5));
+    assert!(matches!(stats.problem, Some(Problem::LimitReached { .. })));
+    assert!(!server.keylog.is_enabled());
+}
+
 #[test]
 fn a_context_with_both_roles_can_log_one_of_them() {
     let (ca, dir) = (Ca::new(), TempDir::new());
@@ -137,6 +216,41 @@ fn the_secrets_of_a_handshake_that_fails_are_in_the_file() {
         found.contains(&"SERVER_HANDSHAKE_TRAFFIC_SECRET".to_owned()),
         "{found:?}"
     );
+}
+
+/// A client that asks for new keys in the midst of the connection.
+#[test]
+fn the_secrets_after_a_late_key_update_are_in_the_file() {
+    let (ca, dir) = (Ca::new(), TempDir::new());
+    let path = dir.file("keys.log");
+    let server = server(&ca, KeyLog::file(&path));
+    let mut stream = tls_over(tcp(server.addr()), "localhost", ca.rustls_client());
+    stream.write_all(peer::upgrade("/", "").as_bytes()).unwrap();
+    let answers = |stream: &mut dyn Read, end: &[u8]| {
+        let mut answer = vec![0];
+        while !answer.ends_with(end) {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            answer.push(byte[0]);
+        }
+    };
+    answers(&mut stream, b"\r\n\r\n");
+    for updates in 1..=2 {
+        stream.conn.refresh_traffic_keys().unwrap();
+        let text = format!("after update {updates}");
+        let frame = peer::frame(0x80 | peer::TEXT, text.as_bytes());
+        stream.write_all(&frame).unwrap();
+        answers(&mut stream, text.as_bytes());
+    }
+    // Both ends have had two more, each of which Wireshark derives or reads here.
+    let found: Vec<_> = lines(&path).into_iter().map(|line| line.label).collect();
+    let late = ["CLIENT_TRAFFIC_SECRET_N", "SERVER_TRAFFIC_SECRET_N"];
+    let mut expected: Vec<_> = TLS13.into_iter().chain(late).chain(late).collect();
+    expected.sort_unstable();
+    let mut found: Vec<_> = found.iter().map(String::as_str).collect();
+    found.sort_unstable();
+    assert_eq!(found, expected);
+    assert_eq!(server.keylog.stats().connections, 1);
 }
 
 #[test]

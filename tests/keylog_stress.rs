@@ -166,11 +166,11 @@ fn stress(rotate: bool) {
 }
 
 #[test]
-fn processes_and_threads_that_share_a_file_tear_and_lose_nothing() {
+fn several_processes_one_file() {
     stress(false);
 }
 
 #[test]
-fn processes_and_threads_that_rotate_a_file_tear_and_lose_nothing() {
+fn several_processes_rotate_one_file() {
     stress(true);
 }

@@ -138,7 +138,7 @@ fn a_bad_path_in_the_variable_stops_no_service_and_is_told() {
 /// variable of his own.
 #[cfg(target_os = "linux")]
 #[test]
-fn the_variable_is_ignored_in_a_program_that_runs_with_raised_privileges() {
+fn setuid_safe_variable() {
     use std::os::unix::fs::{chown, MetadataExt, PermissionsExt};
     use std::os::unix::process::CommandExt;
     const NOBODY: u32 = 65534;

@@ -33,7 +33,7 @@ fn help(program: &std::path::Path) -> String {
 }
 
 #[test]
-fn a_program_without_the_feature_has_no_trace_of_a_key_log() {
+fn compiled_out_without_the_feature() {
     let without = build_echo_server("plain-tls", "tls", &[]);
     assert_eq!(traces(&without), [""; 0]);
     assert!(help(&without).contains("--tls"));

@@ -66,7 +66,7 @@ fn full() -> io::Error {
 }
 
 #[test]
-fn a_record_is_one_write() {
+fn one_write_per_record() {
     let (mut to, mut torn) = (Scripted::new([]), false);
     append(&mut to, &mut torn, "A 1 2").unwrap();
     append(&mut to, &mut torn, "B 3 4").unwrap();

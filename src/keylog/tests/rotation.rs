@@ -135,6 +135,34 @@ fn only_as_many_old_files_are_kept_as_asked_for() {
 }
 
 #[test]
+fn old_files_go_by_their_total_size_and_by_their_age() {
+    let dir = Dir::new("rotate-retain-size");
+    let keylog = KeyLog::file(dir.path("k"))
+        .rotation(Rotation::new().max_size(len()))
+        .retention(Retention::new().max_total_size(3 * len()));
+    let handle = keylog::start(&keylog).unwrap();
+    for n in 0..8 {
+        record(&handle, &line(0, n));
+    }
+    assert_eq!(all(&dir, 3).concat().len(), 4);
+    assert!(!dir.path("k.4").exists());
+
+    let dir = Dir::new("rotate-retain-age");
+    let age = Duration::from_millis(200);
+    let keylog = KeyLog::file(dir.path("k"))
+        .rotation(Rotation::new().max_size(len()))
+        .retention(Retention::new().max_age(age));
+    let handle = keylog::start(&keylog).unwrap();
+    record(&handle, &line(0, 0));
+    record(&handle, &line(0, 1));
+    thread::sleep(2 * age);
+    record(&handle, &line(0, 2));
+    // The first is too old by now; so is the second, which was the log until now.
+    assert!(!dir.path("k.1").exists() && !dir.path("k.2").exists());
+    assert_eq!(lines(&dir.path("k")), [line(0, 2)]);
+}
+
+#[test]
 fn new_files_are_their_owners_alone() {
     let dir = Dir::new("rotate-mode");
     let handle = start(&dir.path("k"), Rotation::new().max_size(1));

@@ -115,12 +115,13 @@ fn a_variable_under_raised_privileges_is_ignored_and_that_is_visible() {
 }
 
 #[test]
-fn every_problem_says_what_to_do() {
+fn says_why_nothing_is_logged_and_what_to_do() {
     let cases = [
         (Problem::NoPath, "set_path()"),
         (Problem::Disabled, "enable()"),
         (Problem::VariableIgnored, "KeyLog::file()"),
         (Problem::NoHook, "OpenSSL"),
+        (Problem::LimitReached { limit: "time" }, "enable()"),
     ];
     for (problem, remedy) in cases {
         assert!(problem.to_string().contains(remedy), "{problem}");
@@ -163,7 +164,7 @@ fn a_relative_path_is_made_absolute_where_it_is_given() {
 }
 
 #[test]
-fn a_switch_thrown_under_load_tears_and_miscounts_nothing() {
+fn switch_at_run_time_is_atomic() {
     let dir = Dir::new("flips");
     let path = dir.path("keys.log");
     let handle = start(&path);

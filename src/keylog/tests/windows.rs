@@ -14,7 +14,7 @@ use std::thread;
 /// Lost: a log that somebody can't throw away or move while a service runs, for
 /// days.
 #[test]
-fn on_windows_the_log_can_be_renamed_and_deleted_while_it_is_written() {
+fn delete_and_rename_while_in_use_on_windows() {
     let dir = Dir::new("held");
     let (path, old) = (dir.path("keys.log"), dir.path("keys.log.1"));
     let handle = start(&path);
