@@ -21,7 +21,7 @@ use std::time::Duration;
 /// let cleaned = keylog::clean(&dir, &policy)?;
 /// println!("{} files removed", cleaned.removed.len());
 /// # std::fs::remove_dir(&dir)?;
-/// # Ok::<(), keylog::KeyLogError>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
 #[must_use = "a policy does nothing until it is given to clean()"]
