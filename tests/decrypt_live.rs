@@ -19,6 +19,7 @@ use libwebsockets::keylog::{KeyLog, Rotation};
 use libwebsockets::Context;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 /// A file holds three handshakes: one with TLS 1.3 adds 778 or 938 bytes.
 const THREE_HANDSHAKES: u64 = 3_000;
@@ -26,7 +27,10 @@ const THREE_HANDSHAKES: u64 = 3_000;
 /// The new file begins with the last handshake of the old one.
 const ONE_HANDSHAKE: u64 = 1_500;
 
-const ROUNDS: usize = 6;
+const ROUNDS: usize = 4;
+
+/// tshark takes seconds to start, and more on a machine that has much to do.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn server(ca: &Ca, keylog: KeyLog) -> Running {
     let tls = ca.sign(&["localhost"]).server();
@@ -87,7 +91,7 @@ impl Live {
     fn prints(&self, text: &str) -> Vec<String> {
         let mut printed = Vec::new();
         while printed.iter().filter(|line| *line == text).count() < 2 {
-            printed.push(self.tshark.line());
+            printed.push(self.tshark.line_within(PATIENCE));
         }
         printed
     }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// A program that runs.
 pub struct Program {
@@ -71,7 +71,13 @@ impl Program {
     /// The next line of its standard output.
     #[track_caller]
     pub fn line(&self) -> String {
-        match self.stdout.recv_timeout(WAIT) {
+        self.line_within(WAIT)
+    }
+
+    /// As [`line`](Program::line), of a program that takes its time.
+    #[track_caller]
+    pub fn line_within(&self, time: Duration) -> String {
+        match self.stdout.recv_timeout(time) {
             Ok(line) => line,
             Err(RecvTimeoutError::Timeout) => panic!("the program prints nothing"),
             Err(RecvTimeoutError::Disconnected) => {
