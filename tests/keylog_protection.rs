@@ -61,7 +61,7 @@ fn child() {
     match &*part {
         "fill" => fill(log),
         "fill a queue" => fill(log.queue(1 << 20)),
-        "fill pcapng" => fill(log.pcapng(true)),
+        "fill pcapng" => fill_pcapng(log.pcapng(true)),
         "fill and heal" => fill_and_heal(&path),
         "build" => println!("says: {}", refusal(log)),
         "build in a removed folder" => {
@@ -162,6 +162,21 @@ fn fill(keylog: KeyLog) {
     println!("says: written={} {reason}", stats.written);
 }
 
+/// Blocks up to the limit; the next goes to a new file.
+fn fill_pcapng(keylog: KeyLog) {
+    let ca = Ca::new();
+    let server = server(&ca, keylog);
+    let cut = (0..MANY).any(|_| {
+        visit(&server, &ca);
+        server.keylog.stats().failed > 0
+    });
+    assert!(cut, "there is room for all");
+    visit(&server, &ca);
+    let stats = server.keylog.stats();
+    assert_eq!((stats.failed, stats.rotations, stats.problem), (5, 1, None));
+    println!("says: {}", stats.last_error.unwrap());
+}
+
 /// Two processes' logs, or what is the same to the file, on a disk that is full;
 /// then somebody makes room.
 fn fill_and_heal(path: &Path) {
@@ -223,7 +238,11 @@ fn whole_lines(path: &Path) -> u64 {
 /// which is what the system does to whom SIGXFSZ takes by surprise.
 #[test]
 fn a_limit_of_the_files_size_kills_nobody() {
-    for part in ["fill", "fill a queue", "fill pcapng"] {
+    for (part, full) in [
+        ("fill", "keys.log"),
+        ("fill a queue", "keys.log"),
+        ("fill pcapng", "keys.log.1"),
+    ] {
         let dir = TempDir::new();
         let path = dir.file("keys.log");
         // In blocks of 512 or 1024 bytes, as the shell has it.
@@ -235,7 +254,8 @@ fn a_limit_of_the_files_size_kills_nobody() {
             let written = format!("written={} ", whole_lines(&path));
             assert!(says.starts_with(&written), "{written}: {says}");
         }
-        assert!(matches!(fs::metadata(&path).unwrap().len(), 4096 | 8192));
+        let len = fs::metadata(dir.file(full)).unwrap().len();
+        assert!(matches!(len, 4096 | 8192), "{part}: {len}");
     }
 }
 

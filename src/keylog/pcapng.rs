@@ -2,6 +2,7 @@
 //! and 4.7), so that a capture carries its own keys.
 
 use super::batch::Batch;
+use std::io::{self, Read, Seek, SeekFrom};
 
 const SECTION_HEADER: u32 = 0x0a0d_0d0a;
 const BYTE_ORDER_MAGIC: u32 = 0x1a2b_3c4d;
@@ -47,6 +48,28 @@ fn put(to: &mut Vec<u8>, kind: u32, body: &[&[u8]]) {
     to.extend(total.to_le_bytes());
 }
 
+/// Whether these blocks are whole, up to the last: what follows one that was cut off
+/// can't be read.
+pub(super) fn is_whole(file: &mut (impl Read + Seek)) -> io::Result<bool> {
+    let len = file.seek(SeekFrom::End(0))?;
+    let mut at = 0;
+    while at < len {
+        let mut head = [0; 8];
+        file.seek(SeekFrom::Start(at))?;
+        match file.read_exact(&mut head) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
+            other => other?,
+        }
+        let [.., a, b, c, d] = head;
+        let total = u64::from(u32::from_le_bytes([a, b, c, d]));
+        if total < 12 || total % 4 != 0 {
+            return Ok(false);
+        }
+        at += total;
+    }
+    Ok(at == len)
+}
+
 /// Whether a file that begins with these bytes can be appended to.
 pub(super) fn is_header(bytes: &[u8]) -> bool {
     bytes.starts_with(&SECTION_HEADER.to_le_bytes())
@@ -56,6 +79,24 @@ pub(super) fn is_header(bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_block_that_was_cut_off_is_found_wherever() {
+        let mut batch = Batch::default();
+        assert!(batch.push(b"A 00 11"));
+        let file = [header(), block(&batch), block(&batch)].concat();
+        let whole = |bytes: &[u8]| is_whole(&mut io::Cursor::new(bytes)).unwrap();
+        let ends = [
+            0,
+            header().len(),
+            header().len() + block(&batch).len(),
+            file.len(),
+        ];
+        for len in 0..=file.len() {
+            assert_eq!(whole(&file[..len]), ends.contains(&len), "{len}");
+        }
+        assert!(!whole(&[file, vec![0; 16]].concat()));
+    }
 
     #[test]
     fn blocks_are_padded_and_have_their_length_at_both_ends() {

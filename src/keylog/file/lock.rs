@@ -2,6 +2,7 @@
 
 use super::{platform, Rules};
 use crate::keylog::KeyLogError;
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -12,9 +13,15 @@ use std::time::{Duration, Instant};
 /// a rotation must not hold TLS up.
 const PATIENCE: Duration = Duration::from_millis(200);
 
+/// How long nobody is waited for after that.
+const PAUSE: Duration = Duration::from_secs(2);
+
 /// The open lock file of a log.
 pub(in crate::keylog) struct Lock {
     file: File,
+    /// Somebody was waited for in vain: until then nobody is, or each handshake would
+    /// take that long.
+    in_vain: Cell<Option<Instant>>,
 }
 
 /// The lock is held until this is dropped.
@@ -23,12 +30,19 @@ pub(in crate::keylog) struct Held<'a>(&'a File);
 impl Lock {
     pub fn open(log: &Path, rules: &Rules) -> Result<Self, KeyLogError> {
         let file = super::open_by(platform::open_lock, &path(log), rules)?.file;
-        Ok(Lock { file })
+        Ok(Lock {
+            file,
+            in_vain: Cell::new(None),
+        })
     }
 
     /// `None`: somebody else has it, and doesn't let go.
     pub fn hold(&self) -> Option<Held<'_>> {
-        let deadline = Instant::now() + PATIENCE;
+        let now = Instant::now();
+        let deadline = match self.in_vain.get() {
+            Some(until) if now < until => now,
+            _ => now + PATIENCE,
+        };
         let mut pause = Duration::from_micros(20);
         loop {
             match self.file.try_lock() {
@@ -37,7 +51,12 @@ impl Lock {
                     thread::sleep(pause);
                     pause = (2 * pause).min(Duration::from_millis(1));
                 }
-                Err(_) => return None,
+                Err(_) => {
+                    if deadline > now {
+                        self.in_vain.set(Some(Instant::now() + PAUSE));
+                    }
+                    return None;
+                }
             }
         }
     }

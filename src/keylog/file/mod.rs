@@ -19,7 +19,14 @@ use crate::ffi::wipe::wipe;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{self, Path, PathBuf};
+use std::thread;
 use std::time::{Duration, SystemTime};
+
+/// How often a file is opened that others rename in the same moment.
+const TRIES: u32 = 5;
+
+/// How long a write takes that others may see a part of, more or less.
+const LONGEST_WRITE: Duration = Duration::from_millis(32);
 
 /// What the application allows beyond the defaults.
 #[derive(Clone, Copy, Debug, Default)]
@@ -129,20 +136,31 @@ fn open_by(
     path: &Path,
     rules: &Rules,
 ) -> Result<Opened, KeyLogError> {
-    check(path, rules)?;
-    let file = open(path).map_err(|source| cannot_open(path, source))?;
     let fail = |source| cannot_open(path, source);
-    // What was opened is judged, not what was there a moment ago.
-    let found = file.metadata().map_err(fail)?;
-    accept(path, &found, rules)?;
-    let identity = platform::identity(&file).map_err(fail)?;
-    let torn = found.len() > 0 && !ends_whole(path, identity).unwrap_or(false);
-    Ok(Opened {
-        file,
-        identity,
-        torn,
-        born: found.created().unwrap_or_else(|_| SystemTime::now()),
-    })
+    let mut tries = 0;
+    loop {
+        check(path, rules)?;
+        let file = open(path).map_err(fail)?;
+        // What was opened is judged, not what was there a moment ago.
+        let found = file.metadata().map_err(fail)?;
+        accept(path, &found, rules)?;
+        let identity = platform::identity(&file).map_err(fail)?;
+        let whole = match found.len() {
+            0 => Ok(true),
+            _ => ends_whole_soon(path, identity),
+        };
+        if matches!(&whole, Err(error) if error.kind() == io::ErrorKind::NotFound) && tries < TRIES
+        {
+            tries += 1; // renamed in this moment
+            continue;
+        }
+        return Ok(Opened {
+            file,
+            identity,
+            torn: !whole.unwrap_or(false),
+            born: found.created().unwrap_or_else(|_| SystemTime::now()),
+        });
+    }
 }
 
 /// Whether a file may be a key log.
@@ -162,12 +180,18 @@ fn accept(path: &Path, found: &Metadata, rules: &Rules) -> Result<(), KeyLogErro
     platform::check_owner(path, found, rules)
 }
 
+/// Opens a file once more, to read it; not found, if it isn't there any more.
+pub(super) fn to_read(path: &Path, identity: Identity) -> io::Result<File> {
+    let file = platform::open_to_read(path)?;
+    match platform::identity(&file)? == identity {
+        true => Ok(file),
+        false => Err(io::ErrorKind::NotFound.into()),
+    }
+}
+
 /// The first bytes of a file, as many as a header has.
 pub(super) fn begins_with(path: &Path, opened: &Opened) -> io::Result<Vec<u8>> {
-    let mut file = platform::open_to_read(path)?;
-    if platform::identity(&file)? != opened.identity {
-        return Err(io::ErrorKind::NotFound.into());
-    }
+    let mut file = to_read(path, opened.identity)?;
     let mut bytes = Vec::new();
     file.by_ref().take(16).read_to_end(&mut bytes)?;
     Ok(bytes)
@@ -205,13 +229,24 @@ pub(super) fn is_torn(path: &Path, opened: &Opened) -> bool {
     !empty && !whole
 }
 
+/// As [`ends_whole`], once whoever is in the midst of a write is done: a system may
+/// show as much of it as fills a page. A line that is torn stays so.
+fn ends_whole_soon(path: &Path, identity: Identity) -> io::Result<bool> {
+    let mut pause = Duration::from_millis(1);
+    loop {
+        let whole = ends_whole(path, identity)?;
+        if whole || pause > LONGEST_WRITE {
+            return Ok(whole);
+        }
+        thread::sleep(pause);
+        pause *= 2;
+    }
+}
+
 /// Whether the last byte of a file is a line break. The log itself is open for
 /// appending only, so this opens it once more.
 fn ends_whole(path: &Path, identity: Identity) -> io::Result<bool> {
-    let mut file = platform::open_to_read(path)?;
-    if platform::identity(&file)? != identity {
-        return Ok(false);
-    }
+    let mut file = to_read(path, identity)?;
     let mut last = [0];
     file.seek(SeekFrom::End(-1))?;
     file.read_exact(&mut last)?;

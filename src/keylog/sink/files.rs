@@ -153,7 +153,8 @@ pub(super) fn check(template: &Template, options: &FileOptions) -> Result<(), Ke
 fn open(path: &Path, options: &FileOptions) -> Result<Opened, KeyLogError> {
     let mut opened = file::open(path, &options.rules)?;
     let begins = file::begins_with(path, &opened);
-    let is_pcapng = begins.is_ok_and(|bytes| pcapng::is_header(&bytes));
+    // One that others rename in this moment is what they made it.
+    let is_pcapng = begins.map_or(options.pcapng, |bytes| pcapng::is_header(&bytes));
     let is_empty = opened.look().is_ok_and(|look| look.len == 0);
     if !is_empty && is_pcapng != options.pcapng {
         return Err(KeyLogError::OtherFormat {
@@ -162,7 +163,10 @@ fn open(path: &Path, options: &FileOptions) -> Result<Opened, KeyLogError> {
         });
     }
     if options.pcapng {
-        opened.torn = false; // blocks don't end with a line break
+        // Blocks don't end with a line break.
+        let whole =
+            file::to_read(path, opened.identity).and_then(|mut file| pcapng::is_whole(&mut file));
+        opened.torn = !whole.unwrap_or(true);
     }
     Ok(opened)
 }
@@ -221,6 +225,9 @@ impl LogFile {
     /// is time for one.
     fn append(&mut self, batch: &Batch) -> Result<(), Failure> {
         let whole = |error| Failure { error, written: 0 };
+        if self.is_spoiled() {
+            self.leave_spoiled().map_err(whole)?;
+        }
         let lock = self.lock.take();
         let held = lock.as_ref().map(Lock::hold);
         let mut result = self.reopen().map_err(whole);
@@ -240,6 +247,19 @@ impl LogFile {
         drop(held);
         self.lock = lock;
         result
+    }
+
+    /// Whether nothing can follow what is in the file, so that a new one is needed.
+    fn is_spoiled(&self) -> bool {
+        self.options.pcapng && self.opened.as_ref().is_some_and(|opened| opened.torn)
+    }
+
+    fn leave_spoiled(&mut self) -> Result<(), KeyLogError> {
+        self.reopen()?;
+        match self.is_spoiled() {
+            true => self.rotate_now(),
+            false => Ok(()), // another process has begun a new one
+        }
     }
 
     fn write(&mut self, batch: &Batch) -> Result<(), Failure> {
@@ -396,12 +416,8 @@ impl LogFile {
 }
 
 /// Appends a block, after the file's header if it is new. A block that the
-/// system took only a part of spoils the file: nothing more is written to it.
+/// system took only a part of spoils the file: the next goes to a new one.
 fn write_blocks(opened: &mut Opened, batch: &Batch) -> io::Result<()> {
-    if opened.torn {
-        let why = "a block was cut off, and nothing can follow it: begin a new file";
-        return Err(io::Error::other(why));
-    }
     let new = opened.look()?.len == 0;
     let mut bytes = if new { pcapng::header() } else { Vec::new() };
     let mut block = pcapng::block(batch);

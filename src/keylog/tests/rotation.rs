@@ -254,6 +254,15 @@ fn somebody_who_never_lets_go_holds_no_handshake_up() {
     assert!(began.elapsed() < Duration::from_secs(2));
     assert_eq!(lines(&path).len(), 2, "unrotated, and not lost");
     assert!(handle.rotate().is_err());
+    // Each of them would wait for 200 ms.
+    let began = std::time::Instant::now();
+    for n in 2..52 {
+        record(&handle, &line(0, n));
+    }
+    assert!(began.elapsed() < Duration::from_secs(2));
+    drop(stuck);
+    record(&handle, &line(0, 52));
+    assert_eq!(lines(&dir.path("k.1")).len(), 52);
 }
 
 #[test]

@@ -180,6 +180,27 @@ fn a_pcapng_file_is_made_of_blocks_and_is_not_mixed_with_lines() {
     assert!(error.to_string().contains("another path"), "{error}");
 }
 
+/// As a process leaves it that dies while it writes, or a disk that fills up.
+#[test]
+fn nothing_follows_a_block_that_was_cut_off() {
+    let dir = Dir::new("pcapng-cut");
+    let path = dir.path("k");
+    let keylog = KeyLog::file(&path).pcapng(true);
+    let handle = keylog::start(&keylog).unwrap();
+    record(&handle, &line(0, 0));
+    let whole = fs::read(&path).unwrap();
+    for _ in 0..2 {
+        handle.disable();
+        fs::write(&path, &whole[..whole.len() - 3]).unwrap();
+        handle.enable().unwrap();
+        record(&handle, &line(0, 0));
+        assert_eq!(fs::read(&path).unwrap(), whole);
+        assert_eq!(fs::read(dir.path("k.1")).unwrap(), whole[..whole.len() - 3]);
+    }
+    assert_eq!((handle.stats().written, handle.stats().failed), (3, 0));
+    assert!(dir.path("k.2").exists());
+}
+
 #[test]
 fn a_pcapng_file_begins_with_a_header_after_each_rotation() {
     let dir = Dir::new("pcapng-rotate");
