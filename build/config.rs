@@ -1,6 +1,6 @@
 //! What this build was asked for: features, target and build variables.
 
-use super::{vars, Result};
+use super::{aws_lc::AwsLc, vars, Result};
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
@@ -10,12 +10,23 @@ const DEFAULT_KEYLOG_ENV: &str = "LWS_SSLKEYLOGFILE";
 /// The longest name of a key-log variable that is accepted.
 const KEYLOG_ENV_MAX: usize = 128;
 
+/// Said of a build with feature `keylog` and nothing to log.
+const NO_TLS_LIBRARY: &str = "feature `keylog` needs a TLS library: turn on `tls` as well, \
+     which is OpenSSL, or `aws-lc`";
+
+/// Said where another crate has changed what openssl-sys stands for.
+const OPENSSL_IS_ANOTHER: &str = "openssl-sys is built for AWS-LC or BoringSSL here, by a feature \
+     of its own that another crate turns on, and feature `tls` needs OpenSSL. Turn on `aws-lc` \
+     instead, or turn that feature off.";
+
 /// Everything that the other steps need to know.
 pub struct Config {
     pub manifest_dir: PathBuf,
     pub out_dir: PathBuf,
     pub target: Target,
+    /// There is TLS, by OpenSSL unless `aws_lc` has another one.
     pub tls: bool,
+    pub aws_lc: Option<AwsLc>,
     pub deflate: bool,
     pub ipv6: bool,
     pub unix_sockets: bool,
@@ -56,24 +67,43 @@ impl Config {
             |name: &str| vars::cargo(name).ok_or_else(|| format!("cargo did not set {name}"));
         let text = |value: OsString| value.to_string_lossy().into_owned();
         let keylog = vars::feature("keylog");
+        let tls = vars::feature("tls") || vars::feature("aws-lc");
+        if keylog && !tls {
+            return Err(NO_TLS_LIBRARY.into());
+        }
+        if tls && !vars::feature("aws-lc") && openssl_is_another() {
+            return Err(OPENSSL_IS_ANOTHER.into());
+        }
+        let out_dir = PathBuf::from(required("OUT_DIR")?);
+        let docs_only = vars::flag("DOCS_RS");
+        let aws_lc = vars::feature("aws-lc")
+            .then(|| AwsLc::prepare(&out_dir, docs_only))
+            .transpose()?;
         Ok(Config {
             manifest_dir: required("CARGO_MANIFEST_DIR")?.into(),
-            out_dir: required("OUT_DIR")?.into(),
             target: Target {
                 os: text(required("CARGO_CFG_TARGET_OS")?),
                 env: text(vars::cargo("CARGO_CFG_TARGET_ENV").unwrap_or_default()),
             },
-            tls: vars::feature("tls"),
+            tls,
             deflate: vars::feature("deflate"),
             ipv6: vars::feature("ipv6"),
             unix_sockets: vars::feature("unix-sockets"),
             system: vars::feature("system"),
             keylog_env: if keylog { Some(keylog_env()?) } else { None },
             sanitize: sanitizer()?,
-            docs_only: vars::flag("DOCS_RS"),
-            dependency_includes: dependency_includes(),
+            docs_only,
+            dependency_includes: dependency_includes(aws_lc.as_ref()),
+            out_dir,
+            aws_lc,
         })
     }
+}
+
+/// Whether openssl-sys binds something else than OpenSSL.
+fn openssl_is_another() -> bool {
+    let tells = |name| vars::cargo(name).is_some();
+    tells("DEP_OPENSSL_AWSLC") || tells("DEP_OPENSSL_BORINGSSL")
 }
 
 /// The name of the key-log variable, checked.
@@ -132,11 +162,14 @@ pub fn sanitizer_flags(kind: &str) -> Vec<String> {
     flags
 }
 
-/// What openssl-sys and libz-sys found, by their DEP_ metadata.
-fn dependency_includes() -> Vec<PathBuf> {
-    ["DEP_OPENSSL_INCLUDE", "DEP_Z_INCLUDE"]
-        .into_iter()
-        .filter_map(vars::cargo)
+/// What the crates of the TLS library and libz-sys found, by their DEP_ metadata.
+fn dependency_includes(aws_lc: Option<&AwsLc>) -> Vec<PathBuf> {
+    let tls = match aws_lc {
+        Some(aws_lc) => Some(aws_lc.include.clone().into()),
+        None => vars::cargo("DEP_OPENSSL_INCLUDE"),
+    };
+    tls.into_iter()
+        .chain(vars::cargo("DEP_Z_INCLUDE"))
         .flat_map(|list| std::env::split_paths(&list).collect::<Vec<_>>())
         .collect()
 }

@@ -22,6 +22,9 @@ pub fn compile(config: &Config, library: &Library) -> Result<()> {
     if config.tls {
         cc.file(dir.join("tls.c"));
     }
+    if let Some(aws_lc) = &config.aws_lc {
+        cc.flag("-include").flag(&aws_lc.names);
+    }
     if config.tls && config.target.is_windows() {
         // Of the system's roots.
         println!("cargo:rustc-link-lib=dylib=crypt32");

@@ -123,6 +123,8 @@ impl Library {
         for other in OTHER_TLS {
             needs.push((config.tls, "feature tls", other, false));
         }
+        let openssl = config.tls && config.aws_lc.is_none();
+        needs.push((openssl, "feature tls", "LWS_WITH_BORINGSSL", false));
         for (wanted, who, define, present) in needs {
             if wanted && self.defines(define) != present {
                 return Err(format!(

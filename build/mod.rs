@@ -1,5 +1,6 @@
 //! The steps of the build script.
 
+pub mod aws_lc;
 pub mod bindings;
 pub mod config;
 pub mod glue;

@@ -6,6 +6,11 @@ use super::library::Library;
 use super::{system, vars, vendored, Result};
 use std::path::{Path, PathBuf};
 
+/// Said of a library that is bound, and would have to be built.
+const AWS_LC_IS_BUILT_IN: &str = "feature `aws-lc` builds libwebsockets against an AWS-LC whose \
+     functions are renamed, and an installed libwebsockets has another TLS library. Unset LWS_DIR \
+     and LWS_USE_PKG_CONFIG, or turn the feature off.";
+
 /// Where the C library comes from.
 pub enum Source {
     /// A tree to compile.
@@ -29,10 +34,17 @@ pub fn locate(config: &Config) -> Result<Source> {
         let origin = format!("LWS_SOURCE_DIR={}", path.display());
         return Ok(Source::Tree { path, origin });
     }
-    if let Some(prefix) = vars::path("LWS_DIR")? {
+    let prefix = vars::path("LWS_DIR")?;
+    let use_pkg_config = vars::flag("LWS_USE_PKG_CONFIG");
+    if config.aws_lc.is_some() && (prefix.is_some() || use_pkg_config) {
+        return Err(AWS_LC_IS_BUILT_IN.into());
+    }
+    if let Some(prefix) = prefix {
         return Ok(Source::Prefix(prefix));
     }
-    if config.system || vars::flag("LWS_USE_PKG_CONFIG") {
+    // Who asks for AWS-LC gets it, whatever another crate of the program asks for:
+    // a feature only adds.
+    if use_pkg_config || config.system && config.aws_lc.is_none() {
         return Ok(Source::PkgConfig);
     }
     let path = config.manifest_dir.join("vendor/libwebsockets");

@@ -39,6 +39,17 @@ pub fn cargo(name: &str) -> Option<OsString> {
     env::var_os(name)
 }
 
+/// A folder that a variable of openssl-sys names, `OPENSSL_` and this; that crate
+/// puts a target in front.
+pub fn openssl(name: &str) -> Option<PathBuf> {
+    let target = env::var("TARGET").unwrap_or_default();
+    let target = target.to_uppercase().replace('-', "_");
+    watched(&format!("{target}_OPENSSL_{name}"))
+        .or_else(|| watched(&format!("OPENSSL_{name}")))
+        .filter(|dir| !dir.is_empty())
+        .map(PathBuf::from)
+}
+
 /// Whether a feature of this crate is on, by its name in `Cargo.toml`.
 pub fn feature(name: &str) -> bool {
     let key = name.to_uppercase().replace('-', "_");

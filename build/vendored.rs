@@ -46,6 +46,9 @@ pub fn build(config: &Config, tree: &Path, origin: String) -> Result<Library> {
         ),
         format!("cargo:rustc-link-lib=static={library}"),
     ];
+    if let Some(aws_lc) = &config.aws_lc {
+        link.extend(aws_lc.link_lines());
+    }
     if config.target.is_mingw() {
         link.extend(mingw::link_pthread()?);
     }
@@ -124,7 +127,16 @@ fn options(config: &Config) -> Result<Vec<(&'static str, OsString)>> {
         ("LWS_ROLE_QUIC", on(false)),
         ("LWS_ROLE_H3", on(false)),
     ];
-    if config.tls {
+    if let Some(aws_lc) = &config.aws_lc {
+        let [ssl, crypto] = aws_lc.paths();
+        // AWS-LC comes from BoringSSL, and has its interface where it isn't OpenSSL's.
+        options.push(("LWS_WITH_BORINGSSL", on(true)));
+        options.push(("LWS_OPENSSL_INCLUDE_DIRS", aws_lc.include.clone().into()));
+        options.push((
+            "LWS_OPENSSL_LIBRARIES",
+            format!("{};{}", ssl.display(), crypto.display()).into(),
+        ));
+    } else if config.tls {
         if let Some(include) = vars::cargo("DEP_OPENSSL_INCLUDE") {
             options.push(("OPENSSL_INCLUDE_DIR", include));
         }
@@ -144,6 +156,11 @@ fn options(config: &Config) -> Result<Vec<(&'static str, OsString)>> {
                 "LWS_OPENSSL_LIBRARIES",
                 format!("{};{}", name("ssl"), name("crypto")).into(),
             ));
+        } else if let Some(libraries) = openssl_dir() {
+            if let Some(include) = config.dependency_includes.first() {
+                options.push(("LWS_OPENSSL_INCLUDE_DIRS", include.into()));
+            }
+            options.push(("LWS_OPENSSL_LIBRARIES", libraries));
         }
     }
     if config.deflate {
@@ -166,8 +183,28 @@ fn options(config: &Config) -> Result<Vec<(&'static str, OsString)>> {
     Ok(options)
 }
 
+/// The libraries of the OpenSSL that openssl-sys was told of by its variables:
+/// CMake would look what the system's can do.
+fn openssl_dir() -> Option<OsString> {
+    let dirs = match (vars::openssl("LIB_DIR"), vars::openssl("DIR")) {
+        (Some(dir), _) => vec![dir],
+        (None, Some(prefix)) => ["lib", "lib64"].map(|name| prefix.join(name)).into(),
+        (None, None) => return None,
+    };
+    let endings = ["so", "dylib", "dll.a", "a"];
+    let mut pairs = dirs.iter().flat_map(|dir| {
+        endings.map(|ending| ["ssl", "crypto"].map(|lib| dir.join(format!("lib{lib}.{ending}"))))
+    });
+    let [ssl, crypto] = pairs.find(|pair| pair.iter().all(|file| file.is_file()))?;
+    Some(format!("{};{}", ssl.display(), crypto.display()).into())
+}
+
 fn c_flags(config: &Config) -> Vec<String> {
     let mut flags = Vec::new();
+    if let (Some(aws_lc), false) = (&config.aws_lc, config.docs_only) {
+        // Also for CMake's searches of functions, which include nothing else.
+        flags.push(format!("-include \"{}\"", aws_lc.names.display()));
+    }
     // The library has no use for it yet; a patch of ours that had one would read the same name.
     if let Some(name) = &config.keylog_env {
         flags.push(keylog_define(name));
@@ -202,7 +239,8 @@ fn require_cmake() -> Result<()> {
     ))
 }
 
-fn has(program: impl AsRef<OsStr>) -> bool {
+/// Whether a program can be run.
+pub fn has(program: impl AsRef<OsStr>) -> bool {
     Command::new(program)
         .arg("--version")
         .stdout(Stdio::null())

@@ -138,7 +138,7 @@ fn run() -> Result<(), Fail> {
         .max_message_size(limit)
         .max_frame_size(limit)
         .deflate(args.flag("--deflate")?);
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "_tls")]
     let tls = tls(&mut args)?;
     let builder = Context::builder();
     #[cfg(feature = "keylog")]
@@ -152,7 +152,7 @@ fn run() -> Result<(), Fail> {
     for name in &subprotocols {
         client = client.subprotocol(name)?;
     }
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "_tls")]
     {
         client = client.tls(tls);
     }
@@ -190,7 +190,7 @@ fn round(mut texts: Vec<String>, size: Option<usize>) -> Result<Vec<Message>, Fa
 }
 
 /// Whom to trust, as the options say.
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 fn tls(args: &mut Args) -> Result<libwebsockets::tls::ClientTls, Fail> {
     use libwebsockets::tls::{ClientTls, Pem};
     match (args.path("--ca")?, args.flag("--insecure")?) {

@@ -82,9 +82,9 @@ fn run() -> Result<(), Fail> {
     if let Some(name) = args.value::<String>("--subprotocol")? {
         vhost = vhost.subprotocol(name, echo)?;
     }
-    #[cfg(not(feature = "tls"))]
+    #[cfg(not(feature = "_tls"))]
     let scheme = "ws";
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "_tls")]
     let (scheme, vhost) = match tls(&mut args)? {
         Some(tls) => ("wss", vhost.tls(tls)),
         None => ("ws", vhost),
@@ -112,7 +112,7 @@ fn run() -> Result<(), Fail> {
 }
 
 /// TLS as the options say; `None`: there is to be none.
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 fn tls(args: &mut Args) -> Result<Option<libwebsockets::tls::ServerTls>, Fail> {
     use libwebsockets::tls::{Pem, ServerTls, TlsVersion};
 

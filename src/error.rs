@@ -47,7 +47,7 @@ pub enum Error {
 }
 
 impl Error {
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "_tls")]
     pub(crate) fn tls(what: impl Into<String>, reason: impl Into<String>) -> Self {
         Error::Tls {
             what: what.into(),

@@ -112,9 +112,9 @@
 //!
 //! # Features and the build
 //!
-//! `keylog` (which needs `tls`), `tls` and `deflate` are on by default;
-//! `vendored-openssl`, `ipv6`, `unix-sockets` and `system` are there to be turned
-//! on. The README tells what each does, what the build needs, and which
+//! `keylog` (which needs `tls` or `aws-lc`), `tls` and `deflate` are on by default;
+//! `aws-lc`, `vendored-openssl`, `ipv6`, `unix-sockets` and `system` are there to be
+//! turned on. The README tells what each does, what the build needs, and which
 //! environment variables it reads.
 //!
 //! [libwebsockets]: https://libwebsockets.org
@@ -137,12 +137,13 @@ pub mod fuzzing;
 pub mod keylog;
 pub mod message;
 pub mod server;
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 pub mod tls;
 
 #[cfg(feature = "deflate")]
 use libz_sys as _;
-#[cfg(feature = "tls")]
+// Not where AWS-LC takes its place: it would only be linked in vain.
+#[cfg(all(feature = "tls", not(feature = "aws-lc")))]
 use openssl_sys as _;
 
 pub use client::{Backoff, Client, ConnectError, Connecting};

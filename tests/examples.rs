@@ -357,7 +357,7 @@ fn help_tells_each_option_on_a_line() {
         ),
         ("chat", vec!["--port N", "--iface ADDR"]),
     ];
-    if cfg!(feature = "tls") {
+    if cfg!(feature = "_tls") {
         options[0]
             .1
             .extend(["--tls", "--cert PEM", "--key PEM", "--tls-max 1.2|1.3"]);

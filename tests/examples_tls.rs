@@ -1,6 +1,6 @@
 //! The examples as programs, over TLS: certificates, versions, key logs.
 
-#![cfg(all(feature = "tls", unix))]
+#![cfg(all(feature = "_tls", unix))]
 
 mod common;
 

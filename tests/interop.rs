@@ -159,7 +159,7 @@ fn subprotocols_are_agreed_on_with_tungstenite() {
     converse(&mut socket);
 }
 
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 mod tls {
     use super::*;
     use common::certs::{tls_accept, tls_stream, Ca};

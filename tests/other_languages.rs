@@ -41,7 +41,7 @@ fn talk_to_servers(client: impl Fn(&str, &Path, &[&str]) -> Command) {
     let compressing = EchoServer::start(&["--deflate"]);
     talk(&mut client(&compressing.url, no_ca, &[]));
 
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "_tls")]
     {
         let dir = common::temp::TempDir::new();
         let authority = common::certs::Ca::new();

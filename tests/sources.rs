@@ -66,7 +66,7 @@ fn install(prefix: &Path, options: &[&str]) {
 
 /// Builds the example `keylog` against a prefix.
 fn keylog_example(kind: &str, prefix: &Path) -> PathBuf {
-    build_example("keylog", kind, "keylog,deflate", &[("LWS_DIR", prefix)])
+    build_example("keylog", kind, "keylog,tls,deflate", &[("LWS_DIR", prefix)])
 }
 
 fn run(program: &Path, prefix: &Path) -> Output {
@@ -96,7 +96,7 @@ fn an_installed_library_serves_by_prefix_and_by_pkg_config() {
 
     let newer = dir.file("newer");
     pretend_5_0(prefix, &newer);
-    check("keylog,deflate", &[("LWS_DIR", &newer)]).unwrap();
+    check("keylog,tls,deflate", &[("LWS_DIR", &newer)]).unwrap();
 }
 
 // Lost: the memory safety of two contexts on two threads.
@@ -198,7 +198,7 @@ fn a_tree_elsewhere_is_compiled_and_something_else_is_refused() {
     let link = dir.file("tree");
     std::os::unix::fs::symlink(package().join("vendor/libwebsockets"), &link).unwrap();
     build("tls,deflate", &[("LWS_SOURCE_DIR", &link)]).unwrap();
-    let text = check("keylog", &[("LWS_SOURCE_DIR", dir.path())]).unwrap_err();
+    let text = check("keylog,tls", &[("LWS_SOURCE_DIR", dir.path())]).unwrap_err();
     assert!(text.contains("CMakeLists.txt"), "{text}");
     assert!(text.contains(&dir.path().display().to_string()), "{text}");
 }
@@ -236,11 +236,11 @@ fn version(major: &str, minor: &str, patch: &str) -> [String; 3] {
 fn a_library_of_another_version_is_refused_with_the_range() {
     for (given, shown) in [(("4", "1", "6"), "4.1.6"), (("5", "1", "0"), "5.1.0")] {
         let defines = version(given.0, given.1, given.2);
-        let text = refusal("keylog", &defines.each_ref().map(String::as_str));
+        let text = refusal("keylog,tls", &defines.each_ref().map(String::as_str));
         assert!(text.contains(shown), "{text}");
         assert!(text.contains("4.3.0") && text.contains("5.1.0"), "{text}");
     }
-    let text = check("keylog", &[("LWS_DIR", "/nonexistent")]).unwrap_err();
+    let text = check("keylog,tls", &[("LWS_DIR", "/nonexistent")]).unwrap_err();
     assert!(
         text.contains("LWS_DIR") && text.contains("libwebsockets.h"),
         "{text}"
@@ -257,24 +257,28 @@ fn a_library_that_lacks_what_a_feature_needs_is_refused_by_its_switch() {
     for (defines, features, said) in [
         (
             whole[..6].to_vec(),
-            "keylog",
+            "keylog,tls",
             "feature tls needs a libwebsockets built with LWS_WITH_TLS",
         ),
         (
             [&whole[..], &["LWS_WITH_MBEDTLS"]].concat(),
-            "keylog",
+            "keylog,tls",
             "without LWS_WITH_MBEDTLS",
         ),
         (
             [&whole[..], &["LWS_WITHOUT_EXTENSIONS"]].concat(),
-            "keylog,deflate",
+            "keylog,tls,deflate",
             "without LWS_WITHOUT_EXTENSIONS",
         ),
-        (whole.clone(), "keylog,ipv6", "feature ipv6"),
-        (whole.clone(), "keylog,unix-sockets", "feature unix-sockets"),
+        (whole.clone(), "keylog,tls,ipv6", "feature ipv6"),
+        (
+            whole.clone(),
+            "keylog,tls,unix-sockets",
+            "feature unix-sockets",
+        ),
         (
             [&version[..], &roles[..2]].concat(),
-            "keylog",
+            "keylog,tls",
             "LWS_WITH_SERVER",
         ),
     ] {

@@ -1,6 +1,6 @@
 //! A build without the feature `keylog` has nothing of it in its programs.
 
-#![cfg(feature = "tls")]
+#![cfg(feature = "_tls")]
 
 mod common;
 

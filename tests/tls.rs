@@ -1,6 +1,6 @@
 //! TLS: whom a client trusts, whom a server lets in, and with what they speak.
 
-#![cfg(feature = "tls")]
+#![cfg(feature = "_tls")]
 
 mod common;
 

@@ -1,6 +1,6 @@
 //! How TLS connections end, and a process that has some.
 
-#![cfg(all(feature = "tls", unix))]
+#![cfg(all(feature = "_tls", unix))]
 
 mod common;
 
@@ -8,7 +8,6 @@ use common::certs::{tls_stream, Ca};
 use common::peer::{self, Raw, CLOSE};
 use common::{loopback, probe, serve, Events, Running};
 use libwebsockets::{Client, CloseCode, Closed, Connection, Context, Handler, Initiator, Message};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// Ends as its peer asks for.
@@ -79,44 +78,51 @@ fn a_peer_that_closes_the_websocket_but_not_tls_is_not_waited_for_long() {
     assert!(start.elapsed() < Duration::from_secs(8));
 }
 
-/// Set in a child process: what it is to do.
-const CHILD: &str = "TEST_OF_ENDINGS";
+// AWS-LC frees nothing when a process ends.
+#[cfg(not(feature = "aws-lc"))]
+mod exit {
+    use super::*;
+    use std::process::Command;
 
-/// Leaves the process with another status if OpenSSL has been taken down.
-extern "C" fn is_openssl_there() {
-    // SAFETY: it may be called at any time; it fails once OpenSSL has been taken down.
-    let there = unsafe { openssl_sys::OPENSSL_init_ssl(0, std::ptr::null()) } == 1;
-    if !there {
-        // SAFETY: ends the process.
-        unsafe { libc::_exit(42) };
-    }
-}
+    /// Set in a child process: what it is to do.
+    const CHILD: &str = "TEST_OF_ENDINGS";
 
-#[test]
-fn openssl_stays_until_the_process_is_gone() {
-    if std::env::var_os(CHILD).is_some() {
-        // Handlers run in reverse: ours comes last.
-        // SAFETY: the function is one of this program.
-        assert_eq!(unsafe { libc::atexit(is_openssl_there) }, 0);
-        let ca = Ca::new();
-        let tls = ca.sign(&["localhost"]).server();
-        let vhost = loopback().tls(tls).accept(|_| Ok(common::Echo));
-        let mut context = Context::builder().vhost(vhost).build().unwrap();
-        let url = format!("wss://localhost:{}/", context.local_addr(0).unwrap().port());
-        let (probe, events) = probe();
-        let to = Client::new(&url).unwrap().tls(ca.trust());
-        drop(context.connect(to, probe).unwrap());
-        while events.try_next().is_none() {
-            context.service(Some(Duration::from_millis(50))).unwrap();
+    /// Leaves the process with another status if OpenSSL has been taken down.
+    extern "C" fn is_openssl_there() {
+        // SAFETY: it may be called at any time; it fails once OpenSSL has been taken down.
+        let there = unsafe { openssl_sys::OPENSSL_init_ssl(0, std::ptr::null()) } == 1;
+        if !there {
+            // SAFETY: ends the process.
+            unsafe { libc::_exit(42) };
         }
-        // The context's connections stay behind, as those of a thread would.
-        std::mem::forget(context);
-        std::process::exit(0);
     }
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "openssl_stays_until_the_process_is_gone"])
-        .env(CHILD, "1")
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(0), "{output:?}");
+
+    #[test]
+    fn openssl_stays_until_the_process_is_gone() {
+        if std::env::var_os(CHILD).is_some() {
+            // Handlers run in reverse: ours comes last.
+            // SAFETY: the function is one of this program.
+            assert_eq!(unsafe { libc::atexit(is_openssl_there) }, 0);
+            let ca = Ca::new();
+            let tls = ca.sign(&["localhost"]).server();
+            let vhost = loopback().tls(tls).accept(|_| Ok(common::Echo));
+            let mut context = Context::builder().vhost(vhost).build().unwrap();
+            let url = format!("wss://localhost:{}/", context.local_addr(0).unwrap().port());
+            let (probe, events) = probe();
+            let to = Client::new(&url).unwrap().tls(ca.trust());
+            drop(context.connect(to, probe).unwrap());
+            while events.try_next().is_none() {
+                context.service(Some(Duration::from_millis(50))).unwrap();
+            }
+            // The context's connections stay behind, as those of a thread would.
+            std::mem::forget(context);
+            std::process::exit(0);
+        }
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "exit::openssl_stays_until_the_process_is_gone"])
+            .env(CHILD, "1")
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+    }
 }

@@ -422,7 +422,7 @@ fn a_shutdown_ends_clients_that_still_connect() {
     drop(listener);
 }
 
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 #[test]
 fn a_shutdown_ends_clients_in_their_tls_handshake() {
     let (listener, url) = silent();

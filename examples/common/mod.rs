@@ -41,7 +41,7 @@ const HELP_KEYLOG: &str = "  --keylog PATH        log TLS secrets to this file, 
 /// key log's: what this build has of them.
 pub fn help(options: &str, tls: &str) -> String {
     let mut help = options.to_owned();
-    if cfg!(feature = "tls") {
+    if cfg!(feature = "_tls") {
         help.push_str(tls);
     }
     #[cfg(feature = "keylog")]
@@ -76,7 +76,7 @@ pub fn stop_on_signals(_handle: ContextHandle) -> Result<(), Fail> {
 }
 
 /// A certificate for localhost that nobody has signed, and its key, PEM.
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 pub fn self_signed() -> Result<(String, String), Fail> {
     let names = [
         "localhost".to_owned(),

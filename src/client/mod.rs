@@ -46,7 +46,7 @@ pub struct Client {
     pub(crate) config: WebSocketConfig,
     pub(crate) connect_timeout: Duration,
     pub(crate) reconnect: Option<Backoff>,
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "_tls")]
     pub(crate) tls: crate::tls::ClientTls,
 }
 
@@ -87,7 +87,7 @@ impl Client {
             config: WebSocketConfig::default(),
             connect_timeout: Duration::from_secs(20),
             reconnect: None,
-            #[cfg(feature = "tls")]
+            #[cfg(feature = "_tls")]
             tls: crate::tls::ClientTls::default(),
         }
     }
@@ -180,7 +180,7 @@ impl Client {
     }
 
     /// Whom the client trusts, and who it is. Without effect on a `ws:` URL.
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "_tls")]
     pub fn tls(mut self, tls: crate::tls::ClientTls) -> Self {
         self.tls = tls;
         self

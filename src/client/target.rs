@@ -11,7 +11,7 @@ const MAX_URL: usize = 8192;
 /// Where a client connects.
 #[derive(Clone)]
 pub(crate) struct Target {
-    #[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "it is always false"))]
+    #[cfg_attr(not(feature = "_tls"), allow(dead_code, reason = "it is always false"))]
     pub tls: bool,
     /// A host name or a numeric address without brackets, or `+` and a path.
     pub address: CString,
@@ -48,7 +48,7 @@ impl Target {
             Some(s) if s.eq_ignore_ascii_case("wss") => (true, 443),
             _ => return bad("it must begin with ws:// or wss://"),
         };
-        if tls && !cfg!(feature = "tls") {
+        if tls && !cfg!(feature = "_tls") {
             return bad("wss needs this crate's feature `tls`");
         }
         let Some(authority) = uri.authority() else {
@@ -171,7 +171,7 @@ mod tests {
         assert_eq!(t.request.to_str(), Ok("/?x"));
     }
 
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "_tls")]
     #[test]
     fn wss_has_its_own_default_port() {
         let t = Target::parse("wss://example.com/").unwrap();

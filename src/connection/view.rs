@@ -120,7 +120,7 @@ impl<'a> Connection<'a> {
     }
 
     /// The facts of the TLS session; `None` on a plain connection.
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "_tls")]
     #[doc(alias = "lws_get_ssl")]
     pub fn tls(&self) -> Option<crate::tls::TlsInfo> {
         self.wsi.tls_info()

@@ -135,7 +135,7 @@ impl ContextBuilder {
             client_vhosts: HashMap::new(),
             #[cfg(feature = "unix-sockets")]
             sockets: Vec::new(),
-            #[cfg(feature = "tls")]
+            #[cfg(feature = "_tls")]
             no_client_tls: Rc::new(crate::ffi::tls::ClientCtx::new()?),
         };
         let mut shared = Shared::default();
@@ -193,7 +193,7 @@ impl Context {
             ping_after,
             hangup_after,
             deflate: vhost.config.deflate,
-            #[cfg(feature = "tls")]
+            #[cfg(feature = "_tls")]
             server_tls: vhost.tls.is_some(),
         };
         for (name, _) in &vhost.subprotocols {
@@ -202,10 +202,10 @@ impl Context {
         let at = vhost.listen.clone();
         let state = Rc::new(VhostState {
             vhost,
-            #[cfg(feature = "tls")]
+            #[cfg(feature = "_tls")]
             tls: std::cell::Cell::new(None),
         });
-        #[cfg(feature = "tls")]
+        #[cfg(feature = "_tls")]
         {
             let loaded = state.vhost.tls.as_ref().map(|tls| tls.load()).transpose()?;
             *self.engine.tls_setup.borrow_mut() = loaded.map(|l| (Rc::clone(&state), l));
@@ -213,10 +213,10 @@ impl Context {
         self.engine.vhosts.borrow_mut().push(state);
         let made = raw.create_vhost(
             options,
-            #[cfg(feature = "tls")]
+            #[cfg(feature = "_tls")]
             Rc::clone(&self.no_client_tls),
         );
-        #[cfg(feature = "tls")]
+        #[cfg(feature = "_tls")]
         if let Some(error) = self.engine.tls_error.borrow_mut().take() {
             return Err(error);
         }

@@ -51,7 +51,7 @@ pub struct Context {
     sockets: Vec<listen::SocketFile>,
     /// Given to vhosts that make no TLS connections, for which the C library
     /// would load the system's certificates otherwise.
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "_tls")]
     no_client_tls: Rc<crate::ffi::tls::ClientCtx>,
 }
 

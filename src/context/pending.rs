@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 pub(crate) struct ClientVhostKey {
     deflate: bool,
     connect_timeout: u32,
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "_tls")]
     tls: Option<crate::tls::ClientTls>,
 }
 
@@ -140,9 +140,9 @@ impl Context {
             host: &client.target.host,
             origin: origin.as_deref(),
             subprotocols: offered.as_deref(),
-            #[cfg(feature = "tls")]
+            #[cfg(feature = "_tls")]
             tls: client.target.tls.then(|| client.tls.relaxations()),
-            #[cfg(not(feature = "tls"))]
+            #[cfg(not(feature = "_tls"))]
             tls: None,
             slot,
             ping_after,
@@ -164,7 +164,7 @@ impl Context {
         let key = ClientVhostKey {
             deflate: client.config.deflate,
             connect_timeout: whole_seconds(client.connect_timeout),
-            #[cfg(feature = "tls")]
+            #[cfg(feature = "_tls")]
             tls: client.target.tls.then(|| client.tls.clone()),
         };
         if let Some(vhost) = self.client_vhosts.get(&key) {
@@ -173,7 +173,7 @@ impl Context {
         let Some(raw) = &mut self.raw else {
             return Err(Error::Library { what: "a client" });
         };
-        #[cfg(feature = "tls")]
+        #[cfg(feature = "_tls")]
         let tls = match &key.tls {
             Some(tls) => {
                 let ctx = tls.build()?;
@@ -196,10 +196,10 @@ impl Context {
                 ping_after: 300,
                 hangup_after: 310,
                 deflate: key.deflate,
-                #[cfg(feature = "tls")]
+                #[cfg(feature = "_tls")]
                 server_tls: false,
             },
-            #[cfg(feature = "tls")]
+            #[cfg(feature = "_tls")]
             tls,
         )?;
         self.client_vhosts.insert(key, vhost);

@@ -3,7 +3,7 @@
 use super::kept::Kept;
 use super::log::Hold;
 use super::sys;
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 use super::tls::ClientCtx;
 use super::vhost::VhostMemory;
 use crate::context::engine::Engine;
@@ -56,7 +56,7 @@ pub(crate) struct RawContext {
     alarm: Alarm,
     pub(super) vhosts: Vec<NonNull<sys::lws_vhost>>,
     pub(super) vhost_memory: Vec<VhostMemory>,
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "_tls")]
     pub(super) client_tls: Vec<Rc<ClientCtx>>,
     /// Idle policies, one for each pair of values that was ever asked for.
     pub(super) idle_policies: HashMap<(u16, u16), Kept<sys::lws_retry_bo>>,
@@ -71,11 +71,11 @@ impl RawContext {
     pub fn create(engine: Rc<Engine>, options: &ContextOptions) -> Result<Self, Error> {
         let one = OneContext::claim()?;
         super::log::install();
-        #[cfg(feature = "tls")]
+        #[cfg(feature = "_tls")]
         super::tls::init();
         let mut flags = u64::from(sys::LWS_SERVER_OPTION_EXPLICIT_VHOSTS)
             | u64::from(sys::LWS_SERVER_OPTION_JUST_USE_RAW_ORIGIN);
-        if cfg!(feature = "tls") {
+        if cfg!(feature = "_tls") {
             flags |= u64::from(sys::LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT);
         }
         let info = sys::lws_context_creation_info {
@@ -103,7 +103,7 @@ impl RawContext {
             alarm: Alarm::new(ptr),
             vhosts: Vec::new(),
             vhost_memory: Vec::new(),
-            #[cfg(feature = "tls")]
+            #[cfg(feature = "_tls")]
             client_tls: Vec::new(),
             idle_policies: HashMap::new(),
             _engine: engine,

@@ -390,7 +390,11 @@ pub(crate) fn file_identity(file: &std::fs::File) -> std::io::Result<(u64, u64, 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    #[cfg(feature = "aws-lc")]
+    use crate::ffi::aws_lc as ssl;
     use crate::keylog::{self, KeyLog};
+    #[cfg(not(feature = "aws-lc"))]
+    use openssl_sys as ssl;
     use std::cell::Cell;
 
     thread_local! {
@@ -573,34 +577,34 @@ pub(crate) mod tests {
             .unwrap();
         let mut server = rustls::ServerConnection::new(Arc::new(config)).unwrap();
         // SAFETY: `ctx` is live; the type is the same, by two names.
-        let ssl = unsafe { openssl_sys::SSL_new(ctx.as_ptr().cast()) };
+        let ssl = unsafe { ssl::SSL_new(ctx.as_ptr().cast()) };
         let [input, output] = [(); 2].map(|()| {
             // SAFETY: the function has no precondition.
-            let kind = unsafe { openssl_sys::BIO_s_mem() };
+            let kind = unsafe { ssl::BIO_s_mem() };
             // SAFETY: `kind` is static.
-            unsafe { openssl_sys::BIO_new(kind) }
+            unsafe { ssl::BIO_new(kind) }
         });
         // SAFETY: all three are live; `ssl` owns both from now on.
-        unsafe { openssl_sys::SSL_set_bio(ssl, input, output) };
+        unsafe { ssl::SSL_set_bio(ssl, input, output) };
         let mut buf = [0; 4096];
         let mut connected = false;
         for _ in 0..10 {
             // SAFETY: `ssl` is live, its memory never blocks.
-            connected = unsafe { openssl_sys::SSL_connect(ssl) } == 1;
+            connected = unsafe { ssl::SSL_connect(ssl) } == 1;
             // SAFETY: `buf` is valid for its length.
-            while let Ok(n @ 1..) = usize::try_from(unsafe {
-                openssl_sys::BIO_read(output, buf.as_mut_ptr().cast(), 4096)
-            }) {
+            while let Ok(n @ 1..) =
+                usize::try_from(unsafe { ssl::BIO_read(output, buf.as_mut_ptr().cast(), 4096) })
+            {
                 server.read_tls(&mut &buf[..n]).unwrap();
                 server.process_new_packets().unwrap();
             }
             while let Ok(n @ 1..) = server.write_tls(&mut &mut buf[..]) {
                 // SAFETY: `buf` is valid for `n` bytes.
-                unsafe { openssl_sys::BIO_write(input, buf.as_ptr().cast(), n as i32) };
+                unsafe { ssl::BIO_write(input, buf.as_ptr().cast(), n as i32) };
             }
         }
         assert!(connected && !server.is_handshaking());
         // SAFETY: nothing uses `ssl` any more.
-        unsafe { openssl_sys::SSL_free(ssl) };
+        unsafe { ssl::SSL_free(ssl) };
     }
 }

@@ -6,6 +6,8 @@
 
 pub mod sys;
 
+#[cfg(all(test, feature = "aws-lc", feature = "keylog"))]
+mod aws_lc;
 pub(crate) mod connect;
 pub(crate) mod context;
 pub(crate) mod event;
@@ -19,13 +21,13 @@ pub(crate) mod process;
 #[cfg(feature = "keylog")]
 pub(crate) mod sigxfsz;
 mod socket;
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 pub(crate) mod tls;
 mod trampoline;
 pub(crate) mod vhost;
 #[cfg(all(windows, feature = "keylog"))]
 pub(crate) mod windows;
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 pub(crate) mod wipe;
 pub(crate) mod wsi;
 

@@ -68,7 +68,7 @@ unsafe fn dispatch(
         | r::LWS_CALLBACK_VHOST_CERT_AGING => return 0,
         // Its result is the thread's id; one that never changes is right for us.
         r::LWS_CALLBACK_GET_THREAD_ID => return 0,
-        #[cfg(feature = "tls")]
+        #[cfg(feature = "_tls")]
         r::LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS => {
             let Some(ctx) = NonNull::new(user.cast::<sys::SSL_CTX>()) else {
                 return -1;

@@ -7,10 +7,10 @@ use super::trampoline::callback;
 use crate::error::Error;
 use std::ffi::{c_char, CStr, CString};
 use std::ptr::NonNull;
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 use std::rc::Rc;
 
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 use super::tls::{ClientCtx, SslCtx};
 
 /// The protocol that connections without a subprotocol are bound to. The space
@@ -35,7 +35,7 @@ pub(crate) struct VhostOptions {
     pub hangup_after: u16,
     pub deflate: bool,
     /// Whether the vhost's connections are TLS servers.
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "_tls")]
     pub server_tls: bool,
 }
 
@@ -84,7 +84,7 @@ impl RawContext {
     pub fn create_vhost(
         &mut self,
         options: VhostOptions,
-        #[cfg(feature = "tls")] client_tls: Rc<ClientCtx>,
+        #[cfg(feature = "_tls")] client_tls: Rc<ClientCtx>,
     ) -> Result<VhostId, Error> {
         let policy = self.idle_policy(options.ping_after, options.hangup_after);
         let protocol = |name: *const c_char| sys::lws_protocols {
@@ -131,7 +131,7 @@ impl RawContext {
                 None => std::ptr::null(),
             };
         }
-        #[cfg(feature = "tls")]
+        #[cfg(feature = "_tls")]
         {
             flags |= u64::from(sys::LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT);
             info.alpn = ALPN.as_ptr();

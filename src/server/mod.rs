@@ -11,7 +11,7 @@ pub(crate) use vhost::{Factory, ListenAddress};
 pub(crate) struct VhostState {
     pub vhost: Vhost,
     /// Which SSL_CTX its handshakes use.
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "_tls")]
     pub tls: std::cell::Cell<Option<crate::ffi::tls::CtxIdentity>>,
 }
 

@@ -172,7 +172,7 @@ impl<'a> Request<'a> {
     }
 
     /// The facts of the TLS session; `None` on a plain connection.
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "_tls")]
     pub fn tls(&self) -> Option<crate::tls::TlsInfo> {
         self.wsi.tls_info()
     }

@@ -36,7 +36,7 @@ pub struct Vhost {
     pub(crate) default: Option<Factory>,
     pub(crate) subprotocols: Vec<(String, Factory)>,
     pub(crate) config: WebSocketConfig,
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "_tls")]
     pub(crate) tls: Option<crate::tls::ServerTls>,
 }
 
@@ -76,7 +76,7 @@ impl Vhost {
             default: None,
             subprotocols: Vec::new(),
             config: WebSocketConfig::default(),
-            #[cfg(feature = "tls")]
+            #[cfg(feature = "_tls")]
             tls: None,
         }
     }
@@ -142,7 +142,7 @@ impl Vhost {
     }
 
     /// Speaks TLS.
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "_tls")]
     pub fn tls(mut self, tls: crate::tls::ServerTls) -> Self {
         self.tls = Some(tls);
         self

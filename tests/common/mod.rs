@@ -5,7 +5,7 @@
 
 pub mod capture;
 pub mod cargo;
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 pub mod certs;
 pub mod events;
 #[path = "../../examples/common/pcapng.rs"]
@@ -16,7 +16,7 @@ pub mod roles;
 #[cfg(feature = "keylog")]
 pub mod secrets;
 pub mod temp;
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 pub mod tls;
 
 use libwebsockets::{Connection, Context, ContextBuilder, ContextHandle, Error, Vhost};

@@ -4,7 +4,7 @@ use super::Engine;
 use crate::connection::state::Conn;
 use crate::connection::Role;
 use crate::ffi::event::Verdict;
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 use crate::ffi::tls::ServerCtx;
 use crate::ffi::wsi::Wsi;
 use crate::server::{Refusal, Request, VhostState};
@@ -28,7 +28,7 @@ impl Engine {
             self.refuse(wsi, &Refusal::upgrade_required());
             return Verdict::Close;
         }
-        #[cfg(feature = "tls")]
+        #[cfg(feature = "_tls")]
         if vhost.tls.get().is_some_and(|ctx| !wsi.tls_ctx_is(ctx)) {
             // The Host header names another vhost than the handshake was made with, whose
             // rules for client certificates may differ (RFC 9110 §15.5.20).
@@ -76,7 +76,7 @@ impl Engine {
     }
 
     /// Sets up the SSL_CTX of the vhost that is being created.
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "_tls")]
     pub fn on_server_tls(&self, ctx: &ServerCtx<'_>) -> bool {
         let Some((state, loaded)) = self.tls_setup.borrow_mut().take() else {
             return false;

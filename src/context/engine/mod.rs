@@ -21,7 +21,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 use crate::error::Error;
 
 /// Something to tell an application once the C library is out of the way.
@@ -45,9 +45,9 @@ pub(crate) struct Engine {
     shutting_down: Cell<bool>,
     told_later: RefCell<Vec<Told>>,
     /// The vhost whose SSL_CTX is about to be made, and what became of it.
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "_tls")]
     pub(in crate::context) tls_setup: RefCell<Option<(Rc<VhostState>, crate::tls::LoadedServer)>>,
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "_tls")]
     pub(in crate::context) tls_error: RefCell<Option<Error>>,
     /// Set by a graceful shutdown: when the service loop gives up waiting.
     pub(in crate::context) closing: Cell<Option<Instant>>,
@@ -69,9 +69,9 @@ impl Engine {
             panic: RefCell::default(),
             shutting_down: Cell::new(false),
             told_later: RefCell::default(),
-            #[cfg(feature = "tls")]
+            #[cfg(feature = "_tls")]
             tls_setup: RefCell::default(),
-            #[cfg(feature = "tls")]
+            #[cfg(feature = "_tls")]
             tls_error: RefCell::default(),
             closing: Cell::new(None),
         }
