@@ -39,7 +39,7 @@ impl Workshop {
 
 /// Cargo for a package's folder, with nothing of this run's settings that
 /// changes a build of it.
-fn cargo(package: &Path, target: &Path) -> Command {
+pub fn cargo(package: &Path, target: &Path) -> Command {
     let mut cargo = Command::new(cargo_program());
     cargo
         .current_dir(package)

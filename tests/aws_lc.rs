@@ -1,0 +1,78 @@
+//! AWS-LC in OpenSSL's place, and programs that use both.
+
+#![cfg(all(feature = "aws-lc", target_os = "linux"))]
+
+mod common;
+
+use common::cargo::{cargo, package, stderr};
+use common::certs::Ca;
+use common::temp::TempDir;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// Where this run's own builds are: AWS-LC takes a minute, and is there already.
+fn target() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("..")
+}
+
+/// Builds the program of `tests/aws_lc/both.rs`, as a package that turns on `tls` and
+/// `aws-lc` both.
+fn build(dir: &TempDir, features: &str) -> PathBuf {
+    let manifest = format!(
+        "[package]\nname = \"both\"\nversion = \"0.0.0\"\nedition = \"2021\"\n[workspace]\n\
+         [[bin]]\nname = \"both\"\npath = {:?}\n\
+         [features]\nthird = [\"dep:aws-lc-sys\"]\n\
+         [dependencies]\nopenssl = \"0.10\"\naws-lc-sys = {{ version = \"*\", optional = true }}\n\
+         [dependencies.libwebsockets]\npath = {:?}\n\
+         default-features = false\nfeatures = [\"tls\", \"aws-lc\"]\n",
+        package().join("tests/aws_lc/both.rs"),
+        package()
+    );
+    std::fs::write(dir.file("Cargo.toml"), manifest).unwrap();
+    std::fs::copy(package().join("Cargo.lock"), dir.file("Cargo.lock")).unwrap();
+    let output = cargo(dir.path(), &target())
+        .args(["build", "--quiet", "--features", features])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let program = dir.file("program");
+    std::fs::copy(target().join("debug/both"), &program).unwrap();
+    program
+}
+
+fn run(dir: &TempDir, program: &Path) -> Output {
+    let ca = Ca::new();
+    let identity = ca.sign(&["localhost"]);
+    let files = [
+        ("ca.pem", &ca.pem),
+        ("cert.pem", &identity.cert),
+        ("key.pem", &identity.key),
+    ];
+    let mut command = Command::new(program);
+    for (name, text) in files {
+        std::fs::write(dir.file(name), text).unwrap();
+        command.arg(dir.file(name));
+    }
+    command.output().unwrap()
+}
+
+#[test]
+fn the_library_says_who_it_is() {
+    let name = libwebsockets::tls::library();
+    assert!(name.starts_with("AWS-LC "), "{name}");
+}
+
+/// Lost: a program that mixes two libraries' functions, for both are called `SSL_new`.
+#[test]
+fn a_program_may_use_openssl_as_well() {
+    let dir = TempDir::new();
+    let output = run(&dir, &build(&dir, ""));
+    assert!(output.status.success(), "{}", stderr(&output));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<_> = text.lines().collect();
+    let [openssl, own] = lines[..] else {
+        panic!("{text}");
+    };
+    assert!(openssl.starts_with("OpenSSL "), "{openssl}");
+    assert!(own.starts_with("AWS-LC "), "{own}");
+}
