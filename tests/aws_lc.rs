@@ -24,7 +24,7 @@ fn build(dir: &TempDir, features: &str) -> PathBuf {
          [features]\nthird = [\"dep:aws-lc-sys\"]\n\
          [dependencies]\nopenssl = \"0.10\"\naws-lc-sys = {{ version = \"*\", optional = true }}\n\
          [dependencies.libwebsockets]\npath = {:?}\n\
-         default-features = false\nfeatures = [\"tls\", \"aws-lc\"]\n",
+         default-features = false\nfeatures = [\"keylog\", \"tls\", \"aws-lc\"]\n",
         package().join("tests/aws_lc/both.rs"),
         package()
     );
@@ -56,9 +56,10 @@ fn run(dir: &TempDir, program: &Path) -> Output {
     command.output().unwrap()
 }
 
+#[cfg(feature = "keylog")]
 #[test]
 fn the_library_says_who_it_is() {
-    let name = libwebsockets::tls::library();
+    let name = libwebsockets::keylog::capability().tls_library;
     assert!(name.starts_with("AWS-LC "), "{name}");
 }
 

@@ -20,7 +20,7 @@ fn main() {
         by_libwebsockets(ca, certificate, key);
     }
     println!("{}", openssl::version::version());
-    println!("{}", libwebsockets::tls::library());
+    println!("{}", libwebsockets::keylog::capability().tls_library);
 }
 
 /// Another crate's use of AWS-LC, as aws-lc-rs': its libcrypto alone.

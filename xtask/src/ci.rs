@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use crate::error::{Error, Result};
 use crate::sanitize::{self, Outcome};
+use crate::tls::Library;
 use crate::{package, process, setup, test, vendor};
 
 /// A check: its name and what it runs.
@@ -29,6 +30,12 @@ const STEPS: &[Step] = &[
     ("tests, no feature", || {
         let tests = &["--test", "addresses", "--test", "websocket"];
         cargo(&[&["test"], LIBRARY, NO_FEATURES, tests].concat())
+    }),
+    ("clippy, AWS-LC", || {
+        clippy(&[LIBRARY, NO_FEATURES, &["--features", "aws-lc,keylog"]].concat())
+    }),
+    ("tests, AWS-LC", || {
+        Library::AwsLc.test_few().map(|()| Outcome::Passed)
     }),
     ("documentation", || {
         let mut command = process::cargo();

@@ -13,6 +13,7 @@ mod sanitize;
 mod setup;
 mod std_sources;
 mod test;
+mod tls;
 mod valgrind;
 mod vendor;
 mod windows;
@@ -31,7 +32,10 @@ Verbs:
                                     --archive FILE  use this archive, do not fetch
                                     --force         redo it even if up to date
   demo [-- ARGS]                  setup, vendor, then run the `keylog` example
-  test [ARGS]                     setup, vendor, then `cargo test --workspace ARGS`
+  test [--tls NAME] [ARGS]        setup, vendor, then `cargo test --workspace ARGS`
+                                    --tls NAME      the tests that meet the TLS library,
+                                                    with `system` OpenSSL, `vendored`,
+                                                    `openssl-1.1.1` or `aws-lc`
   ci                              format, lint, documentation, package, sanitizer
   sanitize address|thread|undefined [-- ARGS]
                                   run the tests under a sanitizer, the C library included

@@ -152,6 +152,42 @@ pub const CLANG: Need = Need {
     windows: "LLVM, with its bin directory in PATH",
 };
 
+/// Compiles AWS-LC.
+pub const CXX: Need = Need {
+    what: "C++ compiler",
+    required: true,
+    found: probe::cxx_compiler,
+    apt: "g++",
+    dnf: "gcc-c++",
+    pacman: "gcc",
+    brew: "",
+    windows: "Visual Studio Build Tools with the C++ workload",
+};
+
+/// Configures OpenSSL's build.
+pub const PERL: Need = Need {
+    what: "Perl",
+    required: true,
+    found: probe::perl,
+    apt: "perl",
+    dnf: "perl",
+    pacman: "perl",
+    brew: "perl",
+    windows: "Strawberry Perl",
+};
+
+/// Compiles OpenSSL.
+pub const MAKE: Need = Need {
+    what: "make",
+    required: true,
+    found: probe::make,
+    apt: "make",
+    dnf: "make",
+    pacman: "make",
+    brew: "",
+    windows: "(comes with Visual Studio)",
+};
+
 /// Compiles and links for Windows.
 pub const MINGW: Need = Need {
     what: "mingw's C compiler",

@@ -19,6 +19,21 @@ pub fn c_compiler() -> bool {
     cfg!(windows) || program("CC", &["cc"])
 }
 
+/// `CXX`, or `c++`.
+pub fn cxx_compiler() -> bool {
+    cfg!(windows) || program("CXX", &["c++"])
+}
+
+/// Perl with the modules that OpenSSL's configuration uses; some systems' has none.
+pub fn perl() -> bool {
+    succeeds(Command::new("perl").args(["-MFindBin", "-MIPC::Cmd", "-e1"]))
+}
+
+/// make.
+pub fn make() -> bool {
+    cfg!(windows) || find_program("make").is_some()
+}
+
 /// The headers of the C library (a compiler package may come without them).
 pub fn libc_headers() -> bool {
     cfg!(not(target_os = "linux")) || header("stdio.h")

@@ -1,0 +1,186 @@
+//! `cargo xtask test --tls NAME`: the tests that meet the TLS library, with each of
+//! those that the crate can be built with.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::error::{Error, IoContext, Result};
+use crate::{paths, process, setup};
+
+/// What doesn't depend on the TLS library, turned on so that it is built as well.
+const FEATURES: &str = "keylog,deflate,ipv6,unix-sockets";
+
+/// The tests of TLS, the key log, decryption, and messages over TLS.
+const SUITES: &[&str] = &[
+    "aws_lc",
+    "certificates",
+    "decrypt",
+    "interop",
+    "keylog",
+    "keylog_files",
+    "keylog_variable",
+    "tls",
+    "tls_endings",
+    "websocket",
+];
+
+/// Those of them that CI runs: few enough for its time.
+const FEW: &[&str] = &["aws_lc", "decrypt", "keylog", "tls", "websocket"];
+
+/// The release of `openssl-src` that has OpenSSL 1.1.1.
+const OPENSSL_SRC: &str = "111";
+
+/// A TLS library to test with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Library {
+    /// The system's OpenSSL.
+    System,
+    /// OpenSSL as openssl-sys builds it.
+    Vendored,
+    /// OpenSSL 1.1.1, built here.
+    OpenSsl111,
+    /// AWS-LC.
+    AwsLc,
+}
+
+const LIBRARIES: &[(&str, Library)] = &[
+    ("system", Library::System),
+    ("vendored", Library::Vendored),
+    ("openssl-1.1.1", Library::OpenSsl111),
+    ("aws-lc", Library::AwsLc),
+];
+
+impl Library {
+    /// Takes `--tls NAME` from the beginning of the arguments.
+    pub fn take(args: &[String]) -> Result<(Option<Library>, &[String])> {
+        let Some((first, rest)) = args.split_first() else {
+            return Ok((None, args));
+        };
+        if first != "--tls" {
+            return Ok((None, args));
+        }
+        let names: Vec<_> = LIBRARIES.iter().map(|(name, _)| *name).collect();
+        let names = names.join(", ");
+        let Some((given, rest)) = rest.split_first() else {
+            return Err(Error::new(format!("which TLS library? {names}")));
+        };
+        match LIBRARIES.iter().find(|(name, _)| name == given) {
+            Some((_, library)) => Ok((Some(*library), rest)),
+            None => Err(Error::new(format!(
+                "no TLS library `{given}`; there are: {names}"
+            ))),
+        }
+    }
+
+    /// Runs the tests with it; `args` are cargo's.
+    pub fn test(self, args: &[String]) -> Result<()> {
+        let mut command = self.command(SUITES)?;
+        process::run(command.arg("--lib").arg("--no-fail-fast").args(args))
+    }
+
+    /// The part that CI runs.
+    pub fn test_few(self) -> Result<()> {
+        process::run(&mut self.command(FEW)?)
+    }
+
+    fn command(self, suites: &[&str]) -> Result<Command> {
+        let mut command = process::cargo();
+        command.args(["test", "-p", "libwebsockets", "--no-default-features"]);
+        command.args(["--features", &format!("{FEATURES},{}", self.feature())]);
+        command.args(suites.iter().flat_map(|suite| ["--test", suite]));
+        match self {
+            Library::System => {}
+            Library::Vendored => setup::satisfy(&[setup::PERL, setup::MAKE])?,
+            Library::AwsLc => setup::satisfy(&[setup::CXX])?,
+            Library::OpenSsl111 => {
+                setup::satisfy(&[setup::PERL, setup::MAKE])?;
+                let target = paths::target_dir().join("openssl-1.1.1");
+                command
+                    .env("OPENSSL_DIR", openssl_111()?)
+                    .env("OPENSSL_STATIC", "1")
+                    // Else whatever was built with the system's would be built again.
+                    .env("CARGO_TARGET_DIR", target);
+            }
+        }
+        Ok(command)
+    }
+
+    fn feature(self) -> &'static str {
+        match self {
+            Library::System | Library::OpenSsl111 => "tls",
+            Library::Vendored => "vendored-openssl",
+            Library::AwsLc => "aws-lc",
+        }
+    }
+}
+
+/// Builds OpenSSL 1.1.1 by a package of its own, unless it is there already; where it
+/// is installed. No package of this workspace could have it: openssl-sys takes a newer
+/// one.
+fn openssl_111() -> Result<PathBuf> {
+    let package = paths::target_dir().join("openssl-1.1.1/package");
+    let out = package.join("openssl");
+    let installed = out.join("install");
+    if installed.join("lib/libssl.a").is_file() {
+        return Ok(installed);
+    }
+    println!("test: building OpenSSL 1.1.1 ...");
+    let source = package.join("src");
+    fs::create_dir_all(&source).doing("create", &source)?;
+    let manifest = format!(
+        "[package]\nname = \"openssl-1-1-1\"\nversion = \"0.0.0\"\nedition = \"2021\"\n\
+         [workspace]\n[build-dependencies]\nopenssl-src = \"{OPENSSL_SRC}\"\n"
+    );
+    let build = "fn main() {\n    let out = std::env::var_os(\"OPENSSL_OUT\").unwrap();\n    \
+                 openssl_src::Build::new().out_dir(out).build();\n}\n";
+    for (name, text) in [
+        ("Cargo.toml", manifest.as_str()),
+        ("build.rs", build),
+        ("src/lib.rs", ""),
+    ] {
+        let path = package.join(name);
+        fs::write(&path, text).doing("write", &path)?;
+    }
+    let mut cargo = process::cargo();
+    cargo
+        .current_dir(&package)
+        .arg("build")
+        .env("OPENSSL_OUT", &out)
+        .env("CARGO_TARGET_DIR", package.join("target"));
+    process::run(&mut cargo)?;
+    Ok(installed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(list: &[&str]) -> Vec<String> {
+        list.iter().map(|s| s.to_string()).collect()
+    }
+
+    #[test]
+    fn the_option_is_taken_from_the_front_and_the_rest_is_cargos() {
+        let given = args(&["--tls", "aws-lc", "--release"]);
+        let (library, rest) = Library::take(&given).unwrap();
+        assert_eq!(
+            (library, rest),
+            (Some(Library::AwsLc), &args(&["--release"])[..])
+        );
+        let given = args(&["--test", "tls"]);
+        assert_eq!(Library::take(&given).unwrap(), (None, &given[..]));
+        assert_eq!(Library::take(&[]).unwrap().0, None);
+    }
+
+    #[test]
+    fn another_library_is_refused_with_those_that_there_are() {
+        for given in [&["--tls"][..], &["--tls", "gnutls"]] {
+            let why = Library::take(&args(given)).unwrap_err().to_string();
+            assert!(
+                why.contains("system, vendored, openssl-1.1.1, aws-lc"),
+                "{why}"
+            );
+        }
+    }
+}
