@@ -1,7 +1,8 @@
 //! Serves TLS by this crate, until its standard input ends.
 //!
 //! `--keylog PATH` logs there, from the line `on` on the standard input until `off`, and is
-//! refused by builds without the feature `keylog` · `--check` looks, with each request,
+//! refused by builds without the feature `keylog` · `--ignore` has that log take no
+//! connection · `--check` looks, with each request,
 //! whether the records of its connection are in the file; requests have to come one at a
 //! time then.
 //!
@@ -32,6 +33,7 @@ fn main() -> std::process::ExitCode {
 fn run() -> Result<(), Fail> {
     let mut args = Args::from_env();
     let log: Option<PathBuf> = args.value("--keylog")?;
+    let ignore = args.flag("--ignore");
     let check = args.flag("--check").then(|| log.clone()).flatten();
     args.finish()?;
     let checked = Arc::new(AtomicU64::new(0));
@@ -47,11 +49,8 @@ fn run() -> Result<(), Fail> {
         });
     let builder = Context::builder().vhost(vhost);
     #[cfg(feature = "keylog")]
-    let builder = builder.keylog(match &log {
-        Some(path) => libwebsockets::keylog::KeyLog::file(path).enabled(false),
-        None => libwebsockets::keylog::KeyLog::off(),
-    });
-    if cfg!(not(feature = "keylog")) && log.is_some() {
+    let builder = builder.keylog(keylog(log.as_deref(), ignore));
+    if cfg!(not(feature = "keylog")) && (log.is_some() || ignore) {
         return Err("this build has no key log".into());
     }
     let mut context = builder.build()?;
@@ -87,6 +86,20 @@ fn run() -> Result<(), Fail> {
     }
     println!("checked {}", checked.load(Relaxed));
     Ok(())
+}
+
+#[cfg(feature = "keylog")]
+fn keylog(path: Option<&Path>, ignore: bool) -> libwebsockets::keylog::KeyLog {
+    use libwebsockets::keylog::{Filter, KeyLog};
+    let Some(path) = path else {
+        return KeyLog::off();
+    };
+    let keylog = KeyLog::file(path).enabled(false);
+    match ignore {
+        // Ours are servers.
+        true => keylog.filter(Filter::new().role(libwebsockets::Role::Client)),
+        false => keylog,
+    }
 }
 
 /// Does what the standard input says, until it ends.

@@ -1,11 +1,17 @@
 //! `cargo xtask bench NAME`: benchmarks, each of which prints ratios of one run.
 
+mod keylog;
+mod programs;
+mod ratio;
+mod verdict;
+mod watch;
+
 use crate::error::{Error, Result};
 
 /// A benchmark: its name and what runs it.
 type Benchmark = (&'static str, fn(&[String]) -> Result<()>);
 
-const BENCHMARKS: &[Benchmark] = &[];
+const BENCHMARKS: &[Benchmark] = &[("keylog", keylog::run)];
 
 /// Runs the benchmark that the first argument names.
 pub fn run(args: &[String]) -> Result<()> {

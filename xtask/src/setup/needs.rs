@@ -128,6 +128,18 @@ pub const XZ: Need = Need {
     windows: "xz, with its directory in PATH",
 };
 
+/// Counts system calls.
+pub const STRACE: Need = Need {
+    what: "strace",
+    required: true,
+    found: probe::strace,
+    apt: "strace",
+    dnf: "strace",
+    pacman: "strace",
+    brew: "",
+    windows: "(not there)",
+};
+
 /// Watches what programs do to memory.
 pub const VALGRIND: Need = Need {
     what: "Valgrind",

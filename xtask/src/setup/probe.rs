@@ -68,6 +68,11 @@ pub fn xz() -> bool {
     find_program("xz").is_some()
 }
 
+/// strace.
+pub fn strace() -> bool {
+    find_program("strace").is_some()
+}
+
 /// Valgrind.
 pub fn valgrind() -> bool {
     find_program("valgrind").is_some()
