@@ -272,7 +272,7 @@ fn switched(load: &Load<'_>, servers: &mut [Server], on: bool) -> Result<Cost> {
     load.run(servers)
 }
 
-fn row(name: &str, measured: &Comparison) {
+pub fn row(name: &str, measured: &Comparison) {
     let ratio = |[low, median, high]: [f64; 3]| format!("{median:.3} [{low:.3}–{high:.3}]");
     let arrow = |[from, to]: [f64; 2]| format!("{from:.0} → {to:.0}");
     println!(

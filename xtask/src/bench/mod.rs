@@ -3,6 +3,7 @@
 mod keylog;
 mod programs;
 mod ratio;
+mod tls;
 mod verdict;
 mod watch;
 
@@ -11,7 +12,7 @@ use crate::error::{Error, Result};
 /// A benchmark: its name and what runs it.
 type Benchmark = (&'static str, fn(&[String]) -> Result<()>);
 
-const BENCHMARKS: &[Benchmark] = &[("keylog", keylog::run)];
+const BENCHMARKS: &[Benchmark] = &[("keylog", keylog::run), ("tls", tls::run)];
 
 /// Runs the benchmark that the first argument names.
 pub fn run(args: &[String]) -> Result<()> {
