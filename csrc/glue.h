@@ -76,6 +76,8 @@ int lwsrs_keylog_env_read(const char **value);
 
 /* What the hook calls, in the thread of the handshake. */
 struct lwsrs_keylog_calls {
+	/* Whether the log of an SSL_CTX is on, now. */
+	int (*wants_lines)(const void *hook);
 	/*
 	 * A line of secrets. `hook` is the SSL_CTX's, `records` what this
 	 * connection has of earlier lines, or NULL; what is returned takes
@@ -95,7 +97,8 @@ struct lwsrs_keylog_calls {
 /* Once a process, before the first install. */
 int lwsrs_keylog_init(const struct lwsrs_keylog_calls *calls);
 /* Sends the secrets of `ctx` to `hook`, which is freed with it; an SSL_CTX
- * takes one, before its first connection. On failure the hook isn't taken. */
+ * takes one, before its first connection. From then on one thread alone uses
+ * it. On failure the hook isn't taken. */
 int lwsrs_keylog_install(SSL_CTX *ctx, void *hook);
 /* The hook of `ctx`, or NULL. */
 void *lwsrs_keylog_installed(SSL_CTX *ctx);

@@ -120,11 +120,30 @@ on_line(const SSL *ssl, const char *line)
 		calls.free_records(after);
 }
 
+/*
+ * OpenSSL formats each line before it calls back, 3.0 with an sprintf() for each
+ * byte: nearly a tenth of a handshake. So the callback is in place only while
+ * somebody wants lines. This is called with each step of a handshake, and so before
+ * any secret of it. OpenSSL reads the callback without a lock, but in this thread
+ * alone: an SSL_CTX of ours is used by that of its context.
+ */
+static void
+follow_switch(const SSL *ssl)
+{
+	SSL_CTX *ctx = SSL_get_SSL_CTX(ssl);
+	void *hook = SSL_CTX_get_ex_data(ctx, hook_index);
+
+	if (hook)
+		SSL_CTX_set_keylog_callback(
+			ctx, calls.wants_lines(hook) ? on_line : NULL);
+}
+
 static void
 on_info(const SSL *ssl, int where, int ret)
 {
 	void *records;
 
+	follow_switch(ssl);
 	if (!(where & SSL_CB_HANDSHAKE_DONE))
 		return;
 	records = SSL_get_ex_data(ssl, records_index);
@@ -138,7 +157,6 @@ lwsrs_keylog_install(SSL_CTX *ctx, void *hook)
 	if (SSL_CTX_set_ex_data(ctx, hook_index, hook) != 1)
 		return -1;
 	SSL_CTX_set_info_callback(ctx, on_info);
-	SSL_CTX_set_keylog_callback(ctx, on_line);
 	return 0;
 }
 

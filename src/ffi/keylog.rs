@@ -4,7 +4,7 @@
 use super::sys;
 use crate::connection::Role;
 use crate::keylog::{Facts, KeyLogHandle, Log, Session};
-use std::ffi::{c_char, c_void, CStr, OsString};
+use std::ffi::{c_char, c_int, c_void, CStr, OsString};
 use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -121,15 +121,16 @@ struct Hook {
 
 /// Sends the secrets of every connection of `ctx` to the log, while it is on.
 ///
-/// It has to be done whether the log is on or not, before the first connection:
-/// OpenSSL stores the callbacks without a lock, so they can't be set later while
-/// handshakes run. The log's own switch is atomic. Doing it again for the same
-/// `ctx` changes nothing. A TLS library that refuses is a
+/// It has to be done whether the log is on or not, before the first connection. What
+/// is installed looks at the log's switch, which is atomic, with each step of a
+/// handshake, and has OpenSSL format lines only while it is on. OpenSSL stores that
+/// without a lock, so it is done by the thread of the handshake. Doing it again for
+/// the same `ctx` changes nothing. A TLS library that refuses is a
 /// [`Problem::NoHook`](crate::keylog::Problem::NoHook) of the log.
 ///
 /// # Safety
 /// `ctx` is a live SSL_CTX of this process's TLS library that no connection uses
-/// yet, or that has its hook already.
+/// yet, or that has its hook already; all connections that use it are of one thread.
 #[doc(alias = "SSL_CTX_set_keylog_callback")]
 pub(crate) unsafe fn attach(handle: &KeyLogHandle, vhost: &str, ctx: NonNull<sys::SSL_CTX>) {
     let log = handle.log();
@@ -170,6 +171,7 @@ fn hook_ready() -> bool {
     static READY: OnceLock<bool> = OnceLock::new();
     *READY.get_or_init(|| {
         let calls = sys::lwsrs_keylog_calls {
+            wants_lines: Some(wants_lines),
             line: Some(on_line),
             finished: Some(on_finished),
             free_records: Some(free_records),
@@ -181,6 +183,16 @@ fn hook_ready() -> bool {
         let result = unsafe { sys::lwsrs_keylog_init(&calls) };
         result == 0
     })
+}
+
+/// What C asks with each step of a handshake: one relaxed atomic load.
+///
+/// # Safety
+/// `hook` is a live [`Hook`].
+unsafe extern "C" fn wants_lines(hook: *const c_void) -> c_int {
+    // SAFETY: the contract of this function; a Hook is only ever shared.
+    let hook = unsafe { &*hook.cast::<Hook>() };
+    hook.log.is_on().into()
 }
 
 /// What C calls with each line, in the thread of the handshake. Returns what the
@@ -531,8 +543,9 @@ pub(crate) mod tests {
         }
     }
 
-    /// Lost: the key log itself. A client of OpenSSL's talks to a server of
-    /// rustls' in memory; the hook is installed while the log is off.
+    /// Lost: the key log itself, or a tenth of each handshake while it is off. A client
+    /// of OpenSSL's talks to a server of rustls' in memory; the hook is installed while
+    /// the log is off.
     #[test]
     fn a_handshakes_secrets_reach_the_log_once_it_is_on() {
         use rustls::version::{TLS12, TLS13};
@@ -546,10 +559,14 @@ pub(crate) mod tests {
             unsafe { attach(&handle, "client", ctx) };
         }
         handshake(ctx, &TLS13);
-        assert!(!path.exists());
+        assert!(!path.exists() && !has_callback(ctx));
         handle.enable().unwrap();
         handshake(ctx, &TLS13);
         handshake(ctx, &TLS12);
+        assert!(has_callback(ctx));
+        handle.disable();
+        handshake(ctx, &TLS13);
+        assert!(!has_callback(ctx));
         // SAFETY: nothing uses `ctx` any more.
         unsafe { sys::lwsrs_tls_ctx_free(ctx.as_ptr()) };
         let text = std::fs::read_to_string(&path).unwrap();
@@ -565,7 +582,19 @@ pub(crate) mod tests {
         ];
         assert_eq!(labels, expected);
         let stats = handle.stats();
-        assert_eq!((stats.written, stats.problem), (6, None));
+        let disabled = Some(keylog::Problem::Disabled);
+        assert_eq!((stats.written, stats.problem), (6, disabled));
+    }
+
+    /// Whether OpenSSL formats lines.
+    fn has_callback(ctx: NonNull<sys::SSL_CTX>) -> bool {
+        type Callback = unsafe extern "C" fn(*const sys::SSL, *const c_char);
+        unsafe extern "C" {
+            fn SSL_CTX_get_keylog_callback(ctx: *const sys::SSL_CTX) -> Option<Callback>;
+        }
+        // SAFETY: `ctx` is live.
+        let callback = unsafe { SSL_CTX_get_keylog_callback(ctx.as_ptr()) };
+        callback.is_some()
     }
 
     fn handshake(ctx: NonNull<sys::SSL_CTX>, version: &'static rustls::SupportedProtocolVersion) {

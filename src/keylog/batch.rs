@@ -24,7 +24,9 @@ impl Batch {
     /// printable ASCII has a place in a line of RFC 9850, section 2.
     pub fn push(&mut self, line: &[u8]) -> bool {
         let fits = !line.is_empty() && line.len() <= LONGEST;
-        if !fits || !line.iter().all(|b| matches!(b, b' '..=b'~')) {
+        // All are looked at: that can be done many at a time.
+        let printable = |all, byte: &u8| all & matches!(byte, b' '..=b'~');
+        if !fits || !line.iter().fold(true, printable) {
             return false;
         }
         self.append(line);
