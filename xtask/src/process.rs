@@ -13,7 +13,19 @@ pub fn cargo() -> Command {
     let program = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let mut command = Command::new(program);
     command.current_dir(paths::root());
+    // What the Cargo that runs us has said of this package. Build scripts, ring's for one,
+    // would take the difference from a Cargo run by hand for a change, and start anew.
+    for (name, _) in env::vars_os() {
+        if is_of_this_package(&name) {
+            command.env_remove(name);
+        }
+    }
     command
+}
+
+fn is_of_this_package(variable: &OsStr) -> bool {
+    let name = variable.to_string_lossy();
+    name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
 }
 
 /// Runs a command with the terminal inherited; its failure becomes our exit status.
@@ -91,6 +103,17 @@ fn is_executable(path: &Path) -> bool {
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
+
+    /// Lost: minutes, in which crates are compiled that haven't changed.
+    #[test]
+    fn cargo_gets_none_of_our_own_packages_variables() {
+        assert!(env::var_os("CARGO_MANIFEST_DIR").is_some(), "from Cargo");
+        let command = cargo();
+        let removed: Vec<_> = command.get_envs().map(|(name, _)| name).collect();
+        assert!(removed.contains(&OsStr::new("CARGO_MANIFEST_DIR")));
+        assert!(removed.contains(&OsStr::new("CARGO_PKG_NAME")));
+        assert!(command.get_envs().all(|(_, value)| value.is_none()));
+    }
 
     #[test]
     fn finds_programs_in_the_given_path() {
