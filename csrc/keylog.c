@@ -172,7 +172,7 @@ lwsrs_keylog_hooked(const SSL *ssl)
 	SSL_CTX *ctx = SSL_get_SSL_CTX(ssl);
 
 	return hook_index >= 0 && SSL_CTX_get_ex_data(ctx, hook_index) &&
-	       SSL_CTX_get_keylog_callback(ctx) == on_line;
+	       SSL_CTX_get_info_callback(ctx) == on_info;
 }
 
 int
