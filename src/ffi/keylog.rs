@@ -399,6 +399,9 @@ pub(crate) fn file_identity(file: &std::fs::File) -> std::io::Result<(u64, u64, 
     Ok((found.volume.into(), index, found.links.into()))
 }
 
+#[cfg(all(test, unix))]
+mod fork_tests;
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
@@ -470,76 +473,6 @@ pub(crate) mod tests {
             line(started.unwrap().log(), b"CLIENT_RANDOM 00 11");
             let mode = std::fs::metadata(&path).unwrap().permissions().mode();
             assert_eq!(mode & 0o7777, 0o600);
-        }
-    }
-
-    /// Lost: records that are in a file twice, or under the parent's name.
-    #[cfg(unix)]
-    #[test]
-    fn a_child_after_a_fork_never_replays_its_parents_records_and_opens_files_anew() {
-        fork(&keylog::tests::Dir::new("fork"), |keylog| keylog);
-        // The thread that writes is the parent's; the child starts one.
-        fork(&keylog::tests::Dir::new("fork-queue"), |keylog| {
-            keylog.queue(1 << 20)
-        });
-    }
-
-    #[cfg(unix)]
-    fn fork(dir: &keylog::tests::Dir, with: fn(KeyLog) -> KeyLog) {
-        let template = dir.path("keys-{pid}.log");
-        let handle = keylog::start(&with(KeyLog::file(&template))).unwrap();
-        assert!(hook_ready());
-        let path = |pid: u32| dir.path(&format!("keys-{pid}.log"));
-        let mut session = keylog::tests::session(&handle);
-        session.line(b"CLIENT_RANDOM 00 11");
-        // SAFETY: the child calls nothing that another thread of this process can have
-        // locked but the allocator, which glibc and musl make fit for a child; it ends by
-        // _exit.
-        let child = unsafe { libc::fork() };
-        if child == 0 {
-            session.finish();
-            // None of these waits for the parent's thread.
-            drop(handle.path());
-            line(handle.log(), b"CLIENT_RANDOM 22 33");
-            handle.disable();
-            // SAFETY: ends the child without running what is the parent's.
-            unsafe { libc::_exit(0) };
-        }
-        assert!(child > 0);
-        let mut status = 0;
-        // SAFETY: `status` is valid for the write.
-        assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
-        assert_eq!(status, 0);
-        session.finish();
-        handle.disable();
-        let read = |pid| std::fs::read_to_string(path(pid)).unwrap();
-        assert_eq!(read(std::process::id()), "CLIENT_RANDOM 00 11\n");
-        assert_eq!(read(child.unsigned_abs()), "CLIENT_RANDOM 22 33\n");
-    }
-
-    /// Lost: a parent's log, when its child ends first.
-    #[cfg(unix)]
-    #[test]
-    fn a_child_that_ends_leaves_its_parents_log_where_it_is() {
-        let dir = keylog::tests::Dir::new("fork-remove");
-        let path = dir.path("keys.log");
-        for keylog in [KeyLog::file(&path), KeyLog::file(&path).queue(1 << 20)] {
-            let handle = keylog::start(&keylog.remove_on_drop(true)).unwrap();
-            assert!(hook_ready());
-            // SAFETY: as above.
-            let child = unsafe { libc::fork() };
-            if child == 0 {
-                handle.log().context_gone();
-                // SAFETY: as above.
-                unsafe { libc::_exit(0) };
-            }
-            let mut status = 0;
-            // SAFETY: `status` is valid for the write.
-            assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
-            assert_eq!(status, 0);
-            assert!(path.exists());
-            handle.log().context_gone();
-            assert!(!path.exists());
         }
     }
 

@@ -91,7 +91,7 @@ pub(crate) fn session(handle: &KeyLogHandle) -> Session {
 }
 
 /// What the hook does with a line that comes after a handshake.
-fn record(handle: &KeyLogHandle, line: &str) {
+pub(crate) fn record(handle: &KeyLogHandle, line: &str) {
     record_bytes(handle, line.as_bytes());
 }
 

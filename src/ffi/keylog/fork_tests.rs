@@ -1,0 +1,102 @@
+//! The child of a fork, which has copies of what its parent is going to write, the
+//! parent's open files, and none of its threads.
+
+use super::hook_ready;
+use crate::keylog::tests::{record, session, Dir};
+use crate::keylog::{self, KeyLog};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{mpsc, Arc};
+use std::time::{Duration, Instant};
+
+/// The longest that a child lives.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Runs this in a child, and waits until it ends well.
+fn in_a_child(f: impl FnOnce()) -> u32 {
+    assert!(hook_ready(), "it tells when a process was forked");
+    // SAFETY: the child calls nothing that another thread of this process can have
+    // locked but the allocator, which glibc and musl make fit for a child; it ends by
+    // _exit.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        // SAFETY: alarm() has no precondition; its signal ends the child.
+        unsafe { libc::alarm(PATIENCE.as_secs() as u32) };
+        f();
+        // SAFETY: ends the child without running what is the parent's.
+        unsafe { libc::_exit(0) };
+    }
+    assert!(child > 0);
+    let mut status = 0;
+    // SAFETY: `status` is valid for the write.
+    assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+    assert_eq!(status, 0);
+    child.unsigned_abs()
+}
+
+/// Lost: records that are in a file twice, or under the parent's name.
+#[test]
+fn a_child_after_a_fork_never_replays_its_parents_records_and_opens_files_anew() {
+    let queued = |keylog: KeyLog| keylog.queue(1 << 20);
+    for (test, with) in [
+        ("fork", (|keylog| keylog) as fn(KeyLog) -> KeyLog),
+        // The thread that writes is the parent's; the child starts one.
+        ("fork-queue", queued),
+    ] {
+        let dir = Dir::new(test);
+        let handle = keylog::start(&with(KeyLog::file(dir.path("keys-{pid}.log")))).unwrap();
+        let mut session = session(&handle);
+        session.line(b"CLIENT_RANDOM 00 11");
+        let child = in_a_child(|| {
+            session.finish();
+            record(&handle, "CLIENT_RANDOM 22 33");
+            handle.disable();
+        });
+        session.finish();
+        handle.disable();
+        let read = |pid: u32| std::fs::read_to_string(dir.path(&format!("keys-{pid}.log")));
+        assert_eq!(read(std::process::id()).unwrap(), "CLIENT_RANDOM 00 11\n");
+        assert_eq!(read(child).unwrap(), "CLIENT_RANDOM 22 33\n");
+    }
+}
+
+/// Lost: a parent's log, when its child ends first.
+#[test]
+fn a_child_that_ends_leaves_its_parents_log_where_it_is() {
+    let dir = Dir::new("fork-remove");
+    let path = dir.path("keys.log");
+    for keylog in [KeyLog::file(&path), KeyLog::file(&path).queue(1 << 20)] {
+        let handle = keylog::start(&keylog.remove_on_drop(true)).unwrap();
+        in_a_child(|| handle.log().context_gone());
+        assert!(path.exists());
+        handle.log().context_gone();
+        assert!(!path.exists());
+    }
+}
+
+/// Lost: a child that hangs, because a thread of its parent was just writing.
+#[test]
+fn a_child_waits_for_nothing_that_its_parents_thread_has() {
+    let (tell, told) = mpsc::channel();
+    let stuck = Arc::new(AtomicBool::new(true));
+    let own = Arc::clone(&stuck);
+    let keylog = KeyLog::function(move |_| {
+        tell.send(()).unwrap();
+        // No longer than the child has: a test that fails ends, too.
+        let began = Instant::now();
+        while own.load(Relaxed) && began.elapsed() < 2 * PATIENCE {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    });
+    let handle = keylog::start(&keylog.queue(1 << 20)).unwrap();
+    record(&handle, "CLIENT_RANDOM 00 11");
+    told.recv().unwrap();
+    in_a_child(|| {
+        drop(handle.path());
+        handle.rotate().unwrap();
+        handle.log().context_gone();
+        handle.disable();
+    });
+    stuck.store(false, Relaxed);
+    handle.disable();
+    assert_eq!(handle.stats().written, 1);
+}
