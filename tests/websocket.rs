@@ -174,6 +174,26 @@ fn pings_are_answered_and_pongs_are_told() {
 }
 
 #[test]
+fn each_of_several_pings_at_once_is_answered() {
+    for ours in Ours::both(&WebSocketConfig::new()) {
+        let (mut raw, _) = ours.connection();
+        let pings: Vec<Vec<u8>> = (0..50)
+            .map(|i| raw.framed(0x80 | PING, &[i; 100]))
+            .collect();
+        raw.send(&pings.concat());
+        for i in 0..50 {
+            let pong = raw.frame().unwrap();
+            assert_eq!(
+                (pong.opcode, &*pong.payload),
+                (PONG, &[i; 100][..]),
+                "{:?}",
+                ours.role
+            );
+        }
+    }
+}
+
+#[test]
 fn messages_over_the_limit_close_with_1009() {
     let config = WebSocketConfig::new().max_message_size(1000);
     let (server, events) = probed(config);
