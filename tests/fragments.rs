@@ -88,6 +88,33 @@ fn pieces_are_handed_over_as_they_come_where_that_is_asked_for() {
     }
 }
 
+// Lost: an application that gets a message while its peer still makes it.
+#[test]
+fn a_part_of_a_frame_is_handed_over_when_it_is_there() {
+    let config = WebSocketConfig::new().fragments(true);
+    for ours in Ours::both(&config) {
+        let (mut raw, _) = ours.connection();
+        let frame = raw.framed(FIN | BINARY, b"first and second");
+        let (first, second) = frame.split_at(frame.len() - 11);
+        raw.send(first);
+        match ours.events.next() {
+            Event::Fragment { data, last, .. } => {
+                assert_eq!((&*data, last), (&b"first"[..], false))
+            }
+            other => panic!("{:?}: {other:?}", ours.role),
+        }
+        raw.send(second);
+        match ours.events.next() {
+            Event::Fragment {
+                data, first, last, ..
+            } => {
+                assert_eq!((&*data, first, last), (&b" and second"[..], false, true));
+            }
+            other => panic!("{:?}: {other:?}", ours.role),
+        }
+    }
+}
+
 #[test]
 fn a_text_in_pieces_is_not_checked_where_they_are_handed_over() {
     let config = WebSocketConfig::new().fragments(true);
