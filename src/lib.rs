@@ -128,6 +128,8 @@
 pub mod client;
 pub mod connection;
 pub mod context;
+#[cfg(feature = "deflate")]
+mod deflate;
 pub mod error;
 mod ffi;
 #[cfg(fuzzing)]

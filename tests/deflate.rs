@@ -60,6 +60,29 @@ fn a_server_survives_a_first_frame_that_inflates_to_nothing() {
     expect_both(&events);
 }
 
+// Lost: what a client sends that keeps its context, though it asks the server not to.
+#[test]
+fn the_servers_context_is_not_the_clients() {
+    let (server, events) = probed(deflating());
+    let mut raw = Raw::connect(server.addr());
+    let offer = "permessage-deflate; server_no_context_takeover";
+    let answer = raw.ask(&upgrade(
+        "/",
+        &format!("Sec-WebSocket-Extensions: {offer}\r\n"),
+    ));
+    assert_eq!(answer.header("sec-websocket-extensions"), Some(offer));
+    events.open();
+    // "Hello" twice, the second by a reference to the first: RFC 7692 section 7.2.3.2.
+    raw.send_frame(
+        FIN | RSV1 | TEXT,
+        &[0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00],
+    );
+    raw.send_frame(FIN | RSV1 | TEXT, &[0xf2, 0x00, 0x11, 0x00, 0x00]);
+    for _ in 0..2 {
+        assert_eq!(events.message().as_text(), Some("Hello"));
+    }
+}
+
 #[test]
 fn a_client_survives_a_first_frame_that_inflates_to_nothing() {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();

@@ -80,6 +80,18 @@ unsafe fn dispatch(
         r::LWS_CALLBACK_OPENSSL_LOAD_EXTRA_CLIENT_VERIFY_CERTS => return 0,
         // A CONNECT request turns a connection raw; nothing here speaks raw.
         r::LWS_CALLBACK_RAW_ADOPT | r::LWS_CALLBACK_RAW_RX => return -1,
+        // With a length, which only our patch gives, the headers of the handshake.
+        #[cfg(feature = "deflate")]
+        r::LWS_CALLBACK_CONFIRM_EXTENSION_OKAY if len > 0 => {
+            // SAFETY: it is the header's value in a buffer of that length.
+            return c_int::from(!unsafe { choose_extension(input.cast(), len) });
+        }
+        #[cfg(feature = "deflate")]
+        r::LWS_CALLBACK_CLIENT_CONFIRM_EXTENSION_SUPPORTED if len > 0 => {
+            // SAFETY: it is the header's NUL-terminated value.
+            let answer = unsafe { c_str(input.cast()) };
+            return c_int::from(!crate::deflate::is_agreement(answer));
+        }
         // 0 lets the TLS library's own verdict stand.
         r::LWS_CALLBACK_OPENSSL_PERFORM_SERVER_CERT_VERIFICATION => return 0,
         _ => {}
@@ -181,6 +193,30 @@ unsafe fn chunk<'cb>(wsi: *mut sys::lws, data: &'cb [u8]) -> Chunk<'cb> {
         binary,
         remaining,
     }
+}
+
+/// Replaces a client's offers by the one that is taken. `false`: there is none.
+///
+/// # Safety
+///
+/// `offers` is a NUL-terminated string in a buffer of `len` bytes.
+#[cfg(feature = "deflate")]
+unsafe fn choose_extension(offers: *mut std::ffi::c_char, len: usize) -> bool {
+    // SAFETY: as this function's contract.
+    let chosen = crate::deflate::choose(unsafe { c_str(offers) });
+    let Some(chosen) = chosen
+        .map(|chosen| chosen + "\0")
+        .filter(|c| c.len() <= len)
+    else {
+        return false;
+    };
+    // SAFETY: the buffer has room for it, and nothing borrows the buffer any more.
+    unsafe {
+        offers
+            .cast::<u8>()
+            .copy_from_nonoverlapping(chosen.as_ptr(), chosen.len())
+    };
+    true
 }
 
 /// A callback's buffer as a slice; an error for a length that can't be true.
