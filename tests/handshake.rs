@@ -96,59 +96,6 @@ fn plain_http_is_told_to_upgrade() {
 }
 
 #[test]
-fn other_methods_than_get_are_refused() {
-    let server = echo_server();
-    for method in ["POST", "PUT", "OPTIONS", "DELETE"] {
-        let mut raw = Raw::connect(server.addr());
-        raw.send(altered("GET", method).as_bytes());
-        let answer = raw.answer();
-        assert!((400..=501).contains(&answer.status), "{method}: {answer:?}");
-    }
-}
-
-#[test]
-fn http_1_0_is_not_upgraded() {
-    let answer = ask(echo_server().addr(), &altered("HTTP/1.1", "HTTP/1.0"));
-    assert!(answer.status >= 400, "{answer:?}");
-}
-
-#[test]
-fn another_version_than_13_is_answered_with_426_and_the_right_one() {
-    let server = echo_server();
-    for by in [
-        "Sec-WebSocket-Version: 12\r\n",
-        "Sec-WebSocket-Version: 133\r\n",
-        "",
-    ] {
-        let answer = ask(server.addr(), &altered("Sec-WebSocket-Version: 13\r\n", by));
-        assert_eq!(answer.status, 426, "{by:?}");
-        assert_eq!(answer.header("sec-websocket-version"), Some("13"));
-    }
-}
-
-#[test]
-fn a_bad_key_is_refused() {
-    let server = echo_server();
-    let line = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-    for by in [
-        "Sec-WebSocket-Key: dGhlIHNhbXBsZQ==\r\n",
-        "Sec-WebSocket-Key: \r\n",
-        "",
-    ] {
-        assert_eq!(ask(server.addr(), &altered(line, by)).status, 400, "{by:?}");
-    }
-}
-
-#[test]
-fn an_upgrade_to_something_else_is_refused() {
-    let answer = ask(
-        echo_server().addr(),
-        &altered("Upgrade: websocket", "Upgrade: teapot"),
-    );
-    assert!(answer.status >= 400, "{answer:?}");
-}
-
-#[test]
 fn a_request_without_connection_upgrade_opens_no_websocket() {
     let (probe, events) = probe();
     let server = serve(move |vhost| vhost.accept(move |_| Ok(probe.clone())));

@@ -48,6 +48,12 @@ impl Wsi<'_> {
         }
     }
 
+    /// Whether a client was answered in HTTP/1.0, while the headers are held.
+    pub fn answered_in_http_1_0(&self) -> bool {
+        self.header(sys::lws_token_indexes::WSI_TOKEN_HTTP1_0)
+            .is_some()
+    }
+
     /// Every header that the library kept, while it holds them, with all its
     /// values in their order. (A library without our patches gives only the first
     /// value of one that it doesn't know.)

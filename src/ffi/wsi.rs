@@ -173,7 +173,10 @@ impl<'cb> Wsi<'cb> {
     pub fn http_status(&self) -> Option<u16> {
         // SAFETY: the wsi is valid for 'cb (contract of `new`).
         let status = unsafe { sys::lws_http_client_http_response(self.as_ptr()) };
-        u16::try_from(status).ok().filter(|s| *s != 0)
+        // What isn't one is the beginning of something else, or nothing.
+        u16::try_from(status)
+            .ok()
+            .filter(|s| (100..=999).contains(s))
     }
 
     /// The peer's address, while the socket is open.

@@ -94,6 +94,11 @@ impl Engine {
         let Some(attempt) = &mut *attempt else {
             return Verdict::Close;
         };
+        if wsi.answered_in_http_1_0() {
+            // It knows no upgrades (RFC 6455 §4.1, RFC 9110 §7.8).
+            attempt.note("the server answered in HTTP/1.0", None);
+            return Verdict::Close;
+        }
         if let Some(name) = subprotocol {
             let offered = attempt.client.subprotocols.iter().any(|own| own == name);
             if !offered || chosen.next().is_some() {
