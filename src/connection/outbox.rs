@@ -105,6 +105,11 @@ impl Outbox {
         Ok(())
     }
 
+    /// Takes nothing any more; what is queued can still be sent.
+    pub fn seal(&self) {
+        self.lock().closed = true;
+    }
+
     /// Takes nothing any more, and forgets what is queued.
     pub fn shut(&self) {
         let mut queue = self.lock();
@@ -183,6 +188,20 @@ fn restore(kind: FrameKind, payload: Payload) -> Message {
 mod tests {
     use super::*;
     use crate::CloseCode;
+
+    #[test]
+    fn a_sealed_queue_takes_nothing_and_gives_what_it_has() {
+        let outbox = Outbox::new(1000);
+        outbox.push("before".into()).unwrap();
+        outbox.close(CloseCode::NORMAL.into()).unwrap();
+        outbox.seal();
+        assert!(matches!(
+            outbox.push("after".into()),
+            Err(SendError::Closed(_))
+        ));
+        assert!(matches!(outbox.next(), Next::Frame(_)));
+        assert!(matches!(outbox.next(), Next::Idle(false)));
+    }
 
     #[test]
     fn a_full_queue_gives_the_message_back_and_tells_when_it_is_empty() {

@@ -196,7 +196,7 @@ impl Engine {
         reason: &str,
     ) -> Verdict {
         let frame = CloseFrame::new(code, reason).unwrap_or_else(|_| code.into());
-        conn.outbox.shut();
+        conn.outbox.seal();
         conn.note_ending(Initiator::Failure, Some(frame));
         // Closing now would lose the frame where the library holds output, or is inflating
         // input: it goes out when the socket takes it.
@@ -226,11 +226,7 @@ impl Engine {
         conn.in_flight.borrow_mut().clear();
         match conn.stage.get() {
             Stage::Open => {}
-            Stage::Failing => {
-                let frame = conn.closed().frame;
-                let frame = frame.unwrap_or_else(|| CloseCode::PROTOCOL_ERROR.into());
-                return self.send_close(conn, wsi, &frame);
-            }
+            Stage::Failing => return self.fail(conn, wsi),
             _ => return Verdict::Continue,
         }
         // Other threads may fill the queue as fast as it is emptied: others get their turn.
@@ -262,6 +258,26 @@ impl Engine {
             }
         }
         self.settle(conn, wsi)
+    }
+
+    /// Closes because of what the peer sent. What was queued before goes ahead: the peer
+    /// may wait for the answers.
+    fn fail(&self, conn: &Conn, wsi: &Wsi<'_>) -> Verdict {
+        while let Next::Frame(mut frame) = conn.outbox.next() {
+            if wsi.write(frame.kind, &mut frame.payload).is_err() {
+                return self.drop_now(conn);
+            }
+            conn.in_flight.borrow_mut().push(frame.payload);
+            if wsi.is_choked() {
+                // Goes on when the socket takes more, if the time to close isn't over.
+                wsi.request_writable();
+                return Verdict::Continue;
+            }
+        }
+        conn.outbox.shut();
+        let frame = conn.closed().frame;
+        let frame = frame.unwrap_or_else(|| CloseCode::PROTOCOL_ERROR.into());
+        self.send_close(conn, wsi, &frame)
     }
 
     /// Does what a handler asked for, once it has returned.
