@@ -13,15 +13,18 @@ use std::time::{Duration, Instant};
 /// a rotation must not hold TLS up.
 const PATIENCE: Duration = Duration::from_millis(200);
 
-/// How long nobody is waited for after that.
-const PAUSE: Duration = Duration::from_secs(2);
+/// How long it is waited for after it was waited for in vain [`OFTEN`].
+const IMPATIENCE: Duration = Duration::from_millis(10);
+
+/// Among many that rotate one file, it may happen now and then that none of them was
+/// stopped, and one waits in vain.
+const OFTEN: u32 = 3;
 
 /// The open lock file of a log.
 pub(in crate::keylog) struct Lock {
     file: File,
-    /// Somebody was waited for in vain: until then nobody is, or each handshake would
-    /// take that long.
-    in_vain: Cell<Option<Instant>>,
+    /// How often in succession somebody was waited for in vain.
+    in_vain: Cell<u32>,
 }
 
 /// The lock is held until this is dropped.
@@ -32,29 +35,30 @@ impl Lock {
         let file = super::open_by(platform::open_lock, &path(log), rules)?.file;
         Ok(Lock {
             file,
-            in_vain: Cell::new(None),
+            in_vain: Cell::new(0),
         })
     }
 
     /// `None`: somebody else has it, and doesn't let go.
     pub fn hold(&self) -> Option<Held<'_>> {
-        let now = Instant::now();
-        let deadline = match self.in_vain.get() {
-            Some(until) if now < until => now,
-            _ => now + PATIENCE,
+        let patience = match self.in_vain.get() {
+            OFTEN.. => IMPATIENCE,
+            _ => PATIENCE,
         };
+        let deadline = Instant::now() + patience;
         let mut pause = Duration::from_micros(20);
         loop {
             match self.file.try_lock() {
-                Ok(()) => return Some(Held(&self.file)),
+                Ok(()) => {
+                    self.in_vain.set(0);
+                    return Some(Held(&self.file));
+                }
                 Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
                     thread::sleep(pause);
                     pause = (2 * pause).min(Duration::from_millis(1));
                 }
                 Err(_) => {
-                    if deadline > now {
-                        self.in_vain.set(Some(Instant::now() + PAUSE));
-                    }
+                    self.in_vain.set(self.in_vain.get().saturating_add(1));
                     return None;
                 }
             }
