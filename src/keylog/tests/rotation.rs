@@ -322,3 +322,29 @@ fn old_files_are_compressed_and_can_be_read_again() {
     }
     assert!(dir.path("k.2.gz").exists(), "it moves on like the others");
 }
+
+/// Lost: a file without empty lines. Another process rotates it between our opening it
+/// and our looking for the end of its last line.
+#[cfg(unix)]
+#[test]
+fn a_file_that_is_rotated_while_it_is_opened_is_not_taken_for_torn() {
+    use crate::keylog::file::{self, Identity, Rules};
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    fn rotated(path: &Path) -> std::io::Result<fs::File> {
+        static DONE: AtomicBool = AtomicBool::new(false);
+        let opened = file::open_unchecked(path)?;
+        if !DONE.swap(true, Ordering::Relaxed) {
+            fs::rename(path, path.with_extension("old"))?;
+            fs::write(file::open_unchecked(path).map(|_| path)?, "whole\n")?;
+        }
+        Ok(opened)
+    }
+    let dir = Dir::new("rotated-while-opened");
+    let path = dir.file("keys.log", b"whole\n");
+    let Ok(opened) = file::open_by(rotated, &path, &Rules::default()) else {
+        panic!("it can be opened");
+    };
+    assert!(!opened.torn);
+    assert_eq!(opened.identity, Identity::at(&path).unwrap());
+}
