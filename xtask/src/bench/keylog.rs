@@ -25,7 +25,7 @@ const SLICE: u32 = 200;
 /// Connections at once.
 const PARALLEL: u32 = 8;
 
-/// Rounds of the clock, unless `--rounds` says otherwise, and of callgrind.
+/// Rounds of the clock, unless `--rounds` says otherwise, and at most so many of callgrind.
 const ROUNDS: u32 = 40;
 const WATCHED_ROUNDS: u32 = 3;
 
@@ -50,7 +50,7 @@ pub fn run(args: &[String]) -> Result<()> {
         dir: &dir.0,
     };
     let mut verdicts = Verdicts::default();
-    bench.instructions(&mut verdicts)?;
+    bench.instructions(rounds, &mut verdicts)?;
     bench.times(rounds, &mut verdicts)?;
     bench.calls(&mut verdicts)?;
     bench.order(&mut verdicts)?;
@@ -79,7 +79,7 @@ struct Bench<'a> {
 
 impl Bench<'_> {
     /// Compiled out, and disabled: instructions in user mode.
-    fn instructions(&self, verdicts: &mut Verdicts) -> Result<()> {
+    fn instructions(&self, rounds: u32, verdicts: &mut Verdicts) -> Result<()> {
         println!("\nInstructions in user mode for each handshake (callgrind)");
         let watcher = self.watcher([20, 120]);
         let out = self.watched(&self.without, &[], false);
@@ -87,7 +87,7 @@ impl Bench<'_> {
         let off = self.watched(&self.with, &args, false);
         let on = self.watched(&self.with, &args, true);
         let mut counted = Vec::new();
-        for _ in 0..WATCHED_ROUNDS {
+        for _ in 0..WATCHED_ROUNDS.min(rounds) {
             let [out, off, on] = [&out, &off, &on].map(|server| watcher.instructions(server));
             counted.push((out?, off?, on?));
         }
