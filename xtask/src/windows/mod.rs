@@ -92,11 +92,13 @@ fn tests(options: &Options<'_>) -> Result<Outcome> {
                 .into(),
         ));
     }
+    // The standard library is compiled with its tools.
+    setup::satisfy(&[MINGW])?;
     let sysroot = match sysroot::obtain()? {
         Ok(sysroot) => sysroot,
         Err(why) => return Ok(Outcome::Skipped(why)),
     };
-    setup::satisfy(&[MINGW, WINE])?;
+    setup::satisfy(&[WINE])?;
     let wine = Wine::prepare()?;
     let lib: &[&str] = &["--lib"];
     let suites = |names: &[&'static str]| -> Vec<&str> {
