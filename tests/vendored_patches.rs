@@ -575,3 +575,14 @@ fn client_survives_a_redirect_that_leads_nowhere() {
         "{report:?}"
     );
 }
+
+#[test]
+fn client_takes_no_extension_twice() {
+    let report = fetch(
+        &["deflate"],
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: none\r\n\
+         Sec-WebSocket-Extensions: permessage-deflate, permessage-deflate\r\n\r\n",
+    );
+    assert!(report.stdout.contains("error HS: EXT: twice"), "{report:?}");
+}

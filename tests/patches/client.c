@@ -1,10 +1,10 @@
 /*
  * A small HTTP client for the tests of the patches to the vendored C library.
  *
- * Usage: client PORT [cookies FILE]
+ * Usage: client PORT [cookies FILE | deflate]
  *
  * It fetches http://127.0.0.1:PORT/, prints one line for each event of interest and ends after the connection did. With
- * "cookies" it keeps the cookies that it is told to set in FILE.
+ * "cookies" it keeps the cookies that it is told to set in FILE. With "deflate" it asks for a WebSocket with compression.
  */
 
 #include <libwebsockets.h>
@@ -63,6 +63,11 @@ static const struct lws_protocols protocols[] = {
 	LWS_PROTOCOL_LIST_TERM
 };
 
+static const struct lws_extension extensions[] = {
+	{ "permessage-deflate", lws_extension_callback_pm_deflate, "permessage-deflate" },
+	{ NULL, NULL, NULL }
+};
+
 int
 main(int argc, const char **argv)
 {
@@ -95,6 +100,11 @@ main(int argc, const char **argv)
 	if (argc > 3 && !strcmp(argv[2], "cookies")) {
 		info.http_nsc_filepath = argv[3];
 		i.ssl_connection = LCCSCF_CACHE_COOKIES;
+	}
+
+	if (argc > 2 && !strcmp(argv[2], "deflate")) {
+		info.extensions = extensions;
+		i.method = NULL;
 	}
 
 	context = lws_create_context(&info);
