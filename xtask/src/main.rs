@@ -2,6 +2,7 @@
 
 mod bench;
 mod ci;
+mod conformance;
 mod debian;
 mod demo;
 mod error;
@@ -44,6 +45,12 @@ Verbs:
   windows [--keylog] [-- ARGS]    build for Windows with mingw, run the tests under Wine
                                     --keylog        only those of the key log
   bench NAME [ARGS]               run a benchmark, print its ratios
+  conformance [--quick] [--suite NAME] [--cases LIST]
+                                  run the Autobahn|Testsuite's cases against our server
+                                  and our client, plain and over TLS
+                                    --quick         less than 90 seconds, for CI
+                                    --suite NAME    autobahntestsuite or kosoku
+                                    --cases LIST    such as 6.4.*,7.1.1
   help                            show this text
 ";
 
@@ -80,6 +87,7 @@ fn dispatch(args: &[String]) -> Result<()> {
         "fuzz" => fuzz::run(rest),
         "windows" => windows::run(rest),
         "bench" => bench::run(rest),
+        "conformance" => conformance::Options::parse(rest).and_then(|o| conformance::run(&o)),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
             Ok(())

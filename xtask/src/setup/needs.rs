@@ -224,6 +224,18 @@ pub const WINE: Need = Need {
     windows: "(not needed)",
 };
 
+/// Runs the conformance suite.
+pub const PYTHON: Need = Need {
+    what: "Python 3.10 with venv",
+    required: true,
+    found: probe::python,
+    apt: "python3-venv",
+    dnf: "python3",
+    pacman: "python",
+    brew: "python",
+    windows: "Python 3, with its directory in PATH",
+};
+
 /// What to install on systems without apt, line by line.
 pub fn hints(missing: &[&Need]) -> String {
     if cfg!(windows) {

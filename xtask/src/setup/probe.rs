@@ -98,6 +98,11 @@ pub fn wine() -> bool {
     crate::windows::wine::find().is_some()
 }
 
+/// A Python that makes environments.
+pub fn python() -> bool {
+    crate::conformance::find_python3().is_some()
+}
+
 /// OpenSSL's headers.
 pub fn openssl() -> bool {
     env::var_os("OPENSSL_DIR").is_some() || library("openssl") || header("openssl/ssl.h")

@@ -1,0 +1,106 @@
+//! Programs that run beside this one, and end with it.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, IoContext, Result};
+
+/// A program that is killed when this is dropped.
+pub struct Running {
+    child: Child,
+    name: String,
+    log: PathBuf,
+}
+
+impl Running {
+    /// Starts a program; what it prints goes to a log.
+    pub fn start(name: &str, command: &mut Command, log: &Path) -> Result<Self> {
+        let out = File::create(log).doing("create", log)?;
+        let err = out.try_clone().doing("open", log)?;
+        command.stdout(out).stderr(err);
+        Self::spawn(name, command, log)
+    }
+
+    /// As [`start`](Running::start), and returns the program's first line.
+    pub fn start_and_read(name: &str, command: &mut Command, log: &Path) -> Result<(Self, String)> {
+        let err = File::create(log).doing("create", log)?;
+        command.stdout(Stdio::piped()).stderr(err);
+        let mut running = Self::spawn(name, command, log)?;
+        let mut line = String::new();
+        if let Some(out) = running.child.stdout.take() {
+            let mut out = BufReader::new(out);
+            out.read_line(&mut line).doing("read", log)?;
+            // Read on, so that the program never waits for us.
+            thread::spawn(move || std::io::copy(&mut out, &mut std::io::sink()));
+        }
+        match line.is_empty() {
+            true => Err(running.failed("ended before it was ready")),
+            false => Ok((running, line.trim().to_owned())),
+        }
+    }
+
+    fn spawn(name: &str, command: &mut Command, log: &Path) -> Result<Self> {
+        let child = command.stdin(Stdio::null()).spawn();
+        Ok(Running {
+            child: child.map_err(|cause| Error::new(format!("cannot start {name}: {cause}")))?,
+            name: name.to_owned(),
+            log: log.to_owned(),
+        })
+    }
+
+    /// Waits until the log holds a text.
+    pub fn wait_for(&mut self, text: &str, limit: Duration) -> Result<()> {
+        let deadline = Instant::now() + limit;
+        while !fs::read_to_string(&self.log).is_ok_and(|log| log.contains(text)) {
+            if self.has_ended()?.is_some() {
+                return Err(self.failed("ended before it was ready"));
+            }
+            if Instant::now() > deadline {
+                return Err(self.failed("is not ready in time"));
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+
+    /// Waits until the program ends; whether it succeeded.
+    pub fn wait(mut self, limit: Duration) -> Result<bool> {
+        let deadline = Instant::now() + limit;
+        loop {
+            if let Some(success) = self.has_ended()? {
+                return Ok(success);
+            }
+            if Instant::now() > deadline {
+                return Err(self.failed(&format!("doesn't end within {} s", limit.as_secs())));
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn has_ended(&mut self) -> Result<Option<bool>> {
+        let status = self.child.try_wait();
+        let status =
+            status.map_err(|e| Error::new(format!("cannot wait for {}: {e}", self.name)))?;
+        Ok(status.map(|status| status.success()))
+    }
+
+    /// An error with the end of the log.
+    pub fn failed(&self, what: &str) -> Error {
+        let log = fs::read(&self.log).unwrap_or_default();
+        let end = &log[log.len().saturating_sub(2000)..];
+        let end = String::from_utf8_lossy(end);
+        Error::new(format!("{} {what}; its output ends:\n{end}", self.name))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // One that has ended can't be killed, which is no matter.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
