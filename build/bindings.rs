@@ -3,7 +3,7 @@
 
 use super::config::Config;
 use super::library::Library;
-use super::{glue, mingw, Result};
+use super::{glue, mingw, versions, Result};
 use std::fs;
 
 /// Structs whose fields Rust writes or reads; C asserts where they lie.
@@ -86,6 +86,8 @@ pub fn generate(config: &Config, library: &Library) -> Result<()> {
         .allowlist_var("(LWS|LLL|LCCSCF|CONTEXT_PORT|WSI_TOKEN|HTTP_STATUS|LWSRS)_.*")
         // Declared by the headers whatever the configuration, and not compiled.
         .blocklist_function(NOT_COMPILED)
+        .blocklist_function(versions::NOT_THE_SAME.0)
+        .blocklist_var(versions::NOT_THE_SAME.1)
         // va_list differs between targets; nothing here takes one.
         .blocklist_function(".*_va_list|.*_valist|_?lws_log.*|_?lws_vhost_.*log.*|lws_v.*printf.*")
         .opaque_type("SSL|SSL_CTX|ssl_st|ssl_ctx_st|stat|timeval|timespec|sockaddr.*|addrinfo")

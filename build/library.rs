@@ -2,14 +2,11 @@
 //! were configured with, and how to link it.
 
 use super::config::Config;
+use super::versions::{self, Version};
 use super::Result;
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-
-/// The versions that the wrapper is written for: from the first up to, but not
-/// including, the second.
-const SUPPORTED: (Version, Version) = (Version(4, 3, 0), Version(5, 1, 0));
 
 /// TLS libraries that lws may be built for instead of OpenSSL: what it calls an
 /// SSL_CTX is something else then.
@@ -21,16 +18,6 @@ const OTHER_TLS: &[&str] = &[
     "LWS_WITH_OPENHITLS",
     "USE_WOLFSSL",
 ];
-
-/// A release of libwebsockets.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Version(pub u32, pub u32, pub u32);
-
-impl std::fmt::Display for Version {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}.{}.{}", self.0, self.1, self.2)
-    }
-}
 
 /// A prepared library.
 pub struct Library {
@@ -93,14 +80,7 @@ impl Library {
 
     /// Refuses a library of another version, or one that lacks what a feature needs.
     pub fn check(&self, config: &Config) -> Result<()> {
-        let (from, below) = SUPPORTED;
-        if self.version < from || self.version >= below {
-            return Err(format!(
-                "{} is libwebsockets {}, and this crate binds {from} up to (not including) \
-                 {below}. Point it at another one, or use the vendored library.",
-                self.origin, self.version
-            ));
-        }
+        versions::check(self.version, &self.origin)?;
         let mut needs = vec![
             (true, "this crate", "LWS_ROLE_WS", true),
             (true, "this crate", "LWS_WITH_CLIENT", true),

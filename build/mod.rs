@@ -11,6 +11,7 @@ pub mod source;
 pub mod system;
 pub mod vars;
 pub mod vendored;
+pub mod versions;
 
 /// Errors are messages for whoever runs `cargo build`.
 pub type Result<T> = std::result::Result<T, String>;

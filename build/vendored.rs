@@ -2,7 +2,7 @@
 
 use super::config::{sanitizer_flags, Config};
 use super::library::Library;
-use super::{mingw, vars, Result};
+use super::{mingw, vars, versions, Result};
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 /// Compiles `tree` into OUT_DIR.
 pub fn build(config: &Config, tree: &Path, origin: String) -> Result<Library> {
     println!("cargo:rerun-if-changed={}", tree.display());
+    versions::check_tree(tree, &origin)?;
     require_cmake()?;
     let generator = generator(config);
     let mut cmake = cmake::Config::new(tree);
@@ -92,8 +93,6 @@ fn options(config: &Config) -> Result<Vec<(&'static str, OsString)>> {
         ("CMAKE_DISABLE_FIND_PACKAGE_Git", on(true)),
         // Compilers newer than the release warn of new things.
         ("DISABLE_WERROR", on(true)),
-        // cmake 4 refuses the minimum that lws 4.3 declares.
-        ("CMAKE_POLICY_VERSION_MINIMUM", "3.5".into()),
         // With one, two contexts on two threads race on lws' globals.
         ("LWS_MAX_SMP", "2".into()),
         // Its allocation counter is one of these globals.
@@ -116,17 +115,12 @@ fn options(config: &Config) -> Result<Vec<(&'static str, OsString)>> {
         ("LWS_CLIENT_HTTP_PROXYING", on(false)),
         // Its parser has a stack overflow (CVE-2025-11678).
         ("LWS_WITH_SYS_ASYNC_DNS", on(false)),
-        // lws >= 4.4 has a key log of its own, keyed on SSLKEYLOGFILE; two switches
-        // of different versions leave it out.
-        ("LWS_HAVE_SSL_CTX_set_keylog_callback", on(false)),
-        ("LWS_WITH_TLS_KEYLOG", on(false)),
-        // lws >= 4.4 has them on by default.
-        ("LWS_WITH_SECURE_STREAMS", on(false)),
-        // lws 5.0: its default HTTP/3 build forces another TLS library.
-        ("LWS_WITH_HTTP3", on(false)),
-        ("LWS_ROLE_QUIC", on(false)),
-        ("LWS_ROLE_H3", on(false)),
     ];
+    options.extend(
+        versions::switches()
+            .into_iter()
+            .map(|(name, value)| (name, value.into())),
+    );
     if let Some(aws_lc) = &config.aws_lc {
         let [ssl, crypto] = aws_lc.paths();
         // AWS-LC comes from BoringSSL, and has its interface where it isn't OpenSSL's.

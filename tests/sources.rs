@@ -203,6 +203,43 @@ fn a_tree_elsewhere_is_compiled_and_something_else_is_refused() {
     assert!(text.contains(&dir.path().display().to_string()), "{text}");
 }
 
+/// A source tree that holds nothing but its version.
+fn pretend_tree(tree: &Path, version: [&str; 3]) {
+    for folder in ["include", "lib"] {
+        std::fs::create_dir_all(tree.join(folder)).unwrap();
+    }
+    std::fs::write(tree.join("include/libwebsockets.h"), "").unwrap();
+    let parts = ["MAJOR", "MINOR", "PATCH_NUMBER"];
+    let lines: String = std::iter::zip(parts, version)
+        .map(|(part, number)| format!("set(CPACK_PACKAGE_VERSION_{part} \"{number}\")\n"))
+        .collect();
+    std::fs::write(tree.join("CMakeLists.txt"), lines).unwrap();
+}
+
+// Lost: the minutes that a tree takes to compile which is refused in the end, and
+// a word on what is missing from one of 5.0.
+#[test]
+fn a_tree_that_will_not_do_is_refused_before_it_is_compiled() {
+    let dir = TempDir::new();
+    let tree = dir.path();
+    for (version, said) in [
+        (["4", "2", "9"], "libwebsockets 4.2.9"),
+        (["5", "1", "0"], "libwebsockets 5.1.0"),
+        (["5", "0", "0"], "without its folder plugins/"),
+    ] {
+        pretend_tree(tree, version);
+        let text = check("keylog", &[("LWS_SOURCE_DIR", tree)]).unwrap_err();
+        assert!(text.contains(said), "{text}");
+        assert!(text.contains(&tree.display().to_string()), "{text}");
+    }
+    std::fs::create_dir(tree.join("plugins")).unwrap();
+    let text = check("keylog", &[("LWS_SOURCE_DIR", tree)]).unwrap_err();
+    assert!(
+        !text.contains("plugins/"),
+        "it is cmake that refuses it now: {text}"
+    );
+}
+
 /// A prefix that holds nothing but an `lws_config.h` with these defines.
 fn pretend(prefix: &Path, defines: &[&str]) {
     let include = prefix.join("include");
