@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::sanitize::Toolchain;
-use crate::{paths, process, setup, vendor};
+use crate::{paths, process, setup, tools, vendor};
 
 /// How long each target runs unless the arguments say otherwise.
 const SECONDS: u64 = 60;
@@ -72,7 +72,7 @@ impl Options {
 
 fn fuzz(options: &Options) -> Result<()> {
     setup::satisfy(&[setup::CLANG])?;
-    let tool = obtain()?;
+    let tool = tools::obtain("cargo-fuzz")?;
     let (toolchain, _) = Toolchain::find().ok_or_else(|| {
         Error::new("fuzzing needs a nightly toolchain: `rustup toolchain install nightly`")
     })?;
@@ -200,23 +200,6 @@ fn command(tool: &Path, toolchain: Toolchain, verb: &str, target: Option<&str>) 
         // What is kept until the end of the process is no leak of one input.
         .env("ASAN_OPTIONS", "detect_leaks=1");
     command
-}
-
-/// cargo-fuzz, installed below `target/` where there is none.
-fn obtain() -> Result<PathBuf> {
-    if let Some(found) = process::find_program("cargo-fuzz") {
-        return Ok(found);
-    }
-    let root = paths::target_dir().join("tools");
-    let own = root.join("bin/cargo-fuzz");
-    if !own.exists() {
-        let mut install = process::cargo();
-        install
-            .args(["install", "cargo-fuzz", "--locked", "--root"])
-            .arg(&root);
-        process::run(&mut install)?;
-    }
-    Ok(own)
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ mod setup;
 mod std_sources;
 mod test;
 mod tls;
+mod tools;
 mod valgrind;
 mod vendor;
 mod windows;
