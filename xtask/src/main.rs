@@ -6,6 +6,7 @@ mod conformance;
 mod debian;
 mod demo;
 mod error;
+mod features;
 mod fuzz;
 mod package;
 mod paths;
@@ -41,6 +42,9 @@ Verbs:
   ci                              format, lint, documentation, package, sanitizer
   sanitize address|thread|undefined [-- ARGS]
                                   run the tests under a sanitizer, the C library included
+  features [--depth N] [--compile]
+                                  check every pair of features (sets of up to N)
+                                    --compile  the C library for each set, too
   valgrind                        run the examples under Valgrind
   fuzz [--seconds N] [TARGET...]  run the fuzz targets, 60 s each unless told otherwise
   windows [--keylog] [-- ARGS]    build for Windows with mingw, run the tests under Wine
@@ -84,6 +88,7 @@ fn dispatch(args: &[String]) -> Result<()> {
         "test" => test::run(rest),
         "ci" => no_args(verb, rest).and_then(|()| ci::run()),
         "sanitize" => sanitize::run(rest),
+        "features" => features::run(rest),
         "valgrind" => no_args(verb, rest).and_then(|()| valgrind::run()),
         "fuzz" => fuzz::run(rest),
         "windows" => windows::run(rest),

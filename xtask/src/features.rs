@@ -1,0 +1,172 @@
+//! `cargo xtask features`: every feature and every pair of them, with nothing else
+//! on, is free of clippy's and the compiler's warnings.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::error::{Error, Result};
+use crate::sanitize::Outcome;
+use crate::{paths, process, setup, tools, vendor};
+
+/// Features that take part in no pair, and why.
+const LEFT_OUT: &[(&str, &str)] = &[
+    (
+        "vendored-openssl",
+        "compiles OpenSSL, for minutes; the crate's code has no part that depends on it",
+    ),
+    (
+        "system",
+        "chooses the C library and nothing else: `cargo xtask system`, tests/sources.rs",
+    ),
+];
+
+#[derive(Debug, PartialEq)]
+struct Options {
+    /// How many features at a time.
+    depth: u8,
+    /// Whether the C library is compiled for each set, too, and not only configured.
+    compile: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            depth: 2,
+            compile: false,
+        }
+    }
+}
+
+impl Options {
+    fn parse(args: &[String]) -> Result<Self> {
+        let mut options = Self::default();
+        let mut args = args.iter();
+        while let Some(arg) = args.next() {
+            match arg.as_str() {
+                "--compile" => options.compile = true,
+                "--depth" => {
+                    let depth = args.next().and_then(|text| text.parse().ok());
+                    options.depth = depth
+                        .filter(|depth| *depth > 0)
+                        .ok_or_else(|| Error::new("--depth needs a number, 1 or more"))?;
+                }
+                other => {
+                    return Err(Error::new(format!(
+                        "`features` knows no argument `{other}`; it takes --depth N and --compile"
+                    )))
+                }
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// Runs the verb with its arguments.
+pub fn run(args: &[String]) -> Result<()> {
+    let options = Options::parse(args)?;
+    setup::run()?;
+    vendor::run(&vendor::Options::default())?;
+    check(&options)
+}
+
+/// As the verb without arguments does it.
+pub fn pairs() -> Result<Outcome> {
+    check(&Options::default()).map(|()| Outcome::Passed)
+}
+
+fn check(options: &Options) -> Result<()> {
+    let tool = tools::obtain("cargo-hack")?;
+    let mut list = hack(&tool, options);
+    let list = process::output(list.arg("--print-command-list"))?;
+    let sets = list.as_deref().map(commands).unwrap_or_default();
+    if sets == 0 {
+        return Err(Error::new("cargo-hack finds no set of features"));
+    }
+    let mut checks = hack(&tool, options);
+    checks.args(["--keep-going", "--", "-D", "warnings"]);
+    process::run(&mut checks)?;
+    println!(
+        "features: {sets} sets of up to {} have no warning, library and examples{}",
+        options.depth,
+        if options.compile {
+            ", the C library compiled for each"
+        } else {
+            ""
+        }
+    );
+    for (name, why) in LEFT_OUT {
+        println!("  left out: {name}: {why}");
+    }
+    Ok(())
+}
+
+/// cargo-hack for all sets of features, up to clippy's own arguments.
+fn hack(tool: &Path, options: &Options) -> Command {
+    let mut command = Command::new(tool);
+    command
+        .current_dir(paths::root())
+        .args(["hack", "clippy", "--package", "libwebsockets"])
+        .args(["--lib", "--examples", "--feature-powerset"])
+        .args(["--depth", &options.depth.to_string()])
+        .args(LEFT_OUT.iter().flat_map(|(name, _)| ["--skip", name]));
+    if options.compile {
+        let dir = paths::target_dir().join("features");
+        command.env("CARGO_TARGET_DIR", dir).env_remove("DOCS_RS");
+    } else {
+        headers_only(&mut command);
+    }
+    command
+}
+
+/// Makes the build script configure the C library and make its headers, and leave
+/// it uncompiled; in a folder of its own, for cargo would see a change each time.
+pub fn headers_only(command: &mut Command) -> PathBuf {
+    let dir = paths::target_dir().join("headers");
+    command.env("DOCS_RS", "1").env("CARGO_TARGET_DIR", &dir);
+    dir
+}
+
+/// The number of commands in cargo-hack's list.
+fn commands(list: &str) -> usize {
+    list.lines()
+        .filter(|line| line.contains(" clippy "))
+        .count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(list: &[&str]) -> Result<Options> {
+        let list: Vec<String> = list.iter().map(ToString::to_string).collect();
+        Options::parse(&list)
+    }
+
+    #[test]
+    fn arguments_choose_depth_and_compiling() {
+        let default = parse(&[]).unwrap();
+        assert_eq!((default.depth, default.compile), (2, false));
+        let given = parse(&["--compile", "--depth", "3"]).unwrap();
+        assert_eq!((given.depth, given.compile), (3, true));
+        for wrong in [&["--depth"][..], &["--depth", "0"], &["3"]] {
+            assert!(parse(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_out_exists() {
+        let manifest = std::fs::read_to_string(paths::root().join("Cargo.toml")).unwrap();
+        let manifest: toml::Table = manifest.parse().unwrap();
+        let features = manifest["features"].as_table().unwrap();
+        for (name, _) in LEFT_OUT {
+            assert!(features.contains_key(*name), "{name}");
+        }
+    }
+
+    #[test]
+    fn commands_are_counted() {
+        let list = "cargo clippy --lib --no-default-features\ncargo clippy --lib\n";
+        assert_eq!(commands(list), 2);
+        assert_eq!(commands(""), 0);
+    }
+}
