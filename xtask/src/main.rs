@@ -1,5 +1,6 @@
 //! Development tasks, run as `cargo xtask VERB`.
 
+mod api;
 mod bench;
 mod ci;
 mod conformance;
@@ -45,6 +46,8 @@ Verbs:
   features [--depth N] [--compile]
                                   check every pair of features (sets of up to N)
                                     --compile  the C library for each set, too
+  api [--update]                  compare the public API with tests/api.txt
+                                    --update  write that file
   valgrind                        run the examples under Valgrind
   fuzz [--seconds N] [TARGET...]  run the fuzz targets, 60 s each unless told otherwise
   windows [--keylog] [-- ARGS]    build for Windows with mingw, run the tests under Wine
@@ -89,6 +92,7 @@ fn dispatch(args: &[String]) -> Result<()> {
         "ci" => no_args(verb, rest).and_then(|()| ci::run()),
         "sanitize" => sanitize::run(rest),
         "features" => features::run(rest),
+        "api" => api::run(rest),
         "valgrind" => no_args(verb, rest).and_then(|()| valgrind::run()),
         "fuzz" => fuzz::run(rest),
         "windows" => windows::run(rest),

@@ -1,0 +1,255 @@
+//! `cargo xtask api`: the public API is the one in `tests/api.txt`, so that no
+//! change of it goes unseen. `--update` writes the file.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::error::{Error, IoContext, Result};
+use crate::sanitize::Outcome;
+use crate::{features, paths, process, setup, tools, vendor};
+
+/// The snapshot, below the repository's root.
+const SNAPSHOT: &str = "tests/api.txt";
+
+/// The program that reads rustdoc's JSON, the version of it that wrote the
+/// snapshot, and the version of the format that this one reads.
+const READER: (&str, &str, u32) = ("cargo-public-api", "0.52.0", 57);
+
+/// What is on in the snapshot: everything that adds to the API.
+const FEATURES: &str = "keylog-gzip,ipv6,unix-sockets";
+
+/// Implementations that compilers add by themselves and that nobody relies on by
+/// name; which of them there are differs between compilers. `Send` and `Sync` stay.
+const NOT_TOLD: &[&str] = &[
+    "core::marker::Freeze for ",
+    "core::marker::Unpin for ",
+    "core::marker::UnsafeUnpin for ",
+    "core::panic::unwind_safe::RefUnwindSafe for ",
+    "core::panic::unwind_safe::UnwindSafe for ",
+];
+
+/// Runs the verb with its arguments.
+pub fn run(args: &[String]) -> Result<()> {
+    let update = match args {
+        [] => false,
+        [arg] if arg == "--update" => true,
+        _ => return Err(Error::new("`api` takes --update or nothing")),
+    };
+    setup::run()?;
+    vendor::run(&vendor::Options::default())?;
+    match present()? {
+        Ok(api) if update => write(&api),
+        Ok(api) => compare(&api),
+        // Who asks for a new snapshot has to get one.
+        Err(why) if update => Err(Error::new(why)),
+        Err(why) => {
+            println!("skipped: {why}");
+            Ok(())
+        }
+    }
+}
+
+/// Compares the API with the snapshot.
+pub fn check() -> Result<Outcome> {
+    match present()? {
+        Ok(api) => compare(&api).map(|()| Outcome::Passed),
+        Err(why) => Ok(Outcome::Skipped(why)),
+    }
+}
+
+fn snapshot() -> PathBuf {
+    paths::root().join(SNAPSHOT)
+}
+
+fn write(api: &str) -> Result<()> {
+    let file = snapshot();
+    fs::write(&file, api).doing("write", &file)?;
+    println!("api: {SNAPSHOT} has {} items", api.lines().count());
+    Ok(())
+}
+
+fn compare(api: &str) -> Result<()> {
+    let file = snapshot();
+    let old = fs::read_to_string(&file).doing("read", &file)?;
+    let changes = changes(&old, api);
+    if changes.is_empty() {
+        println!("api: as in {SNAPSHOT}, {} items", api.lines().count());
+        return Ok(());
+    }
+    println!("{}", changes.join("\n"));
+    Err(Error::new(format!(
+        "the public API isn't that of {SNAPSHOT}. If this is meant, run \
+         `cargo xtask api --update`, commit the file, and tell of it in CHANGELOG.md"
+    )))
+}
+
+/// One line for each item that is gone or new. Each line of an API stands for
+/// itself, and the order says nothing.
+fn changes(old: &str, new: &str) -> Vec<String> {
+    let only_in = |a: &str, b: &str, sign: &str| -> Vec<String> {
+        let b: std::collections::HashSet<&str> = b.lines().collect();
+        a.lines()
+            .filter(|line| !b.contains(line))
+            .map(|line| format!("{sign}{line}"))
+            .collect()
+    };
+    let mut changes = only_in(old, new, "-");
+    changes.extend(only_in(new, old, "+"));
+    changes
+}
+
+/// The API of this tree, or why it can't be told here.
+fn present() -> Result<std::result::Result<String, String>> {
+    if !cfg!(target_os = "linux") {
+        return Ok(Err(format!("{SNAPSHOT} is the API on Linux")));
+    }
+    let json = match document()? {
+        Ok(json) => json,
+        Err(why) => return Ok(Err(why)),
+    };
+    let (name, version, readable) = READER;
+    let format = format_version(&json)?;
+    if format != Some(readable) {
+        return Ok(Err(format!(
+            "{name} {version} reads version {readable} of rustdoc's JSON, and the rustdoc here \
+             writes {}",
+            format.map_or("none".to_owned(), |number| number.to_string())
+        )));
+    }
+    let mut list = Command::new(tools::obtain_version(name, version)?);
+    list.current_dir(paths::root())
+        .args(["--omit", "blanket-impls", "--color", "never"])
+        .arg("--rustdoc-json")
+        .arg(&json);
+    let out = list
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|e| Error::new(format!("cannot start {name}: {e}")))?;
+    if !out.status.success() {
+        return Err(Error::new(format!("{name} fails on {}", json.display())));
+    }
+    let text = String::from_utf8_lossy(&out.stdout);
+    Ok(Ok(told(&text)))
+}
+
+/// The lines that make up the snapshot.
+fn told(text: &str) -> String {
+    text.lines()
+        .filter(|line| !is_of_the_bindings(line) && !is_of_the_compiler(line))
+        .fold(String::new(), |all, line| all + line + "\n")
+}
+
+/// What the C library's headers declare is theirs to change: the bindings follow.
+fn is_of_the_bindings(line: &str) -> bool {
+    let about = match is_impl(line) {
+        true => line.rsplit_once(" for ").map_or(line, |(_, of)| of),
+        false => line,
+    };
+    let path = about.find("libwebsockets::").map(|at| &about[at..]);
+    path.is_some_and(|path| path.starts_with("libwebsockets::sys::"))
+}
+
+fn is_of_the_compiler(line: &str) -> bool {
+    is_impl(line) && NOT_TOLD.iter().any(|name| line.contains(name))
+}
+
+fn is_impl(line: &str) -> bool {
+    line.starts_with("impl") || line.starts_with("unsafe impl")
+}
+
+/// Makes the JSON; its path, or why this rustdoc can't.
+fn document() -> Result<std::result::Result<PathBuf, String>> {
+    let cargo = |verb: &str| {
+        let mut cargo = process::cargo();
+        cargo
+            .args([verb, "--quiet", "--package", "libwebsockets", "--lib"])
+            .args(["--features", FEATURES]);
+        let dir = features::headers_only(&mut cargo);
+        (cargo, dir)
+    };
+    let (mut rustdoc, dir) = cargo("rustdoc");
+    rustdoc
+        .args(["--", "-Zunstable-options", "--output-format", "json"])
+        .env("RUSTDOC", permissive_rustdoc(&dir)?);
+    if process::status(&mut rustdoc)?.success() {
+        return Ok(Ok(dir.join("doc/libwebsockets.json")));
+    }
+    // Code that doesn't compile is an error, and not a matter of rustdoc's.
+    process::run(&mut cargo("check").0)?;
+    Ok(Err("this toolchain's rustdoc writes no JSON".into()))
+}
+
+/// A program that is rustdoc with unstable options allowed. For it alone: with
+/// the variable set, cargo would compile some dependencies anew.
+fn permissive_rustdoc(dir: &Path) -> Result<PathBuf> {
+    fs::create_dir_all(dir).doing("create", dir)?;
+    let file = dir.join("rustdoc.sh");
+    let script = "#!/bin/sh\nRUSTC_BOOTSTRAP=1 exec rustdoc \"$@\"\n";
+    fs::write(&file, script).doing("write", &file)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(&file, mode).doing("change", &file)?;
+    }
+    Ok(file)
+}
+
+/// The number at the end of rustdoc's JSON.
+fn format_version(json: &Path) -> Result<Option<u32>> {
+    let text = fs::read_to_string(json).doing("read", json)?;
+    Ok(format_of(&text))
+}
+
+fn format_of(json: &str) -> Option<u32> {
+    let (_, rest) = json.rsplit_once("\"format_version\":")?;
+    let digits: String = rest
+        .trim_start()
+        .chars()
+        .take_while(char::is_ascii_digit)
+        .collect();
+    digits.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_are_told_by_their_lines() {
+        let old = "pub fn a()\npub fn b()\npub fn c()\n";
+        let new = "pub fn c()\npub fn a()\npub fn b(u8)\n";
+        assert_eq!(changes(old, new), ["-pub fn b()", "+pub fn b(u8)"]);
+        assert!(changes(old, old).is_empty());
+    }
+
+    #[test]
+    fn the_format_is_read() {
+        let json = r#"{"root":1,"docs":"\"format_version\":","format_version":57}"#;
+        assert_eq!(format_of(json), Some(57));
+        assert_eq!(format_of("{}"), None);
+    }
+
+    #[test]
+    fn the_bindings_are_not_told_but_what_gives_them_out_is() {
+        let own = "pub mod x::sys\nimpl core::convert::From<libwebsockets::sys::a> for \
+                   libwebsockets::A\npub fn libwebsockets::A::raw(&self) -> \
+                   libwebsockets::sys::a\n";
+        let bindings = "pub fn libwebsockets::sys::lws_a()\npub struct libwebsockets::sys::a\n\
+                        impl core::clone::Clone for libwebsockets::sys::a\n\
+                        impl libwebsockets::sys::a\n";
+        assert_eq!(told(&format!("{bindings}{own}")), own);
+    }
+
+    #[test]
+    fn send_and_sync_are_told_and_what_differs_between_compilers_is_not() {
+        let text = "pub struct x::A\nimpl core::marker::Send for x::A\n\
+                    impl !core::marker::Sync for x::A\nimpl core::marker::Freeze for x::A\n\
+                    impl !core::panic::unwind_safe::UnwindSafe for x::A\n\
+                    impl<T> core::marker::Unpin for x::B<T>\n";
+        let expected = "pub struct x::A\nimpl core::marker::Send for x::A\n\
+                        impl !core::marker::Sync for x::A\n";
+        assert_eq!(told(text), expected);
+    }
+}
