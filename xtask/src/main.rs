@@ -15,6 +15,7 @@ mod process;
 mod sanitize;
 mod setup;
 mod std_sources;
+mod system;
 mod test;
 mod tls;
 mod tools;
@@ -43,6 +44,9 @@ Verbs:
   ci                              format, lint, documentation, package, sanitizer
   sanitize address|thread|undefined [-- ARGS]
                                   run the tests under a sanitizer, the C library included
+  system [--only SUITE,...] [-- ARGS]
+                                  install the vendored library below target/, run the
+                                  tests with it instead of one of the build's own
   features [--depth N] [--compile]
                                   check every pair of features (sets of up to N)
                                     --compile  the C library for each set, too
@@ -91,6 +95,7 @@ fn dispatch(args: &[String]) -> Result<()> {
         "test" => test::run(rest),
         "ci" => no_args(verb, rest).and_then(|()| ci::run()),
         "sanitize" => sanitize::run(rest),
+        "system" => system::run(rest),
         "features" => features::run(rest),
         "api" => api::run(rest),
         "valgrind" => no_args(verb, rest).and_then(|()| valgrind::run()),

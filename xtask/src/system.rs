@@ -1,0 +1,230 @@
+//! `cargo xtask system`: the tests with an installed C library. The vendored one
+//! is built as a packager would, shared and below a prefix, with the switches of
+//! our own build, and the crate is told of it by `LWS_DIR`.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::error::{Error, IoContext, Result};
+use crate::{paths, process, setup, test, vendor};
+
+/// As in `build/vendored.rs`, where the reasons are, apart from what makes it a
+/// static library there.
+const SWITCHES: &[&str] = &[
+    "LWS_WITH_STATIC=OFF",
+    "LWS_WITH_SHARED=ON",
+    "LWS_STATIC_PIC=ON",
+    "LWS_WITHOUT_TESTAPPS=ON",
+    "LWS_WITH_MINIMAL_EXAMPLES=OFF",
+    "LWS_WITH_EXPORT_LWSTARGETS=OFF",
+    "CMAKE_DISABLE_FIND_PACKAGE_Git=ON",
+    "DISABLE_WERROR=ON",
+    "CMAKE_POLICY_VERSION_MINIMUM=3.5",
+    "LWS_MAX_SMP=2",
+    "LWS_HAVE_MALLOC_USABLE_SIZE=0",
+    "LWS_WITH_SSL=ON",
+    "LWS_WITHOUT_EXTENSIONS=OFF",
+    "LWS_WITH_ZLIB=ON",
+    "LWS_WITH_BUNDLED_ZLIB=OFF",
+    "LWS_IPV6=ON",
+    "LWS_UNIX_SOCK=ON",
+    "LWS_WITH_HTTP2=ON",
+    "LWS_WITH_CACHE_NSCOOKIEJAR=ON",
+    "LWS_WITH_EVLIB_PLUGINS=OFF",
+    "LWS_WITH_NETLINK=OFF",
+    "LWS_HAVE_LIBCAP=OFF",
+    "LWS_CLIENT_HTTP_PROXYING=OFF",
+    "LWS_WITH_SYS_ASYNC_DNS=OFF",
+    "LWS_HAVE_SSL_CTX_set_keylog_callback=OFF",
+    "LWS_WITH_TLS_KEYLOG=OFF",
+    "LWS_WITH_SECURE_STREAMS=OFF",
+    "LWS_WITH_HTTP3=OFF",
+    "LWS_ROLE_QUIC=OFF",
+    "LWS_ROLE_H3=OFF",
+];
+
+/// Suites that say nothing of an installed library: each makes builds of its own,
+/// with the variables that it is about, or asks the compiler alone.
+const NOT_WITH_IT: &[&str] = &[
+    "build_variables",
+    "compile_fail",
+    "sources",
+    "symbols",
+    "vendored_patches",
+];
+
+#[derive(Debug, Default, PartialEq)]
+struct Options {
+    /// Suites to run; none are all.
+    only: Vec<String>,
+    /// For the test programs.
+    args: Vec<String>,
+}
+
+impl Options {
+    fn parse(args: &[String]) -> Result<Self> {
+        let mut options = Self::default();
+        let mut args = args.iter();
+        while let Some(arg) = args.next() {
+            match arg.as_str() {
+                "--" => options.args = args.by_ref().cloned().collect(),
+                "--only" => {
+                    let list = args
+                        .next()
+                        .ok_or_else(|| Error::new("--only needs names"))?;
+                    options.only = list.split(',').map(str::to_owned).collect();
+                }
+                other => {
+                    return Err(Error::new(format!(
+                    "`system` knows no argument `{other}`; it takes --only SUITE,... and -- ARGS"
+                )))
+                }
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// Runs the verb with its arguments.
+pub fn run(args: &[String]) -> Result<()> {
+    let options = Options::parse(args)?;
+    setup::run()?;
+    vendor::run(&vendor::Options::default())?;
+    let suites = match options.only.is_empty() {
+        true => suites()?,
+        false => options.only.clone(),
+    };
+    let prefix = paths::target_dir().join("prefix");
+    install(&prefix)?;
+    // Some suites run the examples, which cargo doesn't build for chosen suites.
+    process::run(&mut cargo(&prefix, &["build", "--examples"])?)?;
+    let mut tests = cargo(&prefix, &["test", "--no-fail-fast", "--lib"])?;
+    tests.args(suites.iter().flat_map(|suite| ["--test", suite]));
+    process::run(tests.arg("--").args(&options.args))?;
+    println!(
+        "system: the unit tests and {} suites pass with the library in {}\n  \
+         left out, for they make builds of their own: {}",
+        suites.len(),
+        prefix.display(),
+        NOT_WITH_IT.join(", ")
+    );
+    Ok(())
+}
+
+/// All suites that run the crate of this build.
+fn suites() -> Result<Vec<String>> {
+    let dir = paths::root().join("tests");
+    let mut names: Vec<String> = std::fs::read_dir(&dir)
+        .doing("read", &dir)?
+        .filter_map(|entry| {
+            let name = entry.ok()?.file_name().into_string().ok()?;
+            name.strip_suffix(".rs").map(str::to_owned)
+        })
+        .filter(|name| !NOT_WITH_IT.contains(&name.as_str()))
+        .collect();
+    names.sort();
+    Ok(names)
+}
+
+/// Builds the vendored tree and installs it below the prefix.
+fn install(prefix: &Path) -> Result<()> {
+    let cmake = env::var_os("CMAKE").unwrap_or_else(|| "cmake".into());
+    let build = paths::target_dir().join("prefix-build");
+    let mut configure = Command::new(&cmake);
+    configure
+        .arg("-S")
+        .arg(paths::root().join("vendor/libwebsockets"))
+        .arg("-B")
+        .arg(&build)
+        .arg(define("CMAKE_INSTALL_PREFIX", prefix))
+        .args(["-DCMAKE_BUILD_TYPE=Release", "-Wno-dev"])
+        .args(SWITCHES.iter().map(|switch| format!("-D{switch}")));
+    if process::find_program("ninja").is_some() {
+        configure.args(["-G", "Ninja"]);
+    }
+    process::run(&mut configure)?;
+    let mut compile = Command::new(&cmake);
+    compile.arg("--build").arg(&build);
+    process::run(compile.args(["--parallel", "--target", "install"]))
+}
+
+fn define(name: &str, value: &Path) -> OsString {
+    let mut text = OsString::from(format!("-D{name}="));
+    text.push(value);
+    text
+}
+
+/// Cargo for this package with the installed library.
+fn cargo(prefix: &Path, verb: &[&str]) -> Result<Command> {
+    let mut command = process::cargo();
+    command
+        .args(verb)
+        .args(["--package", "libwebsockets", "--features", test::FEATURES])
+        .env("CARGO_TARGET_DIR", paths::target_dir().join("system"))
+        .env("LWS_DIR", prefix)
+        .env("LD_LIBRARY_PATH", library_path(&prefix.join("lib"))?)
+        // It would go before the prefix.
+        .env_remove("LWS_SOURCE_DIR")
+        .env_remove("DOCS_RS");
+    Ok(command)
+}
+
+/// The loader's path, with this folder first.
+fn library_path(first: &Path) -> Result<OsString> {
+    let given = env::var_os("LD_LIBRARY_PATH").filter(|path| !path.is_empty());
+    let given = given.iter().flat_map(env::split_paths);
+    let all: Vec<PathBuf> = std::iter::once(first.to_owned()).chain(given).collect();
+    env::join_paths(all).map_err(|e| Error::new(format!("{}: {e}", first.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lost: a test of a library that our own build wouldn't make.
+    #[test]
+    fn switches_are_those_of_the_vendored_build() {
+        let root = paths::root();
+        let text = ["build/vendored.rs", "build/versions.rs"]
+            .map(|file| std::fs::read_to_string(root.join(file)).unwrap())
+            .concat();
+        for switch in SWITCHES {
+            let (name, _) = switch.split_once('=').unwrap();
+            assert!(text.contains(&format!("(\"{name}\",")), "{name}");
+        }
+        // What depends on the machine is no switch.
+        let found = text.lines().filter_map(|line| {
+            let name = line.strip_prefix("        (\"")?.split('"').next()?;
+            Some(name)
+        });
+        for name in found {
+            let ours = SWITCHES.iter().any(|s| s.split('=').next() == Some(name));
+            assert!(ours, "{name} isn't set here");
+        }
+    }
+
+    #[test]
+    fn what_is_left_out_exists() {
+        let all = suites().unwrap();
+        assert!(all.iter().any(|name| name == "websocket"), "{all:?}");
+        for name in NOT_WITH_IT {
+            let file = paths::root().join(format!("tests/{name}.rs"));
+            assert!(file.is_file(), "{name}");
+        }
+    }
+
+    #[test]
+    fn arguments_choose_suites() {
+        let parse = |list: &[&str]| {
+            let list: Vec<String> = list.iter().map(ToString::to_string).collect();
+            Options::parse(&list)
+        };
+        let given = parse(&["--only", "tls,keylog", "--", "--nocapture"]).unwrap();
+        assert_eq!(given.only, ["tls", "keylog"]);
+        assert_eq!(given.args, ["--nocapture"]);
+        assert_eq!(parse(&[]).unwrap(), Options::default());
+        assert!(parse(&["tls"]).is_err() && parse(&["--only"]).is_err());
+    }
+}
