@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::error::{Error, Result};
 use crate::sanitize::{self, Outcome};
 use crate::tls::Library;
-use crate::{api, conformance, features, package, process, setup, test, vendor};
+use crate::{api, conformance, features, msrv, package, process, setup, test, vendor};
 
 /// A check: its name and what it runs.
 type Step = (&'static str, fn() -> Result<Outcome>);
@@ -45,6 +45,7 @@ const STEPS: &[Step] = &[
     }),
     ("pairs of features", features::pairs),
     ("public API", api::check),
+    ("minimum Rust", msrv::check),
     ("package", || package::check().map(|()| Outcome::Passed)),
     ("conformance, bounded", || {
         conformance::run(&conformance::Options::quick()).map(|()| Outcome::Passed)

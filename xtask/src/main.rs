@@ -9,6 +9,7 @@ mod demo;
 mod error;
 mod features;
 mod fuzz;
+mod msrv;
 mod package;
 mod paths;
 mod process;
@@ -52,6 +53,7 @@ Verbs:
                                     --compile  the C library for each set, too
   api [--update]                  compare the public API with tests/api.txt
                                     --update  write that file
+  msrv                            check with the oldest Rust that is supported
   valgrind                        run the examples under Valgrind
   fuzz [--seconds N] [TARGET...]  run the fuzz targets, 60 s each unless told otherwise
   windows [--keylog] [-- ARGS]    build for Windows with mingw, run the tests under Wine
@@ -98,6 +100,7 @@ fn dispatch(args: &[String]) -> Result<()> {
         "system" => system::run(rest),
         "features" => features::run(rest),
         "api" => api::run(rest),
+        "msrv" => no_args(verb, rest).and_then(|()| msrv::run()),
         "valgrind" => no_args(verb, rest).and_then(|()| valgrind::run()),
         "fuzz" => fuzz::run(rest),
         "windows" => windows::run(rest),
