@@ -69,9 +69,13 @@ pub fn run(args: &[String]) -> Result<()> {
     check(&options)
 }
 
-/// As the verb without arguments does it.
-pub fn pairs() -> Result<Outcome> {
-    check(&Options::default()).map(|()| Outcome::Passed)
+/// Each feature alone, which is a third of the sets: what CI has the time for.
+pub fn singles() -> Result<Outcome> {
+    let options = Options {
+        depth: 1,
+        ..Options::default()
+    };
+    check(&options).map(|()| Outcome::Passed)
 }
 
 fn check(options: &Options) -> Result<()> {
