@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::error::{Error, Result};
 use crate::sanitize::{self, Outcome};
 use crate::tls::Library;
-use crate::{api, conformance, features, msrv, package, process, setup, test, vendor};
+use crate::{api, conformance, features, fuzz, msrv, package, process, setup, test, vendor};
 
 /// A check: its name and what it runs.
 type Step = (&'static str, fn() -> Result<Outcome>);
@@ -50,6 +50,7 @@ const STEPS: &[Step] = &[
     ("conformance, bounded", || {
         conformance::run(&conformance::Options::quick()).map(|()| Outcome::Passed)
     }),
+    ("fuzz targets", || fuzz::all(60)),
     ("address sanitizer", || sanitize::address(&[])),
 ];
 
