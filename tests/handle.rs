@@ -59,6 +59,31 @@ fn a_broadcast_reaches_every_open_connection() {
 }
 
 #[test]
+fn a_broadcast_to_some_reaches_those_that_are_open_and_nobody_else() {
+    let (server, events) = probed(WebSocketConfig::new());
+    let mut raws: Vec<_> = (0..4)
+        .map(|_| {
+            let raw = Raw::open(server.addr());
+            (events.open(), raw)
+        })
+        .collect();
+    let (stale, raw) = raws.pop().unwrap();
+    drop(raw);
+    events.closed();
+    let some = [raws[0].0, stale, raws[2].0];
+    let result = server.handle.broadcast_to(some, "to the room");
+    assert_eq!((result.queued, &*result.full), (2, &[][..]));
+    server.handle.broadcast("to all");
+    for (i, (_, raw)) in raws.iter_mut().enumerate() {
+        if i != 1 {
+            assert_eq!(raw.frame().unwrap().payload, b"to the room");
+        }
+        assert_eq!(raw.frame().unwrap().payload, b"to all");
+    }
+    assert_eq!(server.handle.broadcast_to([], "x"), Default::default());
+}
+
+#[test]
 fn closing_sends_what_is_queued_first() {
     let (server, events) = probed(WebSocketConfig::new());
     let mut raw = Raw::open(server.addr());

@@ -227,13 +227,42 @@ impl ContextHandle {
     /// Queues a copy of a message for every open connection, servers' and
     /// clients'.
     pub fn broadcast(&self, message: impl Into<Message>) -> Broadcast {
-        let message = message.into();
         let targets: Vec<_> = self
             .shared
             .outboxes()
             .iter()
             .map(|(id, outbox)| (*id, Arc::clone(outbox)))
             .collect();
+        self.queue_for(targets, &message.into())
+    }
+
+    /// Queues a copy of a message for each of these connections, such as those
+    /// in one room of a chat. Ids of connections that aren't open are passed over.
+    ///
+    /// ```
+    /// # use libwebsockets::{ConnectionId, ContextHandle};
+    /// fn say(context: &ContextHandle, room: &[ConnectionId], but: ConnectionId, text: &str) {
+    ///     let others = room.iter().copied().filter(|id| *id != but);
+    ///     for slow in context.broadcast_to(others, text).full {
+    ///         let _ = context.abort(slow); // gone already is as good
+    ///     }
+    /// }
+    /// ```
+    pub fn broadcast_to(
+        &self,
+        ids: impl IntoIterator<Item = ConnectionId>,
+        message: impl Into<Message>,
+    ) -> Broadcast {
+        let ids = ids.into_iter();
+        let targets = ids.filter_map(|id| Some((id, self.shared.outbox(id)?)));
+        self.queue_for(targets, &message.into())
+    }
+
+    fn queue_for(
+        &self,
+        targets: impl IntoIterator<Item = (ConnectionId, Arc<Outbox>)>,
+        message: &Message,
+    ) -> Broadcast {
         let mut result = Broadcast::default();
         for (id, outbox) in targets {
             match outbox.push(message.clone()) {
