@@ -113,6 +113,7 @@ fn the_factory_sees_path_query_headers_and_peer() {
     struct Seen {
         path: String,
         query: Vec<(String, String)>,
+        values: [Option<String>; 4],
         cookie: Option<String>,
         own: Vec<String>,
         origin: Option<String>,
@@ -128,6 +129,8 @@ fn the_factory_sees_path_query_headers_and_peer() {
                 .send(Seen {
                     path: request.path().to_owned(),
                     query: request.query().to_vec(),
+                    values: ["x", "flag", "X", ""]
+                        .map(|name| request.query_value(name).map(str::to_owned)),
                     cookie: request.header("Cookie").map(str::to_owned),
                     own: request
                         .headers()
@@ -163,6 +166,8 @@ fn the_factory_sees_path_query_headers_and_peer() {
             ("x", "2")
         ]
     );
+    let values = seen.values.each_ref().map(Option::as_deref);
+    assert_eq!(values, [Some("1"), Some(""), None, None]);
     assert_eq!(seen.cookie.as_deref(), Some("session=s3cret"));
     assert_eq!(seen.own, ["two words"]);
     assert_eq!(seen.origin.as_deref(), Some("https://example.com"));

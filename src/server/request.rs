@@ -133,6 +133,14 @@ impl<'a> Request<'a> {
         &self.query
     }
 
+    /// The value of this name in the query, or the first of several. A name
+    /// without a value has an empty one.
+    pub fn query_value(&self, name: &str) -> Option<&str> {
+        let mut pairs = self.query.iter();
+        let (_, value) = pairs.find(|(own, _)| own == name)?;
+        Some(value)
+    }
+
     /// The request's headers, each value of a repeated one by itself. (A library
     /// that isn't the vendored one gives only the first value of a repeated header
     /// that it doesn't know.)
