@@ -364,3 +364,32 @@ fn a_vhost_serves_its_own_address_alone() {
         assert_eq!(ask(server.addr_of(vhost), &request).body, served_by);
     }
 }
+
+#[test]
+fn a_plus_and_what_separates_pairs_mean_themselves_only_where_they_are_encoded() {
+    let (report, seen) = mpsc::channel();
+    let server = serve(move |vhost| {
+        vhost.accept(move |request| {
+            let query = request.query().iter();
+            let query: Vec<_> = query.map(|(n, v)| format!("{n}={v}")).collect();
+            report
+                .send(format!("{} {}", request.path(), query.join(" | ")))
+                .unwrap();
+            Ok(Echo)
+        })
+    });
+    for (target, read) in [
+        ("/c%2B%2B", "/c++ "),
+        ("/c++", "/c   "),
+        ("/rock%26roll", "/rock&roll "),
+        ("/rock&roll;jazz", "/rock,roll,jazz "),
+        ("/a//b/./c/../d", "/a/b/d "),
+        ("/?a+b=c+d;e=f", "/ a b=c d | e=f"),
+        ("/?a%26b=1%3B2%2B", "/ a&b=1;2+"),
+        ("/?a=%FF", "/ a=\u{fffd}"),
+    ] {
+        assert_eq!(ask(server.addr(), &upgrade(target, "")).status, 101);
+        let seen = seen.recv_timeout(common::WAIT).unwrap();
+        assert_eq!(seen, read, "{target}");
+    }
+}

@@ -123,12 +123,17 @@ impl<'a> Request<'a> {
         self
     }
 
-    /// The path, percent-decoded by the C library.
+    /// The path, as the C library decodes it: without percent-encoding, and with
+    /// `//`, `/./` and `/../` resolved. It takes a `+` for a space, and `&` and `;`
+    /// for a comma, unless they are percent-encoded: `/c%2B%2B` is `/c++`, and
+    /// `/c++` isn't. Don't choose paths that differ in these alone.
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// The query's names and values, percent-decoded, in their order.
+    /// The query's names and values, percent-decoded, in their order. Both `&` and
+    /// `;` separate them, and a `+` is a space. What isn't UTF-8 is replaced by
+    /// U+FFFD.
     pub fn query(&self) -> &[(String, String)] {
         &self.query
     }
