@@ -317,6 +317,25 @@ fn silent_peers_are_pinged_and_then_dropped() {
 }
 
 #[test]
+fn peers_that_talk_but_answer_no_ping_are_dropped_as_well() {
+    let config = WebSocketConfig::new()
+        .ping_after(Duration::from_secs(1))
+        .idle_timeout(Duration::from_secs(2));
+    let (server, events) = probed(config);
+    let mut raw = Raw::open(server.addr());
+    events.open();
+    let closed = loop {
+        raw.try_send(&frame(FIN | TEXT, b"still here"));
+        match events.next_within(Duration::from_millis(100)) {
+            Some(Event::Closed(closed)) => break closed,
+            Some(Event::Message(..)) | None => {}
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!((closed.initiator, closed.frame), (Initiator::Failure, None));
+}
+
+#[test]
 fn a_connection_knows_its_peer_and_its_role() {
     use std::sync::mpsc;
     struct Tells(mpsc::Sender<(Option<std::net::SocketAddr>, libwebsockets::Role)>);

@@ -74,20 +74,27 @@ impl WebSocketConfig {
         self
     }
 
-    /// Silence after which a ping is sent, in whole seconds up to 65535; it must
-    /// be shorter than [`idle_timeout`](WebSocketConfig::idle_timeout). Default:
-    /// 300 s.
+    /// How long after the last pong, or the opening handshake, a ping is sent, in
+    /// whole seconds up to 65535. Messages of the peer don't count as pongs. It is
+    /// made shorter than [`idle_timeout`](WebSocketConfig::idle_timeout) where it
+    /// isn't. Default: 300 s.
     #[doc(alias = "secs_since_valid_ping")]
-    pub fn ping_after(mut self, silence: Duration) -> Self {
-        self.ping_after = silence;
+    pub fn ping_after(mut self, time: Duration) -> Self {
+        self.ping_after = time;
         self
     }
 
-    /// Silence after which the connection is dropped, in whole seconds up to
-    /// 65535. Default: 310 s.
+    /// How long after the last pong, or the opening handshake, the connection is
+    /// dropped, in whole seconds from 2 to 65535: a peer that is there answers
+    /// the ping, whether or not it has anything to say. One that sends a single
+    /// frame for all of this time can't, and is dropped as well. Default: 310 s.
+    ///
+    /// A server on TLS then waits for the peer to close its side, for as long as
+    /// [`handshake_timeout`](crate::ContextBuilder::handshake_timeout) says, until
+    /// [`on_close`](crate::Handler::on_close) is called.
     #[doc(alias = "secs_since_valid_hangup")]
-    pub fn idle_timeout(mut self, silence: Duration) -> Self {
-        self.idle_timeout = silence;
+    pub fn idle_timeout(mut self, time: Duration) -> Self {
+        self.idle_timeout = time;
         self
     }
 
