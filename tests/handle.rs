@@ -365,6 +365,47 @@ fn a_handler_reaches_other_connections_by_its_handle() {
 }
 
 #[test]
+fn what_a_handler_asks_of_the_handle_calls_no_other_handler_meanwhile() {
+    use std::{cell::RefCell, rc::Rc};
+    struct Shares(Rc<RefCell<Vec<ConnectionId>>>, mpsc::Sender<usize>);
+    impl Handler for Shares {
+        fn on_open(&mut self, conn: &mut Connection<'_>) {
+            self.0.borrow_mut().push(conn.id());
+        }
+        fn on_message(&mut self, conn: &mut Connection<'_>, _: Message) {
+            // Held while everything is asked: a handler's call would find it taken.
+            let open = self.0.borrow_mut();
+            let handle = conn.handle();
+            handle.broadcast_to(open.iter().copied(), "to all");
+            handle.send(open[1], "to one").unwrap();
+            handle.close(open[1], CloseCode::NORMAL).unwrap();
+            handle.abort(open[2]).unwrap();
+            handle.abort(conn.id()).unwrap();
+        }
+        fn on_close(&mut self, closed: Closed) {
+            let mut open = self.0.borrow_mut();
+            open.retain(|id| *id != closed.id);
+            self.1.send(open.len()).unwrap();
+        }
+    }
+    let (left, leaving) = mpsc::channel();
+    let server = serve(move |vhost| {
+        let open = Rc::default();
+        vhost.accept(move |_| Ok(Shares(Rc::clone(&open), left.clone())))
+    });
+    let mut raws: Vec<_> = (0..3).map(|_| Raw::open(server.addr())).collect();
+    eventually("all are open", || server.handle.connections().len() == 3);
+    raws[0].send_frame(0x80 | TEXT, b"go");
+    assert_eq!(raws[1].frame().unwrap().payload, b"to all");
+    assert_eq!(raws[1].frame().unwrap().payload, b"to one");
+    assert_eq!(raws[1].close_code(), Some(1000));
+    for count in [2, 1, 0] {
+        assert_eq!(leaving.recv_timeout(WAIT), Ok(count));
+    }
+    server.stop().unwrap().unwrap();
+}
+
+#[test]
 fn a_shutdown_sends_what_is_queued_and_a_close_frame_to_each_and_ends_run() {
     let (server, events) = probed(WebSocketConfig::new());
     let mut sockets: Vec<_> = (0..3).map(|_| peer::open(server.addr(), "/")).collect();

@@ -56,7 +56,8 @@ pub trait Handler: 'static {
     }
 
     /// The connection is over. Called once for each
-    /// [`on_open`](Handler::on_open), also when the context is dropped.
+    /// [`on_open`](Handler::on_open), also when the context is dropped. To reach
+    /// others from here, keep a [`handle`](Connection::handle) from before.
     #[doc(alias = "LWS_CALLBACK_CLOSED")]
     #[doc(alias = "LWS_CALLBACK_CLIENT_CLOSED")]
     fn on_close(&mut self, closed: Closed) {

@@ -66,6 +66,10 @@ impl<'a> Connection<'a> {
     /// frame; the peer then has
     /// [`close_timeout`](crate::WebSocketConfig::close_timeout) to answer. A
     /// second call has no effect.
+    ///
+    /// A peer that doesn't read never gets as far as the close frame, and stays
+    /// until [`idle_timeout`](crate::WebSocketConfig::idle_timeout); whoever is
+    /// too slow is better dropped by [`abort`](Connection::abort).
     #[doc(alias = "lws_close_reason")]
     pub fn close(&mut self, frame: impl Into<CloseFrame>) {
         // An earlier close stands; its frame is the one that is sent.
@@ -89,10 +93,11 @@ impl<'a> Connection<'a> {
         self.conn.outbox.bytes()
     }
 
-    /// Stops reading from the peer, which is then slowed down by TCP. Pings and
-    /// close frames aren't seen either until
-    /// [`resume_reading`](Connection::resume_reading). What was read already
-    /// may still be delivered.
+    /// Stops reading from the peer, which is then slowed down by TCP. Pings, close
+    /// frames and the end of the connection aren't seen either until
+    /// [`resume_reading`](Connection::resume_reading), so that a pause as long as the
+    /// peer's idle timeout makes it hang up. What was read already may still be
+    /// delivered.
     #[doc(alias = "lws_rx_flow_control")]
     pub fn pause_reading(&mut self) {
         self.conn.wants_reading.set(false);

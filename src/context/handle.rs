@@ -16,8 +16,12 @@ use std::time::Duration;
 
 /// Reaches a context from any thread. Clones reach the same one.
 ///
-/// After the context is dropped, what is asked is refused by an error; `broadcast`
-/// then reaches nobody, and `stop` does nothing.
+/// On the context's own thread too, within a handler for example, nothing here calls
+/// a handler: messages are queued, and the rest is done once the handler has returned.
+/// So a `RefCell` that handlers share may be borrowed meanwhile.
+///
+/// After the context is dropped, what is asked is refused by an error; broadcasts
+/// then reach nobody, and `stop` does nothing.
 #[derive(Clone)]
 pub struct ContextHandle {
     shared: Arc<Shared>,
@@ -278,7 +282,8 @@ impl ContextHandle {
     }
 
     /// Closes a connection after what is queued for it, as
-    /// [`Connection::close`](crate::Connection::close) does.
+    /// [`Connection::close`](crate::Connection::close) does. For a peer that
+    /// doesn't read there is [`abort`](ContextHandle::abort).
     ///
     /// # Errors
     ///
@@ -345,8 +350,8 @@ impl ContextHandle {
     }
 
     /// Shuts the context down gracefully: no client is let in and none connects
-    /// any more, every open connection is closed with `frame` after what is queued for it, and
-    /// [`Context::run`] returns once all have ended, or after `timeout`. An
+    /// any more, every open connection is closed with `frame` after what is queued
+    /// for it, and [`Context::run`] returns once all have ended, or after `timeout`. An
     /// application's own loop is told by [`Context::take_stop`].
     ///
     /// # Errors
