@@ -136,8 +136,10 @@ impl KeyLog {
     ///
     /// With false the path is checked when the context is built, but no file is
     /// opened or created before
-    /// [`enable`](super::KeyLogHandle::enable). With true after
-    /// [`KeyLog::off`] there is no path, and the context's build fails.
+    /// [`enable`](super::KeyLogHandle::enable). So it is after
+    /// [`KeyLog::from_env`] too: the variable names the file, and the program says
+    /// when. With true after [`KeyLog::off`] there is no path, and the context's
+    /// build fails.
     pub fn enabled(mut self, enabled: bool) -> Self {
         self.enabled = enabled;
         self

@@ -24,7 +24,8 @@ pub struct KeyLogHandle {
 
 impl KeyLogHandle {
     /// Switches the log on: opens its file, or creates it. Does nothing if it is
-    /// on already and its file is open.
+    /// on already and its file is open. A connection whose handshake is over by
+    /// then can't be read, for its secrets don't come again.
     ///
     /// # Errors
     /// [`KeyLogError::NoPath`] while there is no path. Otherwise what is wrong
