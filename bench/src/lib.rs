@@ -2,6 +2,8 @@
 //! runs them and prints ratios.
 
 pub mod args;
+pub mod frames;
+pub mod load_tls;
 pub mod tls;
 
 /// Any error: programs print it and end with status 1.

@@ -1,5 +1,6 @@
 //! `cargo xtask bench NAME`: benchmarks, each of which prints ratios of one run.
 
+mod echo;
 mod keylog;
 mod programs;
 mod ratio;
@@ -12,7 +13,11 @@ use crate::error::{Error, Result};
 /// A benchmark: its name and what runs it.
 type Benchmark = (&'static str, fn(&[String]) -> Result<()>);
 
-const BENCHMARKS: &[Benchmark] = &[("keylog", keylog::run), ("tls", tls::run)];
+const BENCHMARKS: &[Benchmark] = &[
+    ("echo", echo::run),
+    ("keylog", keylog::run),
+    ("tls", tls::run),
+];
 
 /// Runs the benchmark that the first argument names.
 pub fn run(args: &[String]) -> Result<()> {

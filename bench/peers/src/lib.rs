@@ -1,0 +1,67 @@
+//! What the echo servers of other libraries share: a listener, on one thread.
+
+use rustls::pki_types::{pem::PemObject, CertificateDer, PrivateKeyDer};
+use std::error::Error;
+use std::future::Future;
+use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+
+/// What a server speaks over.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for S {}
+
+/// Why a connection ended.
+pub type Failure = Box<dyn Error + Send + Sync>;
+
+/// An echo server.
+pub trait Echo: 'static {
+    /// Serves one connection.
+    fn serve(stream: impl Stream) -> impl Future<Output = Result<(), Failure>> + Send + 'static;
+}
+
+/// Serves until the process is killed, and prints the port that it listens on. The
+/// options `--cert PEM --key PEM` make it speak TLS.
+pub fn run<E: Echo>() -> Result<(), Failure> {
+    let options: Vec<String> = std::env::args().skip(1).collect();
+    let tls = match &options[..] {
+        [] => None,
+        [a, cert, b, key] if a == "--cert" && b == "--key" => Some(acceptor(cert, key)?),
+        _ => return Err("the options are --cert PEM --key PEM, or none".into()),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(listen::<E>(tls))
+}
+
+async fn listen<E: Echo>(tls: Option<TlsAcceptor>) -> Result<(), Failure> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+    println!("{}", listener.local_addr()?.port());
+    loop {
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        match tls.clone() {
+            None => tokio::spawn(E::serve(stream)),
+            Some(tls) => tokio::spawn(accept::<E>(tls, stream)),
+        };
+    }
+}
+
+async fn accept<E: Echo>(tls: TlsAcceptor, stream: TcpStream) -> Result<(), Failure> {
+    E::serve(tls.accept(stream).await?).await
+}
+
+fn acceptor(cert: &str, key: &str) -> Result<TlsAcceptor, Failure> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![CertificateDer::from_pem_file(cert)?],
+            PrivateKeyDer::from_pem_file(key)?,
+        )?;
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
