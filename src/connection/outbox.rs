@@ -43,6 +43,14 @@ struct Queue {
     wants_writable: bool,
 }
 
+impl Queue {
+    fn pop(&mut self) -> Option<Outgoing> {
+        let frame = self.frames.pop_front()?;
+        self.bytes -= frame.payload.len() + OVERHEAD;
+        Some(frame)
+    }
+}
+
 impl Outbox {
     pub fn new(limit: usize) -> Self {
         Outbox {
@@ -138,8 +146,7 @@ impl Outbox {
 
     pub fn next(&self) -> Next {
         let mut queue = self.lock();
-        if let Some(frame) = queue.frames.pop_front() {
-            queue.bytes -= frame.payload.len() + OVERHEAD;
+        if let Some(frame) = queue.pop() {
             return Next::Frame(frame);
         }
         if !queue.closed {
@@ -148,6 +155,11 @@ impl Outbox {
             }
         }
         Next::Idle(std::mem::take(&mut queue.wants_writable))
+    }
+
+    /// The next frame alone: of the rest, [`next`](Outbox::next) tells.
+    pub fn next_frame(&self) -> Option<Outgoing> {
+        self.lock().pop()
     }
 
     /// Whether [`next`](Outbox::next) has more than nothing to say.

@@ -36,8 +36,10 @@ pub(crate) struct Conn {
     /// Taken out while a method of it runs.
     pub handler: RefCell<Option<Box<dyn Handler>>>,
     pub assembler: RefCell<Assembler>,
-    /// Payloads that the C library may still read (permessage-deflate).
+    /// Payloads that the C library may still read, if it compresses them.
     pub in_flight: RefCell<Vec<Payload>>,
+    /// Whether permessage-deflate may have been agreed on.
+    pub deflate: bool,
     pub subprotocol: RefCell<Option<String>>,
     pub fragments: bool,
     pub close_timeout: Duration,
@@ -69,6 +71,7 @@ impl Conn {
             handler: RefCell::new(Some(handler)),
             assembler: RefCell::new(Assembler::new(config)),
             in_flight: RefCell::default(),
+            deflate: config.deflate,
             subprotocol: RefCell::new(subprotocol),
             fragments: config.fragments,
             close_timeout: config.close_timeout,

@@ -57,6 +57,14 @@ impl<'cb> Wsi<'cb> {
         unsafe { sys::lws_send_pipe_choked(self.as_ptr()) != 0 }
     }
 
+    /// Whether the library holds output that the socket didn't take, which has to go
+    /// out before anything else is written.
+    #[doc(alias = "lws_partial_buffered")]
+    pub fn holds_output(&self) -> bool {
+        // SAFETY: the wsi is valid for 'cb (contract of `new`).
+        unsafe { sys::lws_partial_buffered(self.as_ptr()) != 0 }
+    }
+
     /// Stops or resumes reading from the peer.
     #[doc(alias = "lws_rx_flow_control")]
     pub fn set_reading(&self, on: bool) {

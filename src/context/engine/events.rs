@@ -2,13 +2,13 @@
 
 use super::Engine;
 use crate::connection::assembler::{Assembled, FRAME_TOO_BIG};
-use crate::connection::outbox::Next;
+use crate::connection::outbox::{Next, Outgoing};
 use crate::connection::state::{Conn, Stage};
 use crate::connection::Initiator;
 use crate::context::timers::Due;
 use crate::ffi::event::{Chunk, Event, Verdict};
 use crate::ffi::headers::HeaderWriter;
-use crate::ffi::wsi::Wsi;
+use crate::ffi::wsi::{Dead, Wsi};
 use crate::message::{CloseCode, CloseFrame};
 use crate::server::Refusal;
 use std::rc::Rc;
@@ -144,14 +144,14 @@ impl Engine {
                 return self.violation(conn, wsi, CloseCode::TOO_BIG, FRAME_TOO_BIG);
             };
             self.with_handler(conn, wsi, |h, c| h.on_fragment(c, fragment));
-            return self.settle(conn, wsi);
+            return self.answer(conn, wsi);
         }
         let assembled = conn.assembler.borrow_mut().push(chunk);
         match assembled {
             Assembled::Partial => self.settle(conn, wsi),
             Assembled::Message(message) => {
                 self.with_handler(conn, wsi, |h, c| h.on_message(c, message));
-                self.settle(conn, wsi)
+                self.answer(conn, wsi)
             }
             Assembled::Violation(code, reason) => self.violation(conn, wsi, code, reason),
         }
@@ -233,13 +233,11 @@ impl Engine {
         let mut left = MAX_TURN;
         while left > 0 {
             match conn.outbox.next() {
-                Next::Frame(mut frame) => {
-                    left = left.saturating_sub(frame.payload.len().max(MAX_TURN / MAX_FRAMES));
-                    if wsi.write(frame.kind, &mut frame.payload).is_err() {
-                        conn.outbox.shut();
+                Next::Frame(frame) => {
+                    left = left.saturating_sub(cost(&frame));
+                    if self.write(conn, wsi, frame).is_err() {
                         return self.drop_now(conn);
                     }
-                    conn.in_flight.borrow_mut().push(frame.payload);
                     if wsi.is_choked() {
                         break;
                     }
@@ -263,11 +261,10 @@ impl Engine {
     /// Closes because of what the peer sent. What was queued before goes ahead: the peer
     /// may wait for the answers.
     fn fail(&self, conn: &Conn, wsi: &Wsi<'_>) -> Verdict {
-        while let Next::Frame(mut frame) = conn.outbox.next() {
-            if wsi.write(frame.kind, &mut frame.payload).is_err() {
+        while let Some(frame) = conn.outbox.next_frame() {
+            if self.write(conn, wsi, frame).is_err() {
                 return self.drop_now(conn);
             }
-            conn.in_flight.borrow_mut().push(frame.payload);
             if wsi.is_choked() {
                 // Goes on when the socket takes more, if the time to close isn't over.
                 wsi.request_writable();
@@ -278,6 +275,35 @@ impl Engine {
         let frame = conn.closed().frame;
         let frame = frame.unwrap_or_else(|| CloseCode::PROTOCOL_ERROR.into());
         self.send_close(conn, wsi, &frame)
+    }
+
+    /// Sends at once what a handler has answered to what was received: the socket
+    /// mostly takes it, and a turn of the loop is saved. The rest waits for that.
+    fn answer(&self, conn: &Conn, wsi: &Wsi<'_>) -> Verdict {
+        // What is compressed has to be kept until the socket is writable.
+        let open = conn.stage.get() == Stage::Open && !conn.doomed.get() && !conn.deflate;
+        let mut left = if open { MAX_TURN } else { 0 };
+        while left > 0 && !wsi.holds_output() {
+            let Some(frame) = conn.outbox.next_frame() else {
+                break;
+            };
+            left = left.saturating_sub(cost(&frame));
+            if self.write(conn, wsi, frame).is_err() {
+                return self.drop_now(conn);
+            }
+        }
+        self.settle(conn, wsi)
+    }
+
+    /// Writes a frame; if that fails, the queue is shut.
+    fn write(&self, conn: &Conn, wsi: &Wsi<'_>, mut frame: Outgoing) -> Result<(), Dead> {
+        let result = wsi.write(frame.kind, &mut frame.payload);
+        match result {
+            Err(_) => conn.outbox.shut(),
+            Ok(()) if conn.deflate => conn.in_flight.borrow_mut().push(frame.payload),
+            Ok(()) => {}
+        }
+        result
     }
 
     /// Does what a handler asked for, once it has returned.
@@ -302,4 +328,9 @@ impl Engine {
         self.add_timer(Duration::ZERO, Due::CloseTimeout(conn.id));
         Verdict::Close
     }
+}
+
+/// What a frame counts of [`MAX_TURN`].
+fn cost(frame: &Outgoing) -> usize {
+    frame.payload.len().max(MAX_TURN / MAX_FRAMES)
 }
