@@ -17,6 +17,9 @@ use super::tls::{ClientCtx, SslCtx};
 /// keeps it from being the name of any subprotocol (RFC 6455 §4.1, RFC 9110 §5.6.2).
 pub(super) const NO_SUBPROTOCOL: &CStr = c"no subprotocol";
 
+/// The most that the socket is offered at once.
+const MAX_SEND: usize = 256 << 10;
+
 /// The only HTTP version that is spoken so far.
 pub(super) const ALPN: &CStr = c"http/1.1";
 
@@ -91,6 +94,9 @@ impl RawContext {
             name,
             callback: Some(callback),
             rx_buffer_size: options.receive_buffer,
+            // Else long messages go out in pieces of the receive buffer's size, each in
+            // a turn of its own.
+            tx_packet_size: MAX_SEND,
             ..Default::default()
         };
         let protocols: Vec<_> = std::iter::once(NO_SUBPROTOCOL)
