@@ -128,7 +128,10 @@ mod tests {
 
     #[test]
     fn frames_have_the_shortest_length_and_are_masked() {
-        assert_eq!(masked(&[0; 2]), [0x82, 0x82, 0x37, 0xfa, 0x21, 0x3d, 0x37, 0xfa]);
+        assert_eq!(
+            masked(&[0; 2]),
+            [0x82, 0x82, 0x37, 0xfa, 0x21, 0x3d, 0x37, 0xfa]
+        );
         assert_eq!(masked(&payload(126)).len(), 126 + 8);
         assert_eq!(masked(&payload(1 << 16)).len(), (1 << 16) + 14);
     }

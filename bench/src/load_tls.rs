@@ -25,7 +25,8 @@ pub fn config(certificate: &Path) -> Result<Arc<ClientConfig>, Box<dyn Error>> {
 
 /// A connection of it to the server that has the certificate.
 pub fn connect(config: &Arc<ClientConfig>) -> Result<ClientConnection, rustls::Error> {
-    let name = ServerName::try_from("localhost").map_err(|e| rustls::Error::General(e.to_string()))?;
+    let name =
+        ServerName::try_from("localhost").map_err(|e| rustls::Error::General(e.to_string()))?;
     let mut connection = ClientConnection::new(Arc::clone(config), name)?;
     connection.set_buffer_limit(None);
     Ok(connection)

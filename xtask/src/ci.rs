@@ -12,13 +12,14 @@ use crate::{api, conformance, features, fuzz, msrv, package, process, setup, tes
 type Step = (&'static str, fn() -> Result<Outcome>);
 
 const LIBRARY: &[&str] = &["-p", "libwebsockets"];
+const WORKSPACE: &[&str] = &["--workspace"];
 const NO_FEATURES: &[&str] = &["--no-default-features"];
 
 const STEPS: &[Step] = &[
     ("format", || cargo(&["fmt", "--all", "--", "--check"])),
-    ("clippy", || clippy(&["--workspace"])),
+    ("clippy", || clippy(&[WORKSPACE, &test::NO_PEERS].concat())),
     ("clippy, with additive features", || {
-        clippy(&["--workspace", "--features", test::FEATURES])
+        clippy(&[WORKSPACE, &test::NO_PEERS, &["--features", test::FEATURES]].concat())
     }),
     ("clippy, only the feature tls", || {
         clippy(&[LIBRARY, NO_FEATURES, &["--features", "tls"]].concat())
@@ -40,6 +41,7 @@ const STEPS: &[Step] = &[
     ("documentation", || {
         let mut command = process::cargo();
         command.args(["doc", "--workspace", "--no-deps"]);
+        command.args(test::NO_PEERS);
         command.args(["--features", test::FEATURES]);
         passed(command.env("RUSTDOCFLAGS", "-D warnings"))
     }),

@@ -9,6 +9,10 @@ use crate::{process, setup, vendor};
 /// tested by `--tls aws-lc`.
 pub const FEATURES: &str = "libwebsockets/ipv6,libwebsockets/unix-sockets";
 
+/// Members that a mere check of the workspace leaves out: what the servers of other
+/// libraries need, which benchmarks alone start, takes minutes to compile.
+pub const NO_PEERS: [&str; 2] = ["--exclude", "peers"];
+
 /// Prepares everything, then runs `cargo test --workspace` with the arguments, or with
 /// `--tls` the tests of one TLS library.
 pub fn run(args: &[String]) -> Result<()> {
@@ -19,5 +23,5 @@ pub fn run(args: &[String]) -> Result<()> {
         return library.test(args);
     }
     let features = ["test", "--workspace", "--features", FEATURES];
-    process::run(process::cargo().args(features).args(args))
+    process::run(process::cargo().args(features).args(NO_PEERS).args(args))
 }

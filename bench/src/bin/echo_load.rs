@@ -75,7 +75,8 @@ fn measure(peers: &mut [Peer], load: &Load, pid: u32, time: Duration) -> Result<
     let mut buffers = Buffers::new();
     for (index, peer) in peers.iter_mut().enumerate() {
         let both = Interest::READABLE | Interest::WRITABLE;
-        poll.registry().register(&mut peer.socket, Token(index), both)?;
+        poll.registry()
+            .register(&mut peer.socket, Token(index), both)?;
     }
     let sample = |messages: u64| -> Result<_> {
         let server = cpu::time(pid).ok_or("the server is gone")?;

@@ -18,7 +18,10 @@ impl Handler for Echo {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args = Args::from_env();
-    let tls = (args.value::<String>("--cert")?, args.value::<String>("--key")?);
+    let tls = (
+        args.value::<String>("--cert")?,
+        args.value::<String>("--key")?,
+    );
     args.finish()?;
     let mut vhost = Vhost::listen(([127, 0, 0, 1], 0)).accept(|_| Ok(Echo));
     if let (Some(cert), Some(key)) = tls {

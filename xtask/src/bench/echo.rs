@@ -106,7 +106,7 @@ impl Options {
         let mut args = args.iter();
         while let Some(name) = args.next() {
             let value = args.next().ok_or_else(|| Error::new(HELP))?;
-            let number = || value.parse().map_err(|_| Error::new(HELP));
+            let number = || value.parse::<u32>().map_err(|_| Error::new(HELP));
             match name.as_str() {
                 "--rounds" => options.rounds = number()?.max(1) as usize,
                 "--ms" => options.ms = number()?,
