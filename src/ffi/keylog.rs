@@ -553,10 +553,13 @@ pub(crate) mod tests {
         for _ in 0..10 {
             // SAFETY: `ssl` is live, its memory never blocks.
             connected = unsafe { ssl::SSL_connect(ssl) } == 1;
-            // SAFETY: `buf` is valid for its length.
-            while let Ok(n @ 1..) =
-                usize::try_from(unsafe { ssl::BIO_read(output, buf.as_mut_ptr().cast(), 4096) })
-            {
+            loop {
+                let to = buf.as_mut_ptr().cast();
+                // SAFETY: `buf` is valid for its length.
+                let read = unsafe { ssl::BIO_read(output, to, 4096) };
+                let Ok(n @ 1..) = usize::try_from(read) else {
+                    break;
+                };
                 server.read_tls(&mut &buf[..n]).unwrap();
                 server.process_new_packets().unwrap();
             }

@@ -7,16 +7,16 @@
 
 use bench::args::Args;
 use bench::frames::{masked, payload, Counter};
+use bench::Fail;
 use bench::{cpu, load_tls as tls};
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use rustls::{ClientConfig, ClientConnection};
-use std::error::Error;
 use std::io::{self, ErrorKind, Read, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
+type Result<T> = std::result::Result<T, Fail>;
 
 /// Time in which buffers grow and nothing is counted.
 const WARM_UP: Duration = Duration::from_millis(150);

@@ -2,9 +2,9 @@
 //! `--cert PEM --key PEM` make it speak TLS.
 
 use bench::args::Args;
+use bench::Fail;
 use libwebsockets::tls::{Pem, ServerTls};
 use libwebsockets::{Connection, Context, Handler, Message, Vhost};
-use std::error::Error;
 
 struct Echo;
 
@@ -16,7 +16,7 @@ impl Handler for Echo {
     }
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<(), Fail> {
     let mut args = Args::from_env();
     let tls = (
         args.value::<String>("--cert")?,

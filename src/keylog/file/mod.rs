@@ -131,7 +131,7 @@ pub(super) fn open(path: &Path, rules: &Rules) -> Result<Opened, KeyLogError> {
     open_by(platform::open, path, rules)
 }
 
-fn open_by(
+pub(super) fn open_by(
     open: fn(&Path) -> io::Result<File>,
     path: &Path,
     rules: &Rules,
