@@ -1,14 +1,14 @@
 //! TLS for load generators: one version and cipher, whichever the server prefers.
 
+use crate::Fail;
 use rustls::crypto::{ring, CryptoProvider};
 use rustls::pki_types::{pem::PemObject, CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
-use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
 
 /// A client that trusts the certificate in this file.
-pub fn config(certificate: &Path) -> Result<Arc<ClientConfig>, Box<dyn Error>> {
+pub fn config(certificate: &Path) -> Result<Arc<ClientConfig>, Fail> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(certificate)?)?;
     let provider = CryptoProvider {
