@@ -1,4 +1,4 @@
-//! A chat room. Its state belongs to a thread of its own, without a lock:
+//! A chat with rooms. Its state belongs to a thread of its own, without a lock:
 //! handlers tell that thread what happens, and it sends through the context's
 //! handle. `--help` tells the options.
 
@@ -6,133 +6,189 @@ mod common;
 
 use common::{Args, Fail};
 use libwebsockets::{
-    CloseCode, Closed, Connection, ConnectionId, Context, ContextHandle, Handler, Message, Refusal,
-    Request, SendError, Vhost, WebSocketConfig,
+    Broadcast, CloseCode, Closed, Connection, ConnectionId, Context, ContextHandle, Handler,
+    Message, Refusal, Request, Vhost, WebSocketConfig,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{BufRead, Write};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
 const HELP: &str = "\
-chat: a chat room; connect to ws://ADDR:PORT/?name=NAME, and what you send goes
-to all; lines of standard input go to all as well; SIGINT or SIGTERM ends it
+chat: a chat with rooms; connect to ws://ADDR:PORT/ROOM?name=NAME, and what you
+send goes to all in the room; lines of standard input go to all rooms, except
+\"/keylog on\", \"/keylog off\" and \"/keylog\"; SIGINT or SIGTERM ends it
 
-  --port N      the port to listen on; 0 takes a free one (default 0)
-  --iface ADDR  the address to listen on (default 127.0.0.1)
+  --port N             the port to listen on; 0 takes a free one (default 0)
+  --iface ADDR         the address to listen on (default 127.0.0.1)
 ";
 
-/// The longest name and the longest message, in bytes.
+const HELP_TLS: &str = "  --tls                speak TLS, with a certificate of its own\n";
+
+/// The longest name, of a guest or a room, and the longest message, in bytes.
 const MAX_NAME: usize = 32;
 const MAX_MESSAGE: usize = 4096;
+/// How many of a room's messages a newcomer gets.
+const HISTORY: usize = 20;
 
-/// What waits for one guest at most; whoever reads more slowly has to leave.
-const MAX_QUEUE: usize = 256 << 10;
-
-/// What happens in the room.
+/// What happens.
 enum Happening {
-    Came(ConnectionId, String),
+    Came(ConnectionId, Place),
     Said(ConnectionId, String),
     Left(ConnectionId),
-    Announced(String),
+    Typed(String),
     Over,
+}
+
+/// Who a guest is, and in which room.
+#[derive(Clone)]
+struct Place {
+    room: String,
+    name: String,
 }
 
 /// A guest's connection.
 struct Guest {
-    name: String,
-    room: mpsc::Sender<Happening>,
-}
-
-impl Guest {
-    fn tell(&self, happening: Happening) {
-        // The room is gone only when the program ends.
-        let _ = self.room.send(happening);
-    }
+    place: Place,
+    to: mpsc::Sender<Happening>,
 }
 
 impl Handler for Guest {
     fn on_open(&mut self, conn: &mut Connection<'_>) {
-        self.tell(Happening::Came(conn.id(), self.name.clone()));
+        // Nobody listens any more only when the program ends.
+        let _ = self.to.send(Happening::Came(conn.id(), self.place.clone()));
     }
 
     fn on_message(&mut self, conn: &mut Connection<'_>, message: Message) {
-        match message.as_text() {
-            Some(text) => self.tell(Happening::Said(conn.id(), text.to_owned())),
-            None => conn.close(CloseCode::UNSUPPORTED),
+        if let Some(text) = message.as_text() {
+            let _ = self.to.send(Happening::Said(conn.id(), text.into()));
+        } else {
+            conn.close(CloseCode::UNSUPPORTED);
         }
     }
 
     fn on_close(&mut self, closed: Closed) {
-        self.tell(Happening::Left(closed.id));
+        let _ = self.to.send(Happening::Left(closed.id));
     }
 }
 
-/// The name in a request's query.
-fn name(request: &Request<'_>) -> Result<String, Refusal> {
-    let given = request.query().iter().find(|(key, _)| key == "name");
-    let name = given.map_or("somebody", |(_, name)| name.as_str());
-    let printable = !name.is_empty() && !name.chars().any(char::is_control);
-    if !printable || name.len() > MAX_NAME {
-        return Err(Refusal::forbidden().body("choose a printable name of up to 32 bytes"));
+/// The room is the path, the name is in the query.
+fn enter(request: &Request<'_>, to: &mpsc::Sender<Happening>) -> Result<Guest, Refusal> {
+    let room = request.path().to_owned();
+    let name = request.query_value("name").unwrap_or("somebody").to_owned();
+    for text in [&room, &name] {
+        if text.is_empty() || text.len() > MAX_NAME || text.chars().any(char::is_control) {
+            let why = "choose a room and a name that are printable, of up to 32 bytes";
+            return Err(Refusal::forbidden().body(why));
+        }
     }
-    Ok(name.to_owned())
+    let (place, to) = (Place { room, name }, to.clone());
+    Ok(Guest { place, to })
 }
 
-/// The room: who is there. Only its own thread has it.
-struct Room {
+/// All rooms. Only their own thread has them.
+struct House {
     context: ContextHandle,
-    guests: BTreeMap<ConnectionId, String>,
+    guests: BTreeMap<ConnectionId, Place>,
+    /// The last messages of each room that has guests.
+    said: BTreeMap<String, VecDeque<String>>,
 }
 
-impl Room {
+impl House {
     fn run(mut self, happenings: mpsc::Receiver<Happening>) {
         for happening in happenings {
             match happening {
-                Happening::Came(id, name) => self.welcome(id, name),
-                Happening::Said(id, text) => {
-                    if let Some(name) = self.guests.get(&id) {
-                        self.say(&format!("{name}: {text}"));
-                    }
+                Happening::Came(id, place) => self.welcome(id, place),
+                Happening::Said(id, text) => self.pass_on(id, &text),
+                Happening::Left(id) => self.see_off(id),
+                #[cfg(feature = "keylog")]
+                Happening::Typed(line) if line.starts_with("/keylog") => {
+                    switch_keylog(self.context.keylog(), &line);
                 }
-                Happening::Left(id) => {
-                    if let Some(name) = self.guests.remove(&id) {
-                        self.say(&format!("* {name} has left"));
-                    }
+                Happening::Typed(line) => {
+                    println!("* {line}");
+                    self.show_out(self.context.broadcast(format!("* {line}")));
                 }
-                Happening::Announced(text) => self.say(&format!("* {text}")),
                 Happening::Over => return,
             }
         }
     }
 
-    fn welcome(&mut self, id: ConnectionId, name: String) {
-        let mut here: Vec<&str> = self.guests.values().map(String::as_str).collect();
+    fn welcome(&mut self, id: ConnectionId, place: Place) {
+        let there = self.guests.values().filter(|g| g.room == place.room);
+        let mut here: Vec<&str> = there.map(|guest| guest.name.as_str()).collect();
         if here.is_empty() {
             here.push("nobody");
         }
         let here = format!("* here already: {}", here.join(", "));
-        // A guest who has gone again is reported as such.
-        if let Err(SendError::Full(_)) = self.context.send(id, here) {
-            self.show_out(id);
+        let said = self.said.get(&place.room).into_iter().flatten();
+        for line in std::iter::once(&here).chain(said) {
+            self.show_out(self.context.broadcast_to([id], line.as_str()));
         }
-        self.say(&format!("* {name} has come"));
-        self.guests.insert(id, name);
+        self.guests.insert(id, place.clone());
+        self.say(&place.room, &format!("* {} has come", place.name));
     }
 
-    /// To everybody, in the terminal too.
-    fn say(&self, line: &str) {
-        println!("{line}");
-        for id in self.context.broadcast(line).full {
-            self.show_out(id);
+    fn pass_on(&mut self, id: ConnectionId, text: &str) {
+        // A guest can be gone by the time that the message is read.
+        let Some(Place { room, name }) = self.guests.get(&id) else {
+            return;
+        };
+        let line = format!("{name}: {text}");
+        self.say(room, &line);
+        let said = self.said.entry(room.clone()).or_default();
+        said.push_back(line);
+        said.drain(..said.len().saturating_sub(HISTORY));
+    }
+
+    fn see_off(&mut self, id: ConnectionId) {
+        if let Some(Place { room, name }) = self.guests.remove(&id) {
+            self.say(&room, &format!("* {name} has left"));
+            if self.guests.values().all(|guest| guest.room != room) {
+                self.said.remove(&room);
+            }
         }
     }
 
-    /// Drops a guest who doesn't read what is sent.
-    fn show_out(&self, id: ConnectionId) {
-        // Gone already is as good.
-        let _ = self.context.abort(id);
+    /// To everybody in a room, and in the terminal.
+    fn say(&self, room: &str, line: &str) {
+        match room {
+            "/" => println!("{line}"),
+            _ => println!("{room} {line}"),
+        }
+        let guests = self.guests.iter().filter(|(_, guest)| guest.room == room);
+        let ids = guests.map(|(id, _)| *id);
+        self.show_out(self.context.broadcast_to(ids, line));
+    }
+
+    /// Drops those who don't read what is sent to them. A close frame would have to
+    /// wait behind all that.
+    fn show_out(&self, sent: Broadcast) {
+        for id in sent.full {
+            // Gone already is as good.
+            let _ = self.context.abort(id);
+        }
+    }
+}
+
+/// Switches the key log for connections to come, and says how it is.
+#[cfg(feature = "keylog")]
+fn switch_keylog(keylog: &libwebsockets::keylog::KeyLogHandle, order: &str) {
+    match order {
+        "/keylog off" => keylog.disable(),
+        "/keylog on" => {
+            if let Err(error) = keylog.enable() {
+                return println!("key log: {error}");
+            }
+        }
+        _ => {}
+    }
+    let stats = keylog.stats();
+    match stats.problem {
+        Some(problem) => println!("key log: {problem}"),
+        None => println!("key log: on, {} records", stats.written),
     }
 }
 
@@ -141,50 +197,53 @@ fn main() -> std::process::ExitCode {
 }
 
 fn run() -> Result<(), Fail> {
-    let mut args = Args::new(HELP)?;
+    let mut args = Args::new(&common::help(HELP, HELP_TLS))?;
     let port: u16 = args.value("--port")?.unwrap_or(0);
     let iface: IpAddr = args.value("--iface")?.unwrap_or([127, 0, 0, 1].into());
-    args.finish()?;
 
     let (happen, happenings) = mpsc::channel();
-    let (announce, end) = (happen.clone(), happen.clone());
+    let (typed, end) = (happen.clone(), happen.clone());
     let config = WebSocketConfig::new()
         .max_message_size(MAX_MESSAGE)
-        .max_write_buffer_size(MAX_QUEUE);
+        .max_write_buffer_size(256 << 10) // whoever is slower has to leave
+        .ping_after(Duration::from_secs(30))
+        .idle_timeout(Duration::from_secs(45)); // for want of a pong
     let vhost = Vhost::listen((iface, port))
-        .accept(move |request| {
-            Ok(Guest {
-                name: name(request)?,
-                room: happen.clone(),
-            })
-        })
+        .accept(move |request| enter(request, &happen))
         .config(config);
-    let mut context = Context::builder().vhost(vhost).build()?;
+    #[cfg(not(feature = "_tls"))]
+    let scheme = "ws";
+    #[cfg(feature = "_tls")]
+    let (scheme, vhost) = match args.flag("--tls")? {
+        false => ("ws", vhost),
+        true => ("wss", vhost.tls(common::own_tls()?)),
+    };
+    let builder = Context::builder().vhost(vhost);
+    #[cfg(feature = "keylog")]
+    let builder = common::keylog(&mut args, builder)?;
+    args.finish()?;
+    let mut context = builder.build()?;
     common::stop_on_signals(context.handle())?;
-    let address = context
-        .local_addr(0)
-        .unwrap_or(SocketAddr::new(iface, port));
-    println!("listening on ws://{address}/?name=NAME");
+    let address = context.local_addr(0).ok_or("it listens nowhere")?;
+    println!("listening on {scheme}://{address}/?name=NAME");
     std::io::stdout().flush()?;
 
-    let room = Room {
+    let house = House {
         context: context.handle(),
         guests: BTreeMap::new(),
+        said: BTreeMap::new(),
     };
-    let room = thread::spawn(move || room.run(happenings));
+    let house = thread::spawn(move || house.run(happenings));
     // Reads as long as there is input; the end of the program ends it.
     thread::spawn(move || {
-        for line in std::io::stdin().lock().lines().map_while(Result::ok) {
-            if announce.send(Happening::Announced(line)).is_err() {
-                break;
-            }
-        }
+        let mut lines = std::io::stdin().lock().lines().map_while(Result::ok);
+        lines.try_for_each(|line| typed.send(Happening::Typed(line)))
     });
 
     context.run()?;
     // Whoever is still there is dropped with the context.
     drop(context);
     end.send(Happening::Over)?;
-    room.join().map_err(|_| "the room's thread panicked")?;
+    house.join().map_err(|_| "the house's thread panicked")?;
     Ok(())
 }

@@ -134,10 +134,7 @@ fn tls(args: &mut Args) -> Result<Option<libwebsockets::tls::ServerTls>, Fail> {
     };
     let tls = match (certificate, key) {
         (Some(certificate), Some(key)) => ServerTls::new(Pem::file(certificate), Pem::file(key)),
-        (None, None) => {
-            let (certificate, key) = common::self_signed()?;
-            ServerTls::new(Pem::memory(certificate), Pem::memory(key))
-        }
+        (None, None) => common::own_tls()?,
         _ => return Err("--cert and --key go together".into()),
     };
     Ok(Some(tls.versions(TlsVersion::Tls12, max)))

@@ -362,9 +362,11 @@ fn help_tells_each_option_on_a_line() {
             .1
             .extend(["--tls", "--cert PEM", "--key PEM", "--tls-max 1.2|1.3"]);
         options[1].1.extend(["--ca PEM", "--insecure"]);
+        options[2].1.push("--tls");
     }
     if cfg!(feature = "keylog") {
         options[0].1.extend(["--keylog PATH", "--keylog-off"]);
+        options[2].1.extend(["--keylog PATH", "--keylog-off"]);
         options[1].1.push("--keylog PATH");
         options.push(("keylog", vec!["--keep"]));
     }
@@ -425,6 +427,38 @@ fn the_chat_room_passes_on_what_its_guests_say() {
             "{line}: {ended:?}"
         );
     }
+}
+
+#[test]
+fn a_chat_room_is_apart_from_others_and_remembers_its_last_20_messages() {
+    let mut house = Program::start(&mut example("chat", &NONE));
+    let line = house.line();
+    let port = line.rsplit(':').next().unwrap().split('/').next().unwrap();
+    let addr: SocketAddr = ([127, 0, 0, 1], port.parse().unwrap()).into();
+    let enter = |room: &str, name: &str| {
+        let url = format!("ws://{addr}/{room}?name={name}");
+        open_over(Box::new(tcp(addr)), url).0
+    };
+    let mut anna = enter("tea", "anna");
+    let mut bert = enter("coffee", "bert");
+    assert_eq!(read(&mut bert), "* here already: nobody".into());
+    assert_eq!(read(&mut bert), "* bert has come".into());
+    for i in 0..25 {
+        anna.send(format!("{i}").into()).unwrap();
+    }
+    while read(&mut anna) != "anna: 24".into() {}
+    let mut carl = enter("tea", "carl");
+    assert_eq!(read(&mut carl), "* here already: anna".into());
+    for i in 5..25 {
+        assert_eq!(read(&mut carl), format!("anna: {i}").into());
+    }
+    assert_eq!(read(&mut carl), "* carl has come".into());
+    house.tell("closing at ten");
+    for guest in [&mut bert, &mut carl] {
+        assert_eq!(read(guest), "* closing at ten".into());
+    }
+    carl.send("x".repeat(4097).into()).unwrap();
+    assert_eq!(read_close(&mut carl).map(|(code, _)| code), Some(1009));
 }
 
 #[test]

@@ -87,6 +87,14 @@ pub fn self_signed() -> Result<(String, String), Fail> {
     Ok((made.cert.pem(), made.signing_key.serialize_pem()))
 }
 
+/// TLS with such a certificate.
+#[cfg(feature = "_tls")]
+pub fn own_tls() -> Result<libwebsockets::tls::ServerTls, Fail> {
+    use libwebsockets::tls::{Pem, ServerTls};
+    let (certificate, key) = self_signed()?;
+    Ok(ServerTls::new(Pem::memory(certificate), Pem::memory(key)))
+}
+
 /// Applies `--keylog PATH` and `--keylog-off`.
 #[cfg(feature = "keylog")]
 pub fn keylog(
