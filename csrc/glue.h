@@ -29,6 +29,9 @@ const struct lws_extension *lwsrs_extensions(void);
 /* Before the first use of the TLS library by anything else here. */
 void lwsrs_tls_init(void);
 
+/* Whether OpenSSL's functions are another library's in this program. */
+int lwsrs_tls_is_mixed(void);
+
 /* All return 0, or -1 with a message left for lwsrs_tls_error(). */
 SSL_CTX *lwsrs_tls_client_new(void);
 void lwsrs_tls_ctx_free(SSL_CTX *ctx);

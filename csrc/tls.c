@@ -77,6 +77,31 @@ lwsrs_tls_init(void)
 #endif
 }
 
+#if defined(OPENSSL_IS_AWSLC) && defined(__ELF__)
+/*
+ * Not those of our own AWS-LC, which the build has renamed. One is in the same
+ * object file as SSL_new() in AWS-LC's libssl and unknown to OpenSSL; the other is
+ * one of OpenSSL's libcrypto, for AWS-LC's has a prefix. Being weak, neither
+ * brings a library into a program.
+ */
+#undef SSL_CTX_set_grease_enabled
+#undef OPENSSL_init_crypto
+extern char SSL_CTX_set_grease_enabled __attribute__((weak));
+extern char OPENSSL_init_crypto __attribute__((weak));
+
+int
+lwsrs_tls_is_mixed(void)
+{
+	return &SSL_CTX_set_grease_enabled && &OPENSSL_init_crypto;
+}
+#else
+int
+lwsrs_tls_is_mixed(void)
+{
+	return 0;
+}
+#endif
+
 SSL_CTX *
 lwsrs_tls_client_new(void)
 {

@@ -171,12 +171,23 @@ impl SslCtx for ServerCtx<'_> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CtxIdentity(usize);
 
+/// Said of a program in which other crates use OpenSSL, and AWS-LC without its libssl:
+/// this crate's feature `aws-lc` adds that, and the linker may then take its functions
+/// for OpenSSL's, which are called the same.
+const MIXED: &str = "another crate's calls of OpenSSL reach AWS-LC, for the program holds \
+     OpenSSL, aws-lc-sys, and this crate with its feature aws-lc: use the feature tls instead, \
+     or keep one of the others out (rustls, for one, can use ring)";
+
 /// A client's SSL_CTX, which we own. It must be dropped after the lws context
 /// that uses it.
 pub(crate) struct ClientCtx(NonNull<sys::SSL_CTX>);
 
 impl ClientCtx {
     pub fn new() -> Result<Self, Error> {
+        // SAFETY: takes nothing, at any time.
+        if unsafe { sys::lwsrs_tls_is_mixed() } != 0 {
+            return Err(Error::tls("TLS libraries of this program", MIXED));
+        }
         init();
         // SAFETY: makes a new object from nothing.
         let ptr = unsafe { sys::lwsrs_tls_client_new() };
