@@ -150,7 +150,11 @@ impl Peer {
     /// Reads what there is, answers each echo with another message.
     fn serve(&mut self, readable: bool, load: &Load, buffers: &mut Buffers) -> Result<usize> {
         let mut messages = 0;
-        while readable {
+        if !readable {
+            self.send(load)?;
+            return Ok(messages);
+        }
+        loop {
             let n = match self.socket.read(&mut buffers.socket) {
                 Ok(0) => return Err("the server hung up".into()),
                 Ok(n) => n,
