@@ -1,6 +1,7 @@
 //! `cargo xtask api`: the public API is the one in `tests/api.txt`, so that no
 //! change of it goes unseen. `--update` writes the file.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -84,19 +85,28 @@ fn compare(api: &str) -> Result<()> {
     )))
 }
 
-/// One line for each item that is gone or new. Each line of an API stands for
-/// itself, and the order says nothing.
+/// One line for each item that is gone or new. The order says nothing; what can be
+/// reached by two paths is told twice, and each counts.
 fn changes(old: &str, new: &str) -> Vec<String> {
-    let only_in = |a: &str, b: &str, sign: &str| -> Vec<String> {
-        let b: std::collections::HashSet<&str> = b.lines().collect();
-        a.lines()
-            .filter(|line| !b.contains(line))
-            .map(|line| format!("{sign}{line}"))
-            .collect()
-    };
-    let mut changes = only_in(old, new, "-");
-    changes.extend(only_in(new, old, "+"));
+    let mut changes = surplus(old, new, '-');
+    changes.extend(surplus(new, old, '+'));
     changes
+}
+
+/// The lines that `a` has more of than `b`.
+fn surplus(a: &str, b: &str, sign: char) -> Vec<String> {
+    let mut there: HashMap<&str, usize> = HashMap::new();
+    for line in b.lines() {
+        *there.entry(line).or_default() += 1;
+    }
+    let more = a.lines().filter(|line| match there.get_mut(*line) {
+        Some(count) if *count > 0 => {
+            *count -= 1;
+            false
+        }
+        _ => true,
+    });
+    more.map(|line| format!("{sign}{line}")).collect()
 }
 
 /// The API of this tree, or why it can't be told here.
@@ -222,6 +232,8 @@ mod tests {
         let new = "pub fn c()\npub fn a()\npub fn b(u8)\n";
         assert_eq!(changes(old, new), ["-pub fn b()", "+pub fn b(u8)"]);
         assert!(changes(old, old).is_empty());
+        // Two paths lead to it, and one is gone.
+        assert_eq!(changes("impl A\nimpl A\n", "impl A\n"), ["-impl A"]);
     }
 
     #[test]
