@@ -15,6 +15,11 @@ const LEFT_OUT: &[(&str, &str)] = &[
         "compiles OpenSSL, for minutes; the crate's code has no part that depends on it",
     ),
     (
+        "aws-lc",
+        "compiles AWS-LC; `cargo xtask test --tls aws-lc` and CI check it by itself",
+    ),
+    ("_tls", "is turned on by `tls` and `aws-lc`, and not to be by itself"),
+    (
         "system",
         "chooses the C library and nothing else: `cargo xtask system`, tests/sources.rs",
     ),
