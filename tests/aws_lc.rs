@@ -17,12 +17,11 @@ fn target() -> PathBuf {
 
 /// Builds the program of `tests/aws_lc/both.rs`, as a package that turns on `tls` and
 /// `aws-lc` both.
-fn build(dir: &TempDir, features: &str) -> PathBuf {
+fn build(dir: &TempDir) -> PathBuf {
     let manifest = format!(
         "[package]\nname = \"both\"\nversion = \"0.0.0\"\nedition = \"2021\"\n[workspace]\n\
          [[bin]]\nname = \"both\"\npath = {:?}\n\
-         [features]\nthird = [\"dep:aws-lc-sys\"]\n\
-         [dependencies]\nopenssl = \"0.10\"\naws-lc-sys = {{ version = \"*\", optional = true }}\n\
+         [dependencies]\nopenssl = \"0.10\"\n\
          [dependencies.libwebsockets]\npath = {:?}\n\
          default-features = false\nfeatures = [\"keylog\", \"tls\", \"aws-lc\"]\n",
         package().join("tests/aws_lc/both.rs"),
@@ -31,7 +30,7 @@ fn build(dir: &TempDir, features: &str) -> PathBuf {
     std::fs::write(dir.file("Cargo.toml"), manifest).unwrap();
     std::fs::copy(package().join("Cargo.lock"), dir.file("Cargo.lock")).unwrap();
     let output = cargo(dir.path(), &target())
-        .args(["build", "--quiet", "--features", features])
+        .args(["build", "--quiet"])
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
@@ -67,7 +66,7 @@ fn the_library_says_who_it_is() {
 #[test]
 fn a_program_may_use_openssl_as_well() {
     let dir = TempDir::new();
-    let output = run(&dir, &build(&dir, ""));
+    let output = run(&dir, &build(&dir));
     assert!(output.status.success(), "{}", stderr(&output));
     let text = String::from_utf8(output.stdout).unwrap();
     let lines: Vec<_> = text.lines().collect();

@@ -13,8 +13,6 @@ use std::net::{TcpListener, TcpStream};
 fn main() {
     let files: Vec<String> = std::env::args().skip(1).collect();
     let [ca, certificate, key] = [0, 1, 2].map(|n| files[n].as_str());
-    #[cfg(feature = "third")]
-    println!("{}", third());
     for _ in 0..2 {
         by_openssl(ca, certificate, key);
         by_libwebsockets(ca, certificate, key);
@@ -23,18 +21,14 @@ fn main() {
     println!("{}", libwebsockets::keylog::capability().tls_library);
 }
 
-/// Another crate's use of AWS-LC, as aws-lc-rs': its libcrypto alone.
-#[cfg(feature = "third")]
-fn third() -> u8 {
-    let mut digest = [0; 32];
-    unsafe { aws_lc_sys::SHA256(b"abc".as_ptr(), 3, digest.as_mut_ptr()) };
-    digest[0]
-}
-
 fn by_openssl(ca: &str, certificate: &str, key: &str) {
     let mut acceptor = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls()).unwrap();
-    acceptor.set_certificate_file(certificate, SslFiletype::PEM).unwrap();
-    acceptor.set_private_key_file(key, SslFiletype::PEM).unwrap();
+    acceptor
+        .set_certificate_file(certificate, SslFiletype::PEM)
+        .unwrap();
+    acceptor
+        .set_private_key_file(key, SslFiletype::PEM)
+        .unwrap();
     let acceptor = acceptor.build();
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let address = listener.local_addr().unwrap();
@@ -49,7 +43,10 @@ fn by_openssl(ca: &str, certificate: &str, key: &str) {
     let mut tls = connector.build().connect("localhost", stream).unwrap();
     let mut text = String::new();
     tls.read_to_string(&mut text).unwrap();
-    assert_eq!((text.as_str(), tls.ssl().version_str()), ("hello", "TLSv1.3"));
+    assert_eq!(
+        (text.as_str(), tls.ssl().version_str()),
+        ("hello", "TLSv1.3")
+    );
     server.join().unwrap();
 }
 
@@ -81,10 +78,14 @@ impl Handler for Visitor {
 
 fn by_libwebsockets(ca: &str, certificate: &str, key: &str) {
     let tls = ServerTls::new(Pem::file(certificate), Pem::file(key));
-    let vhost = Vhost::listen(([127, 0, 0, 1], 0)).tls(tls).accept(|_| Ok(Echo));
+    let vhost = Vhost::listen(([127, 0, 0, 1], 0))
+        .tls(tls)
+        .accept(|_| Ok(Echo));
     let mut context = Context::builder().vhost(vhost).build().unwrap();
     let url = format!("wss://localhost:{}/", context.local_addr(0).unwrap().port());
-    let client = Client::new(&url).unwrap().tls(ClientTls::new().ca(Pem::file(ca)));
+    let client = Client::new(&url)
+        .unwrap()
+        .tls(ClientTls::new().ca(Pem::file(ca)));
     drop(context.connect(client, Visitor).unwrap());
     context.run().unwrap();
     // What is still open ends with the program.
