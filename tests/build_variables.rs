@@ -247,7 +247,15 @@ fn checkout(copied: &Path) {
     for file in ["Cargo.toml", "Cargo.lock", "build.rs"] {
         std::fs::copy(package().join(file), copied.join(file)).unwrap();
     }
-    for folder in ["build", "csrc", "src", "xtask", "bench", "examples"] {
+    for folder in [
+        "build",
+        "csrc",
+        "src",
+        "xtask",
+        "bench",
+        "conformance",
+        "examples",
+    ] {
         copy(&package().join(folder), &copied.join(folder), &["target"]);
     }
 }

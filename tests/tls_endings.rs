@@ -37,11 +37,15 @@ impl Handler for Ends {
 
 /// A TLS server, and a peer that will never close its side.
 fn open() -> (Running, Events, Raw) {
+    open_with(libwebsockets::WebSocketConfig::new())
+}
+
+fn open_with(config: libwebsockets::WebSocketConfig) -> (Running, Events, Raw) {
     let ca = Ca::new();
     let tls = ca.sign(&["localhost"]).server();
     let (probe, events) = probe();
     let server = serve(move |vhost| {
-        let config = libwebsockets::WebSocketConfig::new().close_timeout(Duration::from_secs(1));
+        let config = config.close_timeout(Duration::from_secs(1));
         vhost
             .config(config)
             .tls(tls)
@@ -67,6 +71,16 @@ fn an_abort_from_outside_does_not_wait_for_the_peer() {
     let id = server.handle.connections()[0];
     server.handle.abort(id).unwrap();
     assert_eq!(events.closed().initiator, Initiator::Local);
+}
+
+/// Lost: a connection that is known to be dead, and that messages are queued for, for
+/// twenty seconds more.
+#[test]
+fn a_silent_peer_is_not_waited_for() {
+    let config = libwebsockets::WebSocketConfig::new();
+    let config = config.ping_after(Duration::from_secs(1));
+    let (_server, events, _raw) = open_with(config.idle_timeout(Duration::from_secs(2)));
+    assert_eq!(events.closed().initiator, Initiator::Failure);
 }
 
 #[test]

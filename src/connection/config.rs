@@ -88,10 +88,6 @@ impl WebSocketConfig {
     /// dropped, in whole seconds from 2 to 65535: a peer that is there answers
     /// the ping, whether or not it has anything to say. One that sends a single
     /// frame for all of this time can't, and is dropped as well. Default: 310 s.
-    ///
-    /// A server on TLS then waits for the peer to close its side, for as long as
-    /// [`handshake_timeout`](crate::ContextBuilder::handshake_timeout) says, until
-    /// [`on_close`](crate::Handler::on_close) is called.
     #[doc(alias = "secs_since_valid_hangup")]
     pub fn idle_timeout(mut self, time: Duration) -> Self {
         self.idle_timeout = time;

@@ -18,7 +18,10 @@ const LEFT_OUT: &[(&str, &str)] = &[
         "aws-lc",
         "compiles AWS-LC; `cargo xtask test --tls aws-lc` and CI check it by itself",
     ),
-    ("_tls", "is turned on by `tls` and `aws-lc`, and not to be by itself"),
+    (
+        "_tls",
+        "is turned on by `tls` and `aws-lc`, and not to be by itself",
+    ),
     (
         "system",
         "chooses the C library and nothing else: `cargo xtask system`, tests/sources.rs",
