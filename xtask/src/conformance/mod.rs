@@ -67,7 +67,7 @@ pub fn run(options: &Options) -> Result<()> {
         selection: &options.selection,
         programs: run::programs(quick),
         parallel: if quick { 8 } else { 1 },
-        limit: Duration::from_secs(if quick { 300 } else { 3600 }),
+        limit: Duration::from_secs(if quick { 600 } else { 3600 }),
     };
     bench.prepare()?;
     let start = Instant::now();
