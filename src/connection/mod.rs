@@ -5,6 +5,7 @@ mod closed;
 mod config;
 mod handler;
 pub(crate) mod outbox;
+pub(crate) mod spare;
 pub(crate) mod state;
 mod view;
 

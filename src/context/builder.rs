@@ -58,8 +58,9 @@ impl ContextBuilder {
         self
     }
 
-    /// Bytes that are read from a socket at once, and that each connection
-    /// reserves. Default: 64 KiB; at least 32 KiB.
+    /// Bytes that are handed over at once, and that each connection reserves;
+    /// twice as many are read from a socket at once. Default: 64 KiB; at least
+    /// 32 KiB.
     #[doc(alias = "pt_serv_buf_size")]
     #[doc(alias = "rx_buffer_size")]
     pub fn receive_buffer(mut self, bytes: usize) -> Self {

@@ -59,6 +59,18 @@ impl Payload {
         }
     }
 
+    /// How many bytes it can hold without another allocation.
+    pub(crate) fn capacity(&self) -> usize {
+        self.buffer.capacity() - HEADROOM
+    }
+
+    /// Takes the bytes out, and leaves the room. The headroom, which a frame's header
+    /// may have been written to, is part of a text as well.
+    pub(crate) fn clear(&mut self) {
+        self.buffer.truncate(HEADROOM);
+        self.buffer.fill(0);
+    }
+
     /// The whole buffer, headroom first, for the C library to write into.
     pub(crate) fn buffer_mut(&mut self) -> &mut [u8] {
         &mut self.buffer

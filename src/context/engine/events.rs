@@ -146,7 +146,7 @@ impl Engine {
             self.with_handler(conn, wsi, |h, c| h.on_fragment(c, fragment));
             return self.answer(conn, wsi);
         }
-        let assembled = conn.assembler.borrow_mut().push(chunk);
+        let assembled = conn.assembler.borrow_mut().push(chunk, &self.spare);
         match assembled {
             Assembled::Partial => self.settle(conn, wsi),
             Assembled::Message(message) => {
@@ -301,7 +301,7 @@ impl Engine {
         match result {
             Err(_) => conn.outbox.shut(),
             Ok(()) if conn.deflate => conn.in_flight.borrow_mut().push(frame.payload),
-            Ok(()) => {}
+            Ok(()) => self.spare.keep(frame.payload),
         }
         result
     }

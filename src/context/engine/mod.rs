@@ -8,6 +8,7 @@ mod events;
 use super::handle::{ContextHandle, Shared};
 use super::timers::{Due, Timers};
 use crate::client::{Connecting, Ticket};
+use crate::connection::spare::Spare;
 use crate::connection::state::Conn;
 use crate::connection::{Connection, ConnectionId, Handler};
 use crate::ffi::wsi::Wsi;
@@ -37,6 +38,7 @@ pub(crate) struct Engine {
     by_id: RefCell<HashMap<ConnectionId, usize>>,
     pub(in crate::context) vhosts: RefCell<Vec<Rc<VhostState>>>,
     addresses: RefCell<Vec<Option<SocketAddr>>>,
+    spare: Spare,
     pub(in crate::context) timers: RefCell<Timers>,
     /// The first panic that nobody has seen yet.
     panic: RefCell<Option<Box<dyn Any + Send>>>,
@@ -65,6 +67,7 @@ impl Engine {
             by_id: RefCell::default(),
             vhosts: RefCell::default(),
             addresses: RefCell::default(),
+            spare: Spare::default(),
             timers: RefCell::default(),
             panic: RefCell::default(),
             shutting_down: Cell::new(false),
