@@ -21,7 +21,9 @@ mod programs;
 #[path = "patches/wire.rs"]
 mod wire;
 
-use programs::{fetch, fetch_several, Jar, Server};
+use programs::{fetch, fetch_several, Jar, Server, PATIENCE};
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::thread;
 use std::time::Duration;
 use wire::{
@@ -49,6 +51,37 @@ fn server_survives_a_refused_upgrade() {
         !report.stdout.contains("upgrade asked"),
         "the application was asked about a refused upgrade: {report:?}"
     );
+}
+
+/// Whichever it is: there is no server then, or one that serves on.
+#[test]
+fn server_survives_an_allocation_that_fails() {
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n\
+        Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+        Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
+    let mut refused = 0;
+    for failing in 1..=16 {
+        let server = Server::start(&["oom", &failing.to_string()]);
+        if server.port == 0 {
+            refused += 1;
+        } else {
+            // One of the first two may be hit, and may wait for ever.
+            let short = Duration::from_millis(500);
+            let answers = [short, short, PATIENCE].map(|p| answers(server.port, REQUEST, p));
+            assert!(answers[2], "allocation {failing}: the last is not served");
+        }
+        server.finish();
+    }
+    assert!((3..15).contains(&refused), "{refused} servers didn't start");
+}
+
+/// Whether there is an answer to this request.
+fn answers(port: u16, request: &[u8], patience: Duration) -> bool {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_read_timeout(Some(patience)).unwrap();
+    // A server that hangs up early is seen below.
+    let _ = stream.write_all(request);
+    matches!(stream.read(&mut [0; 16]), Ok(n) if n > 0)
 }
 
 #[test]

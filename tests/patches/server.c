@@ -1,10 +1,11 @@
 /*
  * A small server for the tests of the patches to the vendored C library.
  *
- * Usage: server [h2]
+ * Usage: server [h2 | oom N]
  *
  * It listens on a free loopback port, prints the port's number as its first line and then one line for each event of
  * interest. With "h2" it speaks HTTP/2 in clear text from the first byte. It ends when its standard input closes.
+ * With "oom N" the library's Nth allocation fails; if there can't be a server then, the port is 0.
  *
  *	POST /form	a form of the fields "a", "b" and "name" and an upload, kept in FORM_STORAGE bytes
  *	POST /drop	the stream is closed as soon as the first part of the body has come
@@ -14,6 +15,7 @@
 #include <libwebsockets.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -29,6 +31,33 @@ static const char *const fields[] = { "a", "b", "name" };
 
 static struct lws_context *context;
 static volatile int finished;
+
+static long allocations, failing;
+
+static void *
+allocate(void *ptr, size_t size, const char *reason)
+{
+	(void)reason;
+
+	if (!size) {
+		free(ptr);
+		return NULL;
+	}
+	if (!ptr && ++allocations == failing)
+		return NULL;
+
+	return realloc(ptr, size);
+}
+
+static int
+refused(void)
+{
+	printf("0\n");
+	if (context)
+		lws_context_destroy(context);
+
+	return failing ? 0 : 2;
+}
 
 static int
 upload(void *data, const char *name, const char *filename, char *buf, int len,
@@ -174,12 +203,16 @@ main(int argc, const char **argv)
 	if (argc > 1 && !strcmp(argv[1], "h2"))
 		info.options |= LWS_SERVER_OPTION_H2_PRIOR_KNOWLEDGE;
 
+	if (argc > 2 && !strcmp(argv[1], "oom"))
+		failing = atol(argv[2]);
+	lws_set_allocator(allocate);
+
 	context = lws_create_context(&info);
 	if (!context)
-		return 2;
+		return refused();
 	vhost = lws_create_vhost(context, &info);
 	if (!vhost)
-		return 2;
+		return refused();
 	printf("%d\n", lws_get_vhost_listen_port(vhost));
 
 	if (pthread_create(&thread, NULL, wait_for_end_of_input, NULL))
