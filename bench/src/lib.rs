@@ -4,6 +4,7 @@
 pub mod args;
 pub mod frames;
 pub mod load_tls;
+pub mod soak;
 pub mod tls;
 
 /// Any error: programs print it and end with status 1.

@@ -15,6 +15,7 @@ mod paths;
 mod process;
 mod sanitize;
 mod setup;
+mod soak;
 mod std_sources;
 mod system;
 mod test;
@@ -58,6 +59,11 @@ Verbs:
   fuzz [--seconds N] [TARGET...]  run the fuzz targets, 60 s each unless told otherwise
   windows [--keylog] [-- ARGS]    build for Windows with mingw, run the tests under Wine
                                     --keylog        only those of the key log
+  soak [--quick] [--seed N] [NAME...]
+                                  put servers under load and faults, in all scenarios or
+                                  in those named
+                                    --quick         in a minute, with less of each
+                                    --seed N        other malformed frames
   bench NAME [ARGS]               run a benchmark, print its ratios
   conformance [--quick] [--suite NAME] [--cases LIST]
                                   run the Autobahn|Testsuite's cases against our server
@@ -104,6 +110,7 @@ fn dispatch(args: &[String]) -> Result<()> {
         "valgrind" => no_args(verb, rest).and_then(|()| valgrind::run()),
         "fuzz" => fuzz::run(rest),
         "windows" => windows::run(rest),
+        "soak" => soak::run(rest),
         "bench" => bench::run(rest),
         "conformance" => conformance::Options::parse(rest).and_then(|o| conformance::run(&o)),
         "help" | "--help" | "-h" => {

@@ -1,0 +1,125 @@
+//! Faults that come from the C library's functions: `bench/csrc/faults.c` is put before
+//! them.
+
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Instant;
+
+use super::programs::Server;
+use super::{Beside, Soak, IMPATIENT};
+use crate::error::Result;
+use crate::{paths, process};
+
+/// Of the allocations of the C library, and of the TLS library, one in so many fails.
+const EACH: [(&str, &str); 2] = [
+    ("SOAK_FAIL_EACH=40", "the C library's"),
+    ("SOAK_FAIL_TLS=1 SOAK_FAIL_EACH=1500", "the TLS library's"),
+];
+
+/// Clients of a server of which one allocation fails, and how many that may hit.
+const FEW: &[&str] = &["--count", "6", "--limit", "2"];
+
+impl Soak {
+    /// Silent and quiet peers of a server whose wall clock jumps by days.
+    pub(super) fn clock_jumps(&mut self, options: &[&str]) -> Result<Option<Beside>> {
+        if !self.options.wants("clock-jumps") {
+            return Ok(None);
+        }
+        let shell = self.faults("SOAK_CLOCK=1")?;
+        let server = Server::start(&shell, IMPATIENT)?;
+        let client = server.client("half-open", options)?;
+        Ok(Some(Beside::new("clock-jumps", server, client)))
+    }
+
+    /// Servers of which one of the first allocations fails, and some of which one in so
+    /// many does.
+    pub(super) fn no_memory(&mut self) -> Result<()> {
+        if !self.options.wants("no-memory") {
+            return Ok(());
+        }
+        let start = Instant::now();
+        let verdict = self.first_allocations()?;
+        self.note("no-memory", start, None, verdict);
+        let (_, count) = self.sizes.no_memory;
+        for (which, whose) in EACH {
+            let start = Instant::now();
+            let shell = self.faults(which)?;
+            // It may not be able to start: then it is asked once more.
+            let mut server = None;
+            for _ in 0..10 {
+                server = Server::try_start(&shell, &[])?.ok();
+                if server.is_some() {
+                    break;
+                }
+            }
+            let Some(mut server) = server else {
+                self.note(
+                    "no-memory",
+                    start,
+                    Some("it never started".into()),
+                    Ok(String::new()),
+                );
+                continue;
+            };
+            let options = ["--count", count, "--limit", count];
+            let client = server.client("starved", &options)?;
+            let verdict = client.verdict(self.options.limit());
+            let verdict = verdict.map(|numbers| format!("{whose}: {numbers}"));
+            self.note("no-memory", start, server.end(), verdict);
+        }
+        Ok(())
+    }
+
+    /// A server for each of them, which has to end with an error or serve on.
+    fn first_allocations(&mut self) -> Result<std::result::Result<String, String>> {
+        let (count, _) = self.sizes.no_memory;
+        // The quick form picks some out of the same range.
+        let step = if self.options.quick { 17 } else { 1 };
+        let (mut refused, mut bad) = (0, Vec::new());
+        for number in (1..=count).map(|n| n * step) {
+            let shell = self.faults(&format!("SOAK_FAIL_AT={number}"))?;
+            // That it says why it can't start is expected.
+            let shell = format!("{shell}\nexec 2>/dev/null");
+            let end = match Server::try_start(&shell, &[])? {
+                Ok(mut server) => {
+                    let verdict = server.client("starved", FEW)?;
+                    let verdict = verdict.verdict(self.options.limit());
+                    server.end().or(verdict.err())
+                }
+                Err(status) if status.signal().is_none() && !status.success() => {
+                    refused += 1;
+                    None
+                }
+                Err(status) => Some(status.to_string()),
+            };
+            bad.extend(end.map(|end| format!("allocation {number}: {end}")));
+        }
+        if !bad.is_empty() {
+            return Ok(Err(bad.join("; ")));
+        }
+        Ok(Ok(format!(
+            "one of the first {} allocations failed, in {count} runs: {refused} servers didn't \
+             start, the others served on",
+            count * step
+        )))
+    }
+
+    /// What a shell has to do for a server to have these faults.
+    fn faults(&self, which: &str) -> Result<String> {
+        let library = self.folder.join("faults.so");
+        if !library.exists() {
+            process::run(&mut compile(&library))?;
+        }
+        Ok(format!("export LD_PRELOAD='{}' {which}", library.display()))
+    }
+}
+
+fn compile(to: &PathBuf) -> Command {
+    let mut command = Command::new("cc");
+    command
+        .args(["-O2", "-Wall", "-shared", "-fPIC", "-o"])
+        .arg(to);
+    command.arg(paths::root().join("bench/csrc/faults.c"));
+    command
+}
