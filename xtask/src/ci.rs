@@ -19,7 +19,8 @@ const STEPS: &[Step] = &[
     ("format", || cargo(&["fmt", "--all", "--", "--check"])),
     ("clippy", || clippy(&[WORKSPACE, &test::NO_PEERS].concat())),
     ("clippy, with additive features", || {
-        clippy(&[WORKSPACE, &test::NO_PEERS, &["--features", test::FEATURES]].concat())
+        let features = ["--features", test::FEATURES, "--features", "bench/keylog"];
+        clippy(&[WORKSPACE, &test::NO_PEERS, &features].concat())
     }),
     ("clippy, only the feature tls", || {
         clippy(&[LIBRARY, NO_FEATURES, &["--features", "tls"]].concat())
