@@ -46,7 +46,12 @@ const STEPS: &[Step] = &[
         command.args(["--features", test::FEATURES]);
         passed(command.env("RUSTDOCFLAGS", "-D warnings"))
     }),
-use crate::{};
+    ("features, each alone", features::singles),
+    ("public API", api::check),
+    ("minimum Rust", msrv::check),
+    ("soak, quick", || {
+        soak::run(&["--quick".to_owned()]).map(|()| Outcome::Passed)
+    }),
     ("package", || package::check().map(|()| Outcome::Passed)),
     ("conformance, bounded", || {
         conformance::run(&conformance::Options::quick()).map(|()| Outcome::Passed)
