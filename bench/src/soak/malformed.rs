@@ -81,11 +81,11 @@ fn damaged(mut bytes: Vec<u8>, random: &mut Random) -> Vec<u8> {
         let near = if random.below(3) > 0 { 16 } else { bytes.len() };
         let at = random.below(near.min(bytes.len()));
         match random.below(4) {
-            0 => bytes.insert(at, random.next() as u8),
+            0 => bytes.insert(at, random.number() as u8),
             1 => bytes.truncate(bytes.len() - at),
             _ => {
                 if let Some(byte) = bytes.get_mut(at) {
-                    *byte = random.next() as u8;
+                    *byte = random.number() as u8;
                 }
             }
         }

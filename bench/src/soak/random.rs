@@ -12,7 +12,7 @@ impl Random {
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -21,14 +21,14 @@ impl Random {
 
     /// One below `end`, or 0.
     pub fn below(&mut self, end: usize) -> usize {
-        (self.next() >> 11) as usize % end.max(1)
+        (self.number() >> 11) as usize % end.max(1)
     }
 
     /// `count` bytes.
     pub fn bytes(&mut self, count: usize) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(count + 8);
         while bytes.len() < count {
-            bytes.extend(self.next().to_le_bytes());
+            bytes.extend(self.number().to_le_bytes());
         }
         bytes.truncate(count);
         bytes
