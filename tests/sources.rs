@@ -228,12 +228,12 @@ fn a_tree_that_will_not_do_is_refused_before_it_is_compiled() {
         (["5", "0", "0"], "without its folder plugins/"),
     ] {
         pretend_tree(tree, version);
-        let text = check("keylog", &[("LWS_SOURCE_DIR", tree)]).unwrap_err();
+        let text = check("keylog,tls", &[("LWS_SOURCE_DIR", tree)]).unwrap_err();
         assert!(text.contains(said), "{text}");
         assert!(text.contains(&tree.display().to_string()), "{text}");
     }
     std::fs::create_dir(tree.join("plugins")).unwrap();
-    let text = check("keylog", &[("LWS_SOURCE_DIR", tree)]).unwrap_err();
+    let text = check("keylog,tls", &[("LWS_SOURCE_DIR", tree)]).unwrap_err();
     assert!(
         !text.contains("plugins/"),
         "it is cmake that refuses it now: {text}"
