@@ -15,6 +15,7 @@ const LIBRARY: &[&str] = &["-p", "libwebsockets"];
 const WORKSPACE: &[&str] = &["--workspace"];
 const NO_FEATURES: &[&str] = &["--no-default-features"];
 
+/// What each change has to pass.
 const STEPS: &[Step] = &[
     ("format", || cargo(&["fmt", "--all", "--", "--check"])),
     ("clippy", || clippy(&[WORKSPACE, &test::NO_PEERS].concat())),
@@ -33,12 +34,6 @@ const STEPS: &[Step] = &[
         let tests = &["--test", "addresses", "--test", "websocket"];
         cargo(&[&["test"], LIBRARY, NO_FEATURES, tests].concat())
     }),
-    ("clippy, AWS-LC", || {
-        clippy(&[LIBRARY, NO_FEATURES, &["--features", "aws-lc,keylog"]].concat())
-    }),
-    ("tests, AWS-LC", || {
-        Library::AwsLc.test_few().map(|()| Outcome::Passed)
-    }),
     ("documentation", || {
         let mut command = process::cargo();
         command.args(["doc", "--workspace", "--no-deps"]);
@@ -46,27 +41,43 @@ const STEPS: &[Step] = &[
         command.args(["--features", test::FEATURES]);
         passed(command.env("RUSTDOCFLAGS", "-D warnings"))
     }),
-    ("features, each alone", features::singles),
     ("public API", api::check),
+    ("package", || package::check().map(|()| Outcome::Passed)),
+    ("address sanitizer", || sanitize::address(&[])),
+];
+
+/// What takes too long for each change: `cargo xtask ci --all`.
+const MORE: &[Step] = &[
+    ("clippy, AWS-LC", || {
+        clippy(&[LIBRARY, NO_FEATURES, &["--features", "aws-lc,keylog"]].concat())
+    }),
+    ("tests, AWS-LC", || {
+        Library::AwsLc.test_few().map(|()| Outcome::Passed)
+    }),
+    ("features, each alone", features::singles),
     ("minimum Rust", msrv::check),
     ("soak, quick", || {
         soak::run(&["--quick".to_owned()]).map(|()| Outcome::Passed)
     }),
-    ("package", || package::check().map(|()| Outcome::Passed)),
     ("conformance, bounded", || {
         conformance::run(&conformance::Options::quick()).map(|()| Outcome::Passed)
     }),
     ("fuzz targets", || fuzz::all(60)),
-    ("address sanitizer", || sanitize::address(&[])),
 ];
 
-/// Runs all checks, also after one has failed, and sums up.
-pub fn run() -> Result<()> {
+/// Runs the checks, also after one has failed, and sums up. `--all` adds those that
+/// take long.
+pub fn run(args: &[String]) -> Result<()> {
+    let more = match args {
+        [] => &[][..],
+        [all] if all == "--all" => MORE,
+        _ => return Err(Error::new("`ci` takes nothing but `--all`")),
+    };
     setup::run()?;
     vendor::run(&vendor::Options::default())?;
     let mut summary = Vec::new();
     let mut failed = Vec::new();
-    for (name, step) in STEPS {
+    for (name, step) in STEPS.iter().chain(more) {
         println!("== {name}");
         let start = Instant::now();
         let verdict = match step() {

@@ -43,7 +43,9 @@ Verbs:
                                     --tls NAME      the tests that meet the TLS library,
                                                     with `system` OpenSSL, `vendored`,
                                                     `openssl-1.1.1` or `aws-lc`
-  ci                              format, lint, documentation, package, sanitizer
+  ci [--all]                      format, lint, documentation, package, sanitizer
+                                    --all           also what takes long: AWS-LC, features,
+                                                    soak, conformance, fuzz targets
   sanitize address|thread|undefined [-- ARGS]
                                   run the tests under a sanitizer, the C library included
   system [--only SUITE,...] [-- ARGS]
@@ -101,7 +103,7 @@ fn dispatch(args: &[String]) -> Result<()> {
         "vendor" => vendor::Options::parse(rest).and_then(|o| vendor::run(&o)),
         "demo" => demo::run(rest),
         "test" => test::run(rest),
-        "ci" => no_args(verb, rest).and_then(|()| ci::run()),
+        "ci" => ci::run(rest),
         "sanitize" => sanitize::run(rest),
         "system" => system::run(rest),
         "features" => features::run(rest),
