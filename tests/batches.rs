@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::peer::{frame, upgrade, Raw, BINARY};
+use common::peer::{frame, Raw, BINARY};
 use common::{loopback, noise, serve, Echo, WAIT};
 use libwebsockets::{Connection, Context, Fragment, Handler, Message, WebSocketConfig};
 use std::sync::mpsc;
@@ -120,11 +120,11 @@ fn expect_frames(raw: &mut Raw, count: usize) {
     }
 }
 
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 mod tls {
     use super::*;
     use common::certs::{tls_over, Ca};
-    use common::peer::tcp;
+    use common::peer::{tcp, upgrade};
     use std::io::{Read, Result, Write};
     use std::net::{SocketAddr, TcpStream};
     use std::sync::{Arc, Mutex};
