@@ -8,7 +8,8 @@
 //! by `tests/random.rs`, draining by `tests/websocket.rs`. The table of sockets is not: which row
 //! a socket comes to is the system's choice. That no protocol is agreed on is no undefined behaviour
 //! any more is shown by `cargo xtask sanitize undefined`, in `tests/interop.rs`; that silent peers
-//! aren't waited for, by `tests/tls_endings.rs`.
+//! aren't waited for, by `tests/tls_endings.rs`; that a request which can't be sent is told of, by
+//! `cargo xtask sanitize address`, in `tests/certificates.rs`.
 //!
 //! To watch the tests fail, let `LWS_PATCH_TEST_SOURCE` name a tree of the library without the patches.
 

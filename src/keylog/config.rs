@@ -97,7 +97,7 @@ impl KeyLog {
     /// of a handshake together. It is called on the context's thread, in the midst
     /// of the handshake, or with a [`queue`](Self::queue) on the thread that
     /// writes; where it panics, [`Context::run`](crate::Context::run) resumes the
-    /// panic.
+    /// panic. It may use the log's handle, but if it owns one, neither is ever freed.
     ///
     /// ```
     /// use libwebsockets::keylog::KeyLog;

@@ -5,7 +5,7 @@ use crate::keylog::{self, KeyLog, KeyLogError, MemoryLog, Rotation};
 use std::fs;
 use std::io::Read;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{mpsc, Arc};
+use std::sync::{mpsc, Arc, Mutex};
 use std::time::Duration;
 
 #[test]
@@ -28,15 +28,17 @@ fn memory_holds_the_last_records_and_nothing_is_on_disk() {
 #[test]
 fn a_function_gets_whole_lines_and_may_use_the_handle() {
     let (sender, receiver) = mpsc::channel();
-    let slot = Arc::new(std::sync::OnceLock::<keylog::KeyLogHandle>::new());
+    let slot = Arc::new(Mutex::new(None::<keylog::KeyLogHandle>));
     let own = Arc::clone(&slot);
     let keylog = KeyLog::function(move |lines| {
-        let stats = own.get().unwrap().stats();
+        let stats = own.lock().unwrap().as_ref().unwrap().stats();
         sender.send((lines.to_vec(), stats.written)).unwrap();
     });
     let handle = keylog::start(&keylog).unwrap();
-    slot.set(handle.clone()).unwrap();
+    *slot.lock().unwrap() = Some(handle.clone());
     record(&handle, &line(0, 0));
+    // The log has the function, the function the handle, and that the log.
+    drop(slot.lock().unwrap().take());
     let (text, before) = receiver.recv().unwrap();
     assert_eq!(text, format!("{}\n", line(0, 0)).as_bytes());
     assert_eq!((before, handle.stats().written), (0, 1));
