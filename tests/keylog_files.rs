@@ -7,7 +7,7 @@ mod common;
 
 use common::certs::{tls_over, Ca};
 use common::peer::{self, tcp};
-use common::secrets::{labels, lines, open_tls, randoms, TLS13};
+use common::secrets::{labels, lines, logged as server, open_tls, randoms, visit, TLS13};
 use common::temp::TempDir;
 use common::{eventually, loopback, probe, Echo, Running};
 use libwebsockets::keylog::{AutoOff, Filter, KeyLog, Problem, Retention, Rotation};
@@ -16,21 +16,6 @@ use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
-
-fn server(ca: &Ca, keylog: KeyLog) -> Running {
-    let tls = ca.sign(&["localhost"]).server();
-    Running::start(move || {
-        let vhost = loopback().tls(tls).accept(|_| Ok(Echo));
-        Context::builder().vhost(vhost).keylog(keylog)
-    })
-}
-
-fn visit(server: &Running, ca: &Ca) -> String {
-    let (mut socket, random) = open_tls(server.addr(), ca.rustls_client());
-    socket.send("hello".into()).unwrap();
-    assert_eq!(peer::read(&mut socket), "hello".into());
-    random
-}
 
 /// A server with two vhosts on one port, and this log.
 fn two_vhosts(ca: &Ca, keylog: KeyLog) -> Running {

@@ -10,11 +10,10 @@
 mod common;
 
 use common::certs::Ca;
-use common::peer;
 use common::programs::{Ended, Program};
-use common::secrets::{lines, open_tls, randoms};
+use common::secrets::{lines, logged as server, randoms, visit};
 use common::temp::TempDir;
-use common::{loopback, Echo, Running};
+use common::Running;
 use libwebsockets::keylog::{KeyLog, Problem, Rotation};
 use libwebsockets::Context;
 use std::fs;
@@ -34,21 +33,6 @@ const NOBODY: u32 = 65_534;
 
 /// More connections than any file here has room for.
 const MANY: usize = 200;
-
-fn server(ca: &Ca, keylog: KeyLog) -> Running {
-    let tls = ca.sign(&["localhost"]).server();
-    Running::start(move || {
-        let vhost = loopback().tls(tls).accept(|_| Ok(Echo));
-        Context::builder().vhost(vhost).keylog(keylog)
-    })
-}
-
-/// Makes a connection, and sees that it works.
-fn visit(server: &Running, ca: &Ca) {
-    let (mut socket, _) = open_tls(server.addr(), ca.rustls_client());
-    socket.send("hello".into()).unwrap();
-    assert_eq!(peer::read(&mut socket), "hello".into());
-}
 
 /// Not a test of its own: what the children do.
 #[test]

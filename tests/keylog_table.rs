@@ -6,27 +6,11 @@
 mod common;
 
 use common::certs::Ca;
-use common::peer;
-use common::secrets::{open_tls, TLS13};
+use common::secrets::{logged as server, visit, TLS13};
 use common::temp::TempDir;
-use common::{loopback, Echo, Running};
 use libwebsockets::keylog::{AutoOff, Filter, KeyLog, Problem};
-use libwebsockets::{Context, Role};
+use libwebsockets::Role;
 use std::path::Path;
-
-fn server(ca: &Ca, keylog: KeyLog) -> Running {
-    let tls = ca.sign(&["localhost"]).server();
-    Running::start(move || {
-        let vhost = loopback().tls(tls).accept(|_| Ok(Echo));
-        Context::builder().vhost(vhost).keylog(keylog)
-    })
-}
-
-fn visit(server: &Running, ca: &Ca) {
-    let (mut socket, _) = open_tls(server.addr(), ca.rustls_client());
-    socket.send("hello".into()).unwrap();
-    assert_eq!(peer::read(&mut socket), "hello".into());
-}
 
 /// Every name that stands in the last column of the guide's last table.
 fn promised() -> Vec<Vec<String>> {

@@ -2,8 +2,7 @@
 
 use super::config::Request;
 use super::sink::Target;
-use super::template::Template;
-use super::{file, KeyLog, KeyLogError, Problem, Source};
+use super::{KeyLog, Problem, Source};
 use crate::ffi::keylog::{self as ffi, Variable};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -45,7 +44,7 @@ impl Capability {
         let mut problems = tls_problems(ffi::probe());
         let (requested_by, target) = match &config.request {
             Request::Off => (Source::Off, None),
-            Request::File(path) => (Source::Api, Some(file_target(path))),
+            Request::File(path) => (Source::Api, Some(Target::file(path))),
             Request::Other(target) => (Source::Api, Some(Ok(target.clone()))),
             Request::Environment => match ffi::read_variable() {
                 Variable::Unset => (Source::Off, None),
@@ -53,7 +52,7 @@ impl Capability {
                     problems.push(Problem::VariableIgnored);
                     (Source::Variable, None)
                 }
-                Variable::Set(value) => (Source::Variable, Some(file_target(Path::new(&value)))),
+                Variable::Set(value) => (Source::Variable, Some(Target::file(Path::new(&value)))),
             },
         };
         let path = match &target {
@@ -78,10 +77,6 @@ impl Capability {
             problems,
         }
     }
-}
-
-fn file_target(path: &Path) -> Result<Target, KeyLogError> {
-    Ok(Target::File(Template::parse(&file::resolve(path)?)?))
 }
 
 fn tls_problems(probe: Option<ffi::Probe>) -> Vec<Problem> {

@@ -4,7 +4,7 @@ use super::config::Request;
 use super::log::{Control, Log};
 use super::sink::Target;
 use super::template::Template;
-use super::{file, KeyLog, KeyLogError, KeyLogHandle, Problem, Source, TARGET};
+use super::{KeyLog, KeyLogError, KeyLogHandle, Problem, Source, TARGET};
 use crate::ffi::keylog::{self as ffi, Variable};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -67,10 +67,7 @@ fn open(
     source: Source,
     path: Option<PathBuf>,
 ) -> Result<KeyLogHandle, KeyLogError> {
-    let target = match path {
-        Some(path) => Some(Target::File(Template::parse(&file::resolve(&path)?)?)),
-        None => None,
-    };
+    let target = path.as_deref().map(Target::file).transpose()?;
     begin(config, source, target)
 }
 

@@ -1,11 +1,9 @@
 //! One context's log: the switch, the counters, and the way of a record.
 
 use super::batch::Batch;
-use super::file;
 use super::filter::Filter;
 use super::rotation::AutoOff;
 use super::sink::{self, Aside, Failure, FileOptions, Outcome, Queue, Sink, Target};
-use super::template::Template;
 use super::{KeyLogError, Problem, Source, Stats, TARGET};
 use std::any::Any;
 use std::path::{Path, PathBuf};
@@ -356,10 +354,9 @@ impl Log {
     }
 
     pub(super) fn set_path(&self, path: &Path) -> Result<(), KeyLogError> {
-        let path = Template::parse(&file::resolve(path)?)?;
+        let target = Target::file(path)?;
         let mut control = lock(&self.control);
         // Under the lock of `control` nobody else switches on.
-        let target = Target::File(path);
         let way = if self.is_enabled() {
             Some(self.open(&control, &target)?)
         } else {

@@ -1,8 +1,10 @@
 //! Key logs, taken apart; and the client random that a handshake shows.
 
-use super::certs::tls_over;
+use super::certs::{tls_over, Ca};
 use super::peer::{open_over, tcp, Socket};
-use super::WAIT;
+use super::{loopback, Echo, Running, WAIT};
+use libwebsockets::keylog::KeyLog;
+use libwebsockets::Context;
 use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -119,4 +121,22 @@ pub fn open_tls(addr: SocketAddr, config: rustls::ClientConfig) -> (Socket, Stri
     let url = format!("wss://localhost:{}/", addr.port());
     let (socket, _) = open_over(Box::new(tls), url);
     (socket, stream.client_random())
+}
+
+/// An echo server over TLS, with this log.
+pub fn logged(ca: &Ca, keylog: KeyLog) -> Running {
+    let tls = ca.sign(&["localhost"]).server();
+    Running::start(move || {
+        let vhost = loopback().tls(tls).accept(|_| Ok(Echo));
+        Context::builder().vhost(vhost).keylog(keylog)
+    })
+}
+
+/// Makes a connection, sees that it works, and ends it; the random of its handshake.
+#[track_caller]
+pub fn visit(server: &Running, ca: &Ca) -> String {
+    let (mut socket, random) = open_tls(server.addr(), ca.rustls_client());
+    socket.send("hello".into()).unwrap();
+    assert_eq!(super::peer::read(&mut socket), "hello".into());
+    random
 }

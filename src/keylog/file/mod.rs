@@ -14,6 +14,7 @@ use unix as platform;
 #[cfg(windows)]
 use windows as platform;
 
+use super::reader::is_label;
 use super::{pcapng, KeyLogError};
 use crate::ffi::wipe::wipe;
 use std::fs::{self, File, Metadata};
@@ -214,8 +215,7 @@ pub(super) fn begins_as_log(path: &Path) -> io::Result<bool> {
     file.read_to_end(&mut bytes)?;
     let line = bytes.trim_ascii_start();
     let label = line.split(|b| *b == b' ').next().unwrap_or_default();
-    let fits = |b: &u8| b.is_ascii_uppercase() || b.is_ascii_digit() || *b == b'_';
-    let is_line = line.len() > label.len() && !label.is_empty() && label.iter().all(fits);
+    let is_line = line.len() > label.len() && is_label(label);
     let is_gzip = bytes.starts_with(b"\x1f\x8b");
     let is_log = is_line || line.starts_with(b"#") || is_gzip || pcapng::is_header(&bytes);
     wipe(&mut bytes);

@@ -8,6 +8,7 @@ use std::fmt;
 use std::io::{self, BufRead};
 
 pub use connections::{ConnectionSecrets, Connections};
+pub(super) use record::is_label;
 pub use record::Record;
 
 /// The longest line that is read. The longest that TLS libraries emit, an

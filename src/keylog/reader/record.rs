@@ -83,11 +83,10 @@ impl Record {
         else {
             return Err(LineError::Fields);
         };
-        let fits = |b: &u8| b.is_ascii_uppercase() || b.is_ascii_digit() || *b == b'_';
-        let label = std::str::from_utf8(label).map_err(|_| LineError::Label)?;
-        if !label.bytes().all(|b| fits(&b)) {
+        if !is_label(label) {
             return Err(LineError::Label);
         }
+        let label = std::str::from_utf8(label).map_err(|_| LineError::Label)?;
         let random = unhex(random).ok_or(LineError::Random)?;
         let record = Record {
             label: label.into(),
@@ -139,6 +138,12 @@ impl Record {
             Kind::Other => false,
         }
     }
+}
+
+/// Whether these bytes can be a label: capital letters, digits and underscores.
+pub(in crate::keylog) fn is_label(bytes: &[u8]) -> bool {
+    let fits = |b: &u8| b.is_ascii_uppercase() || b.is_ascii_digit() || *b == b'_';
+    !bytes.is_empty() && bytes.iter().all(fits)
 }
 
 /// The bytes that hexadecimal digits stand for.

@@ -6,7 +6,7 @@ mod queue;
 
 use super::batch::Batch;
 use super::template::Template;
-use super::KeyLogError;
+use super::{file, KeyLogError};
 use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -53,6 +53,11 @@ pub(super) struct Aside {
 }
 
 impl Target {
+    /// The file at this path, which may have placeholders.
+    pub fn file(path: &Path) -> Result<Self, KeyLogError> {
+        Ok(Target::File(Template::parse(&file::resolve(path)?)?))
+    }
+
     /// The path, if it is a file's.
     pub fn template(&self) -> Option<&Template> {
         match self {
