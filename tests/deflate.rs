@@ -4,10 +4,10 @@
 
 mod common;
 
-use common::peer::{frame, patient, upgrade, Raw, BINARY, CONTINUATION, PONG, TEXT};
+use common::peer::{frame, http_head, patient, upgrade, Raw, BINARY, CONTINUATION, PONG, TEXT};
 use common::{client_context, loopback, noise, probe, probed, Event, Events, Running};
 use libwebsockets::{Client, Connection, Context, Fragment, Handler, WebSocketConfig};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
@@ -93,13 +93,7 @@ fn a_client_survives_a_first_frame_that_inflates_to_nothing() {
     drop(client.handle.connect(to, probe).unwrap());
     let (mut tcp, _) = listener.accept().unwrap();
     patient(&tcp);
-    let mut request = Vec::new();
-    while !request.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        tcp.read_exact(&mut byte).unwrap();
-        request.push(byte[0]);
-    }
-    let request = String::from_utf8(request).unwrap();
+    let request = http_head(&mut tcp);
     let key = request
         .lines()
         .find_map(|line| line.strip_prefix("Sec-WebSocket-Key: "))

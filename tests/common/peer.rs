@@ -415,3 +415,16 @@ pub fn is_not_waited_for(vhost: fn() -> libwebsockets::Vhost, bytes: &[u8]) {
         start.elapsed()
     );
 }
+
+/// The head of a request or an answer: reads one byte at a time up to an empty line,
+/// and so nothing behind it.
+#[track_caller]
+pub fn http_head(stream: &mut (impl Read + ?Sized)) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        head.push(byte[0]);
+    }
+    String::from_utf8(head).unwrap()
+}

@@ -1,7 +1,7 @@
 //! Peers that stall, or trickle, in any phase: they are left in time, by deadlines that
 //! the builder sets unless it is told others.
 
-use crate::common::peer::{tcp, upgrade};
+use crate::common::peer::{http_head, tcp, upgrade};
 use crate::common::{client_context, loopback, probe, Events, Running};
 use libwebsockets::{Client, Context, WebSocketConfig};
 use std::io::{ErrorKind, Read, Write};
@@ -125,17 +125,6 @@ impl Peer {
 
 /// No deadline is as late as that.
 const LIMIT: Duration = Duration::from_secs(60);
-
-/// Reads one byte at a time up to an empty line.
-fn head(stream: &mut dyn Io) -> String {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        stream.read_exact(&mut byte).unwrap();
-        head.push(byte[0]);
-    }
-    String::from_utf8(head).unwrap()
-}
 
 /// A context of ours that is stalled: with short deadlines, or with those it has by
 /// itself.
@@ -273,7 +262,7 @@ fn try_client(deadlines: Deadlines, peer: Peer) -> Result<(), String> {
     };
     if peer.is_open() {
         stream.write_all(upgrade("/", "").as_bytes()).unwrap();
-        assert!(head(&mut *stream).starts_with("HTTP/1.1 101"));
+        assert!(http_head(&mut *stream).starts_with("HTTP/1.1 101"));
         events.open();
     }
     handle.set_read_timeout(Some(TRICKLE)).unwrap();
@@ -307,7 +296,7 @@ fn try_server(deadlines: Deadlines, peer: Peer) -> Result<(), String> {
         false => Box::new(tcp),
     };
     if peer.is_open() {
-        let request = head(&mut *stream);
+        let request = http_head(&mut *stream);
         let (_, key) = request.split_once("Sec-WebSocket-Key: ").unwrap();
         let key = derive_accept_key(key.lines().next().unwrap().as_bytes());
         let answer = format!(

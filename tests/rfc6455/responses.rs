@@ -1,9 +1,9 @@
 //! Answers to an opening handshake that a client refuses, and some that it mustn't.
 
-use crate::common::peer::patient;
+use crate::common::peer::{http_head, patient};
 use crate::common::{client_context, probe, Event};
 use libwebsockets::{Client, ConnectError, WebSocketConfig};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::TcpListener;
 use tungstenite::handshake::derive_accept_key;
 
@@ -101,13 +101,7 @@ const DEFLATE_ROWS: &[Row] = &[
 fn answer(listener: &TcpListener, line: &str, by: &str) -> std::net::TcpStream {
     let (mut tcp, _) = listener.accept().unwrap();
     patient(&tcp);
-    let mut request = Vec::new();
-    while !request.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        tcp.read_exact(&mut byte).unwrap();
-        request.push(byte[0]);
-    }
-    let request = String::from_utf8(request).unwrap();
+    let request = http_head(&mut tcp);
     let key = request
         .lines()
         .filter_map(|line| line.split_once(": "))
