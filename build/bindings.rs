@@ -26,6 +26,8 @@ const CHECKED: &[(&str, &[&str])] = &[
             "timeout_secs_ah_idle",
             "pt_serv_buf_size",
             "retry_and_idle_policy",
+            "foreign_loops",
+            "event_lib_custom",
             "uid",
             "gid",
         ],
@@ -58,6 +60,11 @@ const CHECKED: &[(&str, &[&str])] = &[
         &["secs_since_valid_ping", "secs_since_valid_hangup"],
     ),
     ("lws_sorted_usec_list", &["cb"]),
+    ("lws_plugin_evlib", &["hdr", "ops"]),
+    (
+        "lws_event_loop_ops",
+        &["name", "init_pt", "io", "flags", "evlib_size_pt"],
+    ),
     ("lws_extension", &["name", "callback", "client_offer"]),
 ];
 
@@ -80,6 +87,7 @@ pub fn generate(config: &Config, library: &Library) -> Result<()> {
         // gnu C, as the library itself: `_unused` members depend on it.
         .clang_arg("-std=gnu11")
         .allowlist_function("lws_.*")
+        .allowlist_function("_lws_plat_service_forced_tsi")
         .allowlist_function("lwsrs_.*")
         .allowlist_type("lws_.*")
         .allowlist_type("lwsrs_.*")

@@ -145,11 +145,7 @@ impl Context {
         let Some(raw) = &mut self.raw else {
             return Ok(());
         };
-        let wait = timeout != Some(Duration::ZERO);
-        if let (true, Some(timeout)) = (wait, timeout) {
-            raw.set_alarm(timeout);
-        }
-        let alive = raw.service(wait);
+        let alive = raw.service(timeout);
         self.resume_panic();
         self.handle_pending();
         if alive {

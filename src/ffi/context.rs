@@ -1,5 +1,6 @@
 //! `struct lws_context`: creation, service, timers, waking, destruction.
 
+use super::event_loop::EventLoop;
 use super::kept::Kept;
 use super::log::Hold;
 use super::sys;
@@ -52,8 +53,7 @@ pub(crate) struct ContextOptions {
 pub(crate) struct RawContext {
     ptr: NonNull<sys::lws_context>,
     waker: Waker,
-    /// Bounds the sleep of `service`.
-    alarm: Alarm,
+    event_loop: EventLoop,
     pub(super) vhosts: Vec<NonNull<sys::lws_vhost>>,
     pub(super) vhost_memory: Vec<VhostMemory>,
     #[cfg(feature = "_tls")]
@@ -78,7 +78,8 @@ impl RawContext {
         if cfg!(feature = "_tls") {
             flags |= u64::from(sys::LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT);
         }
-        let info = sys::lws_context_creation_info {
+        let event_loop = EventLoop::new()?;
+        let mut info = sys::lws_context_creation_info {
             options: flags,
             user: Rc::as_ptr(&engine).cast_mut().cast(),
             // Twice as much as is handed over at once, so that a frame of that length is
@@ -93,16 +94,17 @@ impl RawContext {
             uid: sys::uid_t::MAX,
             ..Default::default()
         };
+        event_loop.describe(&mut info);
         let guard = lifecycle();
-        // SAFETY: `info` is valid for the call, which copies what it keeps; the strings
-        // and tables in it are null.
+        // SAFETY: `info` is valid for the call, which copies what it keeps, but for the
+        // event loop, which outlives the context; the strings and tables in it are null.
         let ptr = unsafe { sys::lws_create_context(&info) };
         drop(guard);
         let ptr = NonNull::new(ptr).ok_or(Error::Library { what: "a context" })?;
         Ok(RawContext {
             ptr,
             waker: Waker(Arc::new(Mutex::new(Some(ContextPtr(ptr))))),
-            alarm: Alarm::new(ptr),
+            event_loop,
             vhosts: Vec::new(),
             vhost_memory: Vec::new(),
             #[cfg(feature = "_tls")]
@@ -117,18 +119,12 @@ impl RawContext {
         self.ptr.as_ptr()
     }
 
-    /// Waits for events and handles them; at most as long as the alarm says, if
-    /// `wait`. `false`: the context is beyond use.
-    #[doc(alias = "lws_service")]
-    pub fn service(&mut self, wait: bool) -> bool {
-        // SAFETY: the context is valid until drop; a negative timeout means not to wait.
-        let rc = unsafe { sys::lws_service(self.as_ptr(), if wait { 0 } else { -1 }) };
-        rc >= 0
-    }
-
-    /// Makes a waiting `service` return after `delay`.
-    pub fn set_alarm(&mut self, delay: Duration) {
-        self.alarm.set(delay);
+    /// Waits for events, at most for `timeout`, and handles them. `false`: the context is
+    /// beyond use.
+    pub fn service(&mut self, timeout: Option<Duration>) -> bool {
+        // SAFETY: the context is valid until drop, was created with this event loop, and is
+        // borrowed exclusively, so that it isn't being serviced.
+        unsafe { self.event_loop.turn(self.ptr, timeout) }
     }
 
     pub fn waker(&self) -> Waker {
@@ -141,64 +137,11 @@ impl Drop for RawContext {
     fn drop(&mut self) {
         // First, so that no other thread can wake what is going away.
         self.waker.disconnect();
-        self.alarm.cancel();
+        self.event_loop.stop();
         let _guard = lifecycle();
         // SAFETY: the context is valid, and this is the only call. It is not made inside a
         // callback of this context: callbacks run while `service` or `connect` borrows it.
         unsafe { sys::lws_context_destroy(self.ptr.as_ptr()) };
-    }
-}
-
-/// A timer in lws' list, which links it by its address. It must be cancelled
-/// before the context is destroyed.
-///
-/// lws looks for timers that are due before it waits, and not after: one that
-/// is due by then has to keep it from waiting, or it would be lost.
-struct Alarm(Kept<AlarmMemory>);
-
-#[repr(C)]
-struct AlarmMemory {
-    /// First, so that its address is that of the whole.
-    timer: sys::lws_sorted_usec_list,
-    context: NonNull<sys::lws_context>,
-}
-
-impl Alarm {
-    fn new(context: NonNull<sys::lws_context>) -> Self {
-        Alarm(Kept::new(AlarmMemory {
-            timer: Default::default(),
-            context,
-        }))
-    }
-
-    /// The timer's address, valid as long as this lives.
-    fn timer(&self) -> *mut sys::lws_sorted_usec_list {
-        // The timer comes first.
-        self.0.as_ptr().cast()
-    }
-
-    #[doc(alias = "lws_sul_schedule")]
-    fn set(&self, delay: Duration) {
-        unsafe extern "C" fn ring(timer: *mut sys::lws_sorted_usec_list) {
-            let memory = timer.cast::<AlarmMemory>();
-            // SAFETY: lws passes the timer that `set` gave it, which its alarm begins with.
-            let context = unsafe { (*memory).context };
-            // SAFETY: the alarm rings within the service of its context, which lives.
-            unsafe { sys::lws_cancel_service(context.as_ptr()) };
-        }
-        // lws waits for whole milliseconds, rounded down: one more makes that up.
-        let us = i64::try_from(delay.as_micros().saturating_add(1000)).unwrap_or(i64::MAX);
-        let us = us.min(i64::MAX / 4);
-        // SAFETY: the memory lives as long as this.
-        let context = unsafe { (*self.0.as_ptr()).context };
-        // SAFETY: the context lives, and the timer until it was cancelled (contract of `Alarm`).
-        unsafe { sys::lws_sul_schedule(context.as_ptr(), 0, self.timer(), Some(ring), us) };
-    }
-
-    #[doc(alias = "lws_sul_cancel")]
-    fn cancel(&self) {
-        // SAFETY: the timer is zeroed or was scheduled, which is what cancel takes.
-        unsafe { sys::lws_sul_cancel(self.timer()) };
     }
 }
 

@@ -11,6 +11,7 @@ mod aws_lc;
 pub(crate) mod connect;
 pub(crate) mod context;
 pub(crate) mod event;
+mod event_loop;
 pub(crate) mod headers;
 mod kept;
 #[cfg(feature = "keylog")]
