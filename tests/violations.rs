@@ -137,14 +137,16 @@ fn a_message_that_is_too_big_is_refused_by_its_first_bytes() {
     }
 }
 
+/// "Hello", RFC 7692 section 7.2.3.1.
+#[cfg(feature = "deflate")]
+const HELLO: &[u8] = &[0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
+
 /// Bits that mean something where permessage-deflate was agreed on.
 #[cfg(feature = "deflate")]
 #[test]
 fn compression_allows_one_bit_where_a_message_begins() {
     const RSV2: u8 = 0x20;
     const RSV3: u8 = 0x10;
-    // "Hello", RFC 7692 section 7.2.3.1.
-    const HELLO: &[u8] = &[0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
     for role in [Role::Server, Role::Client] {
         let config = WebSocketConfig::new().deflate(true);
         let line = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
@@ -165,6 +167,36 @@ fn compression_allows_one_bit_where_a_message_begins() {
         ours.refuses("a continuation", PROTOCOL_ERROR, |raw| {
             let start = raw.framed(RSV1 | TEXT, &HELLO[..3]);
             [start, raw.framed(FIN | RSV1 | CONTINUATION, &HELLO[3..])].concat()
+        });
+    }
+}
+
+// Lost: why the connection ended, at both ends.
+#[cfg(feature = "deflate")]
+#[test]
+fn what_cannot_be_inflated_is_refused_as_such() {
+    // RFC 1951: a block of the reserved type; a reference to before the start; a stored
+    // block whose lengths disagree.
+    const BROKEN: [&[u8]; 4] = [
+        &[0x07],
+        &[0xff; 3000],
+        &[0x02, 0x11, 0x00, 0x00],
+        &[0x01, 0x05, 0x00, 0x00, 0x00, b'x'],
+    ];
+    for role in [Role::Server, Role::Client] {
+        let config = WebSocketConfig::new().deflate(true);
+        let line = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
+        let ours = Checked(Ours::with_extensions(role, config, line));
+        for payload in BROKEN {
+            let what = format!("{:x?}", &payload[..payload.len().min(6)]);
+            for opcode in [TEXT, BINARY] {
+                ours.refuses_frame(&what, INVALID_PAYLOAD, FIN | RSV1 | opcode, payload);
+            }
+        }
+        // The end of "Hello" begins a stored block, whose lengths follow.
+        ours.refuses("a later fragment", INVALID_PAYLOAD, |raw| {
+            let start = raw.framed(RSV1 | TEXT, HELLO);
+            [start, raw.framed(FIN | CONTINUATION, &[0x12, 0x34, 0x56, 0x78])].concat()
         });
     }
 }
