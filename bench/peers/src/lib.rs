@@ -1,12 +1,17 @@
 //! What the echo servers of other libraries share: a listener, on one thread.
 
+use openssl::ssl::{Ssl, SslAcceptor, SslFiletype, SslMethod};
 use rustls::pki_types::{pem::PemObject, CertificateDer, PrivateKeyDer};
 use std::error::Error;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_openssl::SslStream;
 use tokio_rustls::TlsAcceptor;
+
+const USAGE: &str = "the options are --cert PEM --key PEM, then --openssl, or none";
 
 /// What a server speaks over.
 pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
@@ -22,14 +27,26 @@ pub trait Echo: 'static {
     fn serve(stream: impl Stream) -> impl Future<Output = Result<(), Failure>> + Send + 'static;
 }
 
+/// TLS, by either library.
+#[derive(Clone)]
+enum Tls {
+    Rustls(TlsAcceptor),
+    OpenSsl(SslAcceptor),
+}
+
 /// Serves until the process is killed, and prints the port that it listens on. The
-/// options `--cert PEM --key PEM` make it speak TLS.
+/// options `--cert PEM --key PEM` make it speak TLS by rustls with ring; `--openssl` behind
+/// them, by the system's OpenSSL, as ours.
 pub fn run<E: Echo>() -> Result<(), Failure> {
     let options: Vec<String> = std::env::args().skip(1).collect();
     let tls = match &options[..] {
         [] => None,
-        [a, cert, b, key] if a == "--cert" && b == "--key" => Some(acceptor(cert, key)?),
-        _ => return Err("the options are --cert PEM --key PEM, or none".into()),
+        [a, cert, b, key, rest @ ..] if a == "--cert" && b == "--key" => match rest {
+            [] => Some(Tls::Rustls(rustls(cert, key)?)),
+            [c] if c == "--openssl" => Some(Tls::OpenSsl(openssl(cert, key)?)),
+            _ => return Err(USAGE.into()),
+        },
+        _ => return Err(USAGE.into()),
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -37,7 +54,7 @@ pub fn run<E: Echo>() -> Result<(), Failure> {
     runtime.block_on(listen::<E>(tls))
 }
 
-async fn listen<E: Echo>(tls: Option<TlsAcceptor>) -> Result<(), Failure> {
+async fn listen<E: Echo>(tls: Option<Tls>) -> Result<(), Failure> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     println!("{}", listener.local_addr()?.port());
     loop {
@@ -45,7 +62,8 @@ async fn listen<E: Echo>(tls: Option<TlsAcceptor>) -> Result<(), Failure> {
         stream.set_nodelay(true)?;
         match tls.clone() {
             None => tokio::spawn(E::serve(stream)),
-            Some(tls) => tokio::spawn(accept::<E>(tls, stream)),
+            Some(Tls::Rustls(tls)) => tokio::spawn(accept::<E>(tls, stream)),
+            Some(Tls::OpenSsl(tls)) => tokio::spawn(accept_openssl::<E>(tls, stream)),
         };
     }
 }
@@ -54,7 +72,20 @@ async fn accept<E: Echo>(tls: TlsAcceptor, stream: TcpStream) -> Result<(), Fail
     E::serve(tls.accept(stream).await?).await
 }
 
-fn acceptor(cert: &str, key: &str) -> Result<TlsAcceptor, Failure> {
+async fn accept_openssl<E: Echo>(tls: SslAcceptor, stream: TcpStream) -> Result<(), Failure> {
+    let mut stream = SslStream::new(Ssl::new(tls.context())?, stream)?;
+    Pin::new(&mut stream).accept().await?;
+    E::serve(stream).await
+}
+
+fn openssl(cert: &str, key: &str) -> Result<SslAcceptor, Failure> {
+    let mut builder = SslAcceptor::mozilla_modern_v5(SslMethod::tls_server())?;
+    builder.set_certificate_chain_file(cert)?;
+    builder.set_private_key_file(key, SslFiletype::PEM)?;
+    Ok(builder.build())
+}
+
+fn rustls(cert: &str, key: &str) -> Result<TlsAcceptor, Failure> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?

@@ -18,16 +18,18 @@ Usage: cargo xtask bench echo [--rounds N] [--ms N] [--only TEXT]... [--peer NAM
   --rounds N   times that each server is asked for each cell (default 5)
   --ms N       milliseconds that are measured at a time (default 400)
   --only TEXT  only cells in whose name TEXT occurs, like `TLS` or `64 KiB`
-  --peer NAME  compare with this server only: lws, tungstenite, fastwebsockets, sockudo
+  --peer NAME  compare with this server only: lws, tungstenite, fastws, fastws-openssl, sockudo
 ";
 
-/// Ours, then those it is compared with: a name and a program.
-const SERVERS: [(&str, &str); 5] = [
-    ("ours", "echo_server"),
-    ("lws", "peer_lws"),
-    ("tungstenite", "peer_tungstenite"),
-    ("fastwebsockets", "peer_fastwebsockets"),
-    ("sockudo", "peer_sockudo"),
+/// Ours, then those it is compared with: a name, a program, and what makes it speak
+/// TLS by OpenSSL as ours does, where rustls is its habit.
+const SERVERS: [(&str, &str, &[&str]); 6] = [
+    ("ours", "echo_server", &[]),
+    ("lws", "peer_lws", &[]),
+    ("tungstenite", "peer_tungstenite", &[]),
+    ("fastws", "peer_fastwebsockets", &[]),
+    ("fastws-openssl", "peer_fastwebsockets", &["--openssl"]),
+    ("sockudo", "peer_sockudo", &[]),
 ];
 
 const SIZES: [(&str, usize); 3] = [("64 B", 64), ("1 KiB", 1 << 10), ("64 KiB", 64 << 10)];
@@ -81,7 +83,7 @@ pub fn run(args: &[String]) -> Result<()> {
          time that the load generator was busy.",
         options.rounds
     );
-    print!("{}", row("", SERVERS.map(|(name, _)| name.into()), "load"));
+    print!("{}", row("", SERVERS.map(|(name, ..)| name.into()), "load"));
     for tls in [false, true] {
         let cells: Vec<_> = cells(tls).filter(|cell| options.wants(cell)).collect();
         if cells.is_empty() {
@@ -115,7 +117,7 @@ impl Options {
                 _ => return Err(Error::new(HELP)),
             }
         }
-        let known = |peer: &String| SERVERS.iter().any(|(name, _)| name == peer);
+        let known = |peer: &String| SERVERS.iter().any(|(name, ..)| name == peer);
         match options.peers.iter().all(known) {
             true => Ok(options),
             false => Err(Error::new(HELP)),
@@ -128,10 +130,12 @@ impl Options {
 
     /// Starts the servers, with TLS if there is a folder with a certificate.
     fn start(&self, tls: Option<&Path>) -> Result<Vec<Option<Server>>> {
-        let start = |(name, file)| {
+        let start = |(name, file, openssl): (&str, &str, &[&str])| {
             let asked = |peer: &String| peer == name || name == SERVERS[0].0;
             let wanted = self.peers.is_empty() || self.peers.iter().any(asked);
-            wanted.then(|| Server::start(file, tls)).transpose()
+            // Without TLS it would be the same server twice.
+            let wanted = wanted && (openssl.is_empty() || tls.is_some());
+            wanted.then(|| Server::start(file, tls, openssl)).transpose()
         };
         SERVERS.into_iter().map(start).collect()
     }
@@ -144,11 +148,12 @@ struct Server {
 }
 
 impl Server {
-    fn start(file: &str, tls: Option<&Path>) -> Result<Self> {
+    fn start(file: &str, tls: Option<&Path>, options: &[&str]) -> Result<Self> {
         let mut command = pinned(CORES[0], &program(file));
         if let Some(folder) = tls {
             command.arg("--cert").arg(folder.join("cert.pem"));
             command.arg("--key").arg(folder.join("key.pem"));
+            command.args(options);
         }
         let mut child = command
             .stdout(Stdio::piped())
