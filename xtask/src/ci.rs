@@ -23,9 +23,6 @@ const STEPS: &[Step] = &[
         let features = ["--features", test::FEATURES, "--features", "bench/keylog"];
         clippy(&[WORKSPACE, &test::NO_PEERS, &features].concat())
     }),
-    ("clippy, only the feature tls", || {
-        clippy(&[LIBRARY, NO_FEATURES, &["--features", "tls"]].concat())
-    }),
     ("clippy, no feature", || {
         clippy(&[LIBRARY, NO_FEATURES].concat())
     }),
@@ -48,6 +45,9 @@ const STEPS: &[Step] = &[
 
 /// What takes too long for each change: `cargo xtask ci --all`.
 const MORE: &[Step] = &[
+    ("clippy, only the feature tls", || {
+        clippy(&[LIBRARY, NO_FEATURES, &["--features", "tls"]].concat())
+    }),
     ("clippy, AWS-LC", || {
         clippy(&[LIBRARY, NO_FEATURES, &["--features", "aws-lc,keylog"]].concat())
     }),
