@@ -196,7 +196,11 @@ fn what_cannot_be_inflated_is_refused_as_such() {
         // The end of "Hello" begins a stored block, whose lengths follow.
         ours.refuses("a later fragment", INVALID_PAYLOAD, |raw| {
             let start = raw.framed(RSV1 | TEXT, HELLO);
-            [start, raw.framed(FIN | CONTINUATION, &[0x12, 0x34, 0x56, 0x78])].concat()
+            [
+                start,
+                raw.framed(FIN | CONTINUATION, &[0x12, 0x34, 0x56, 0x78]),
+            ]
+            .concat()
         });
     }
 }

@@ -135,7 +135,9 @@ impl Options {
             let wanted = self.peers.is_empty() || self.peers.iter().any(asked);
             // Without TLS it would be the same server twice.
             let wanted = wanted && (openssl.is_empty() || tls.is_some());
-            wanted.then(|| Server::start(file, tls, openssl)).transpose()
+            wanted
+                .then(|| Server::start(file, tls, openssl))
+                .transpose()
         };
         SERVERS.into_iter().map(start).collect()
     }

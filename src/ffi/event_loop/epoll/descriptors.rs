@@ -96,7 +96,9 @@ impl Descriptors {
     /// The events that are waited for; `None`: the token's socket is gone.
     pub fn wanted(&self, token: Token) -> Option<i16> {
         let entry = self.entry(token.fd)?;
-        entry.wanted.filter(|_| entry.generation == token.generation)
+        entry
+            .wanted
+            .filter(|_| entry.generation == token.generation)
     }
 
     /// The next change that the kernel has to be told.
@@ -166,7 +168,12 @@ mod tests {
     /// All changes, taken to be told to the kernel.
     fn tell(descriptors: &mut Descriptors) -> Vec<(RawFd, bool, i16)> {
         let mut changes = Vec::new();
-        while let Some(Change { token, known, wanted }) = descriptors.next_change() {
+        while let Some(Change {
+            token,
+            known,
+            wanted,
+        }) = descriptors.next_change()
+        {
             descriptors.told(token, wanted);
             changes.push((token.fd(), known, wanted));
         }
