@@ -163,12 +163,7 @@ fn everything_at_its_limit_fits_the_handshake() {
 
 #[test]
 fn a_buffer_of_any_size_takes_messages_of_any_size() {
-    for (asked, most) in [
-        (0, 32 << 10),
-        (40_000, 40_000),
-        (256 << 10, 256 << 10),
-        (usize::MAX, 16 << 20),
-    ] {
+    for asked in [0, 40_000, 256 << 10, usize::MAX] {
         let (probe, events) = probe();
         let config = WebSocketConfig::new().fragments(true);
         let server = common::Running::start(move || {
@@ -188,7 +183,7 @@ fn a_buffer_of_any_size_takes_messages_of_any_size() {
             else {
                 panic!("no fragment");
             };
-            assert!(data.len() <= most, "{asked}: {}", data.len());
+            assert!(data.len() <= 16 << 10, "{asked}: {}", data.len());
             whole.extend(data);
             last = is_last;
         }

@@ -28,7 +28,6 @@ pub struct ContextBuilder {
 
 /// What the context remembers of its builder.
 pub(super) struct Settings {
-    pub receive_buffer: usize,
     pub handshake_timeout: u32,
 }
 
@@ -43,7 +42,7 @@ impl ContextBuilder {
     pub(super) fn new() -> Self {
         ContextBuilder {
             vhosts: Vec::new(),
-            receive_buffer: 64 << 10,
+            receive_buffer: 256 << 10,
             max_fds: None,
             handshake_timeout: Duration::from_secs(20),
             max_header_bytes: 16 << 10,
@@ -58,11 +57,10 @@ impl ContextBuilder {
         self
     }
 
-    /// Bytes that are handed over at once, and that each connection reserves;
-    /// twice as many are read from a socket at once. Default: 64 KiB; at least
-    /// 32 KiB.
+    /// Bytes that are read from a socket at once, to a buffer that all connections
+    /// share. What was read is handed on in pieces of 16 KiB at most. Default:
+    /// 256 KiB; at least 32 KiB.
     #[doc(alias = "pt_serv_buf_size")]
-    #[doc(alias = "rx_buffer_size")]
     pub fn receive_buffer(mut self, bytes: usize) -> Self {
         self.receive_buffer = bytes;
         self
@@ -116,13 +114,12 @@ impl ContextBuilder {
         #[cfg(not(feature = "keylog"))]
         let engine = Rc::new(Engine::new());
         let settings = Settings {
-            receive_buffer: self.receive_buffer.clamp(MIN_RECEIVE_BUFFER, 16 << 20),
             handshake_timeout: whole_seconds(self.handshake_timeout),
         };
         let raw = RawContext::create(
             Rc::clone(&engine),
             &ContextOptions {
-                receive_buffer: settings.receive_buffer,
+                receive_buffer: self.receive_buffer.clamp(MIN_RECEIVE_BUFFER, 16 << 20),
                 max_fds: self.max_fds.or_else(sane_fd_table),
                 handshake_timeout: settings.handshake_timeout,
                 max_header_bytes: self.max_header_bytes,
@@ -188,7 +185,6 @@ impl Context {
             name: c_string(&vhost.name)?,
             listen: Some(listen),
             subprotocols: Vec::new(),
-            receive_buffer: self.settings.receive_buffer,
             handshake_timeout: self.settings.handshake_timeout,
             connect_timeout: 20,
             ping_after,

@@ -190,7 +190,6 @@ impl Context {
                 name: c"client".into(),
                 listen: None,
                 subprotocols: Vec::new(),
-                receive_buffer: self.settings.receive_buffer,
                 handshake_timeout: self.settings.handshake_timeout,
                 connect_timeout: key.connect_timeout,
                 ping_after: 300,

@@ -82,9 +82,8 @@ impl RawContext {
         let mut info = sys::lws_context_creation_info {
             options: flags,
             user: Rc::as_ptr(&engine).cast_mut().cast(),
-            // Twice as much as is handed over at once, so that a frame of that length is
-            // read together with its header.
-            pt_serv_buf_size: options.receive_buffer as u32 * 2,
+            // With room for headers, so that frames which fill the buffer are read whole.
+            pt_serv_buf_size: options.receive_buffer as u32 + 1024,
             fd_limit_per_thread: options.max_fds.unwrap_or(0),
             count_threads: 1,
             timeout_secs: options.handshake_timeout,
