@@ -9,16 +9,18 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use super::programs::Programs;
 use crate::error::{Error, Result};
 use crate::{paths, process, setup, vendor};
 
 const HELP: &str = "\
-Usage: cargo xtask bench echo [--rounds N] [--ms N] [--only TEXT]... [--peer NAME]...
+Usage: cargo xtask bench echo [--rounds N] [--ms N] [--only TEXT]... [--peer NAME]... [--aws-lc]
 
   --rounds N   times that each server is asked for each cell (default 5)
   --ms N       milliseconds that are measured at a time (default 400)
   --only TEXT  only cells in whose name TEXT occurs, like `TLS` or `64 KiB`
   --peer NAME  compare with this server only: lws, tungstenite, fastws, fastws-openssl, sockudo
+  --aws-lc     ours with AWS-LC instead of OpenSSL; only cells with TLS
 ";
 
 /// Ours, then those it is compared with: a name, a program, and what makes it speak
@@ -45,6 +47,7 @@ struct Options {
     ms: u32,
     only: Vec<String>,
     peers: Vec<String>,
+    aws_lc: bool,
 }
 
 struct Cell {
@@ -83,13 +86,23 @@ pub fn run(args: &[String]) -> Result<()> {
          time that the load generator was busy.",
         options.rounds
     );
+    let ours = match options.aws_lc {
+        true => {
+            setup::satisfy(&[setup::CXX])?;
+            Programs::build("echo-aws-lc", &["aws-lc"], &["echo_server"])?.path("echo_server")
+        }
+        false => program("echo_server"),
+    };
     print!("{}", row("", SERVERS.map(|(name, ..)| name.into()), "load"));
     for tls in [false, true] {
+        if options.aws_lc && !tls {
+            continue;
+        }
         let cells: Vec<_> = cells(tls).filter(|cell| options.wants(cell)).collect();
         if cells.is_empty() {
             continue;
         }
-        let servers = options.start(tls.then_some(&*folder))?;
+        let servers = options.start(&ours, tls.then_some(&*folder))?;
         for cell in &cells {
             print!("{}", measure(&options, cell, &servers, &folder)?);
         }
@@ -104,9 +117,14 @@ impl Options {
             ms: 400,
             only: Vec::new(),
             peers: Vec::new(),
+            aws_lc: false,
         };
         let mut args = args.iter();
         while let Some(name) = args.next() {
+            if name == "--aws-lc" {
+                options.aws_lc = true;
+                continue;
+            }
             let value = args.next().ok_or_else(|| Error::new(HELP))?;
             let number = || value.parse::<u32>().map_err(|_| Error::new(HELP));
             match name.as_str() {
@@ -129,14 +147,18 @@ impl Options {
     }
 
     /// Starts the servers, with TLS if there is a folder with a certificate.
-    fn start(&self, tls: Option<&Path>) -> Result<Vec<Option<Server>>> {
+    fn start(&self, ours: &Path, tls: Option<&Path>) -> Result<Vec<Option<Server>>> {
         let start = |(name, file, openssl): (&str, &str, &[&str])| {
             let asked = |peer: &String| peer == name || name == SERVERS[0].0;
             let wanted = self.peers.is_empty() || self.peers.iter().any(asked);
             // Without TLS it would be the same server twice.
             let wanted = wanted && (openssl.is_empty() || tls.is_some());
+            let program = match name == SERVERS[0].0 {
+                true => ours.to_owned(),
+                false => program(file),
+            };
             wanted
-                .then(|| Server::start(file, tls, openssl))
+                .then(|| Server::start(&program, tls, openssl))
                 .transpose()
         };
         SERVERS.into_iter().map(start).collect()
@@ -150,8 +172,8 @@ struct Server {
 }
 
 impl Server {
-    fn start(file: &str, tls: Option<&Path>, options: &[&str]) -> Result<Self> {
-        let mut command = pinned(CORES[0], &program(file));
+    fn start(program: &Path, tls: Option<&Path>, options: &[&str]) -> Result<Self> {
+        let mut command = pinned(CORES[0], program);
         if let Some(folder) = tls {
             command.arg("--cert").arg(folder.join("cert.pem"));
             command.arg("--key").arg(folder.join("key.pem"));
@@ -171,7 +193,10 @@ impl Server {
         };
         match server.port.is_empty() {
             false => Ok(server),
-            true => Err(Error::new(format!("{file} doesn't tell its port"))),
+            true => Err(Error::new(format!(
+                "{} doesn't tell its port",
+                program.display()
+            ))),
         }
     }
 
