@@ -71,13 +71,43 @@ fn another_status_than_101_is_a_rejection_with_it() {
     for status in [301, 401, 403, 404, 500, 503] {
         let error = fails(&server.url("ws", &format!("/{status}")));
         match error {
-            ConnectError::Rejected { status: told, url } => {
+            ConnectError::Rejected {
+                status: told,
+                url,
+                headers,
+            } => {
                 assert_eq!(told, status);
+                assert_eq!(headers["content-length"], "2");
                 assert!(url.ends_with(&format!("/{status}")), "{url}");
             }
             other => panic!("{status}: {other}"),
         }
     }
+}
+
+// Lost: where to, with which credentials, or when to try again.
+#[test]
+fn the_headers_of_a_rejection_are_told() {
+    let url = answers(
+        b"HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"a\"\r\nX-Reason: one\r\n\
+        x-reason: two\r\nLocation: /login\r\nSet-Cookie: id=s3cret\r\nContent-Length: 0\r\n\r\n",
+    );
+    let error = fails(&url);
+    let shown = format!("{error:?} {error}");
+    assert!(!shown.contains("s3cret"), "{shown}");
+    let ConnectError::Rejected {
+        status: 401,
+        headers,
+        ..
+    } = error
+    else {
+        panic!("{error}");
+    };
+    assert_eq!(headers["www-authenticate"], "Basic realm=\"a\"");
+    assert_eq!(headers["location"], "/login");
+    assert_eq!(headers["set-cookie"], "id=s3cret");
+    let reasons: Vec<_> = headers.get_all("x-reason").iter().collect();
+    assert_eq!(reasons, ["one", "two"]);
 }
 
 /// A server that answers a request with these bytes, and closes.

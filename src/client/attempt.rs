@@ -2,6 +2,7 @@
 
 use super::connecting::Ticket;
 use super::{Client, ConnectError};
+use http::HeaderMap;
 use std::rc::Rc;
 
 /// A client's present attempt to connect, and what is known of it.
@@ -28,10 +29,14 @@ impl Attempt {
     }
 
     /// Notes a failure; the first reason counts, for it is the cause of the others.
-    pub fn note(&mut self, reason: &str, status: Option<u16>) {
+    pub fn note(&mut self, reason: &str, answer: Option<(u16, HeaderMap)>) {
         let url = self.client.target.shown.clone();
-        self.error.get_or_insert_with(|| match status {
-            Some(status) if status != 101 => ConnectError::Rejected { url, status },
+        self.error.get_or_insert_with(|| match answer {
+            Some((status, headers)) if status != 101 => ConnectError::Rejected {
+                url,
+                status,
+                headers: Box::new(headers),
+            },
             _ => ConnectError::Failed {
                 url,
                 reason: reason.trim_end().to_owned(),

@@ -1,6 +1,7 @@
 //! Why a client could not connect.
 
 use crate::error::Error;
+use http::HeaderMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -16,6 +17,9 @@ pub enum ConnectError {
         url: String,
         /// The status.
         status: u16,
+        /// The headers of the answer: `Location`, `WWW-Authenticate`, `Retry-After`.
+        /// Empty if they are malformed. Debug output doesn't show the values.
+        headers: Box<HeaderMap>,
     },
     /// Name resolution, TCP, TLS or the handshake failed.
     Failed {
@@ -40,7 +44,7 @@ impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ConnectError::Setup(e) => e.fmt(f),
-            ConnectError::Rejected { url, status } => {
+            ConnectError::Rejected { url, status, .. } => {
                 write!(f, "{url} answered with HTTP status {status} instead of 101")
             }
             ConnectError::Failed { url, reason } => write!(f, "cannot connect to {url}: {reason}"),

@@ -190,7 +190,10 @@ fn copied(len: c_int, copy: impl FnOnce(*mut c_char, c_int) -> c_int) -> Option<
 /// Adds a value, without the white space around it (RFC 9110 §5.5).
 fn insert(map: &mut HeaderMap, name: &[u8], value: &[u8]) -> Result<(), BadHeaders> {
     let name = HeaderName::from_bytes(name).map_err(|_| BadHeaders::Malformed)?;
-    let value = HeaderValue::from_bytes(value.trim_ascii()).map_err(|_| BadHeaders::Malformed)?;
+    let value = HeaderValue::from_bytes(value.trim_ascii());
+    let mut value = value.map_err(|_| BadHeaders::Malformed)?;
+    // Tokens and cookies are among them: Debug output shows none.
+    value.set_sensitive(true);
     map.append(name, value);
     Ok(())
 }

@@ -42,9 +42,11 @@ impl Engine {
             Event::ClientRequest(writer) => self.on_client_request(&conn, writer),
             Event::ClientResponse => self.on_client_response(&conn, wsi),
             Event::ClientFailed { reason } => {
-                let status = wsi.http_status();
+                let answer = wsi
+                    .http_status()
+                    .map(|status| (status, wsi.header_map().unwrap_or_default()));
                 if let Some(attempt) = &mut *conn.attempt.borrow_mut() {
-                    attempt.note(reason, status);
+                    attempt.note(reason, answer);
                 }
                 Verdict::Continue
             }
