@@ -6,8 +6,8 @@ mod common;
 
 use common::certs::{tls_stream, Ca};
 use common::peer::{self, Raw, CLOSE};
-use common::{loopback, probe, serve, Events, Running};
-use libwebsockets::{Client, CloseCode, Closed, Connection, Context, Handler, Initiator, Message};
+use common::{probe, serve, Events, Running};
+use libwebsockets::{CloseCode, Closed, Connection, Handler, Initiator, Message};
 use std::time::{Duration, Instant};
 
 /// Ends as its peer asks for.
@@ -96,6 +96,8 @@ fn a_peer_that_closes_the_websocket_but_not_tls_is_not_waited_for_long() {
 #[cfg(not(feature = "aws-lc"))]
 mod exit {
     use super::*;
+    use common::loopback;
+    use libwebsockets::{Client, Context};
     use std::process::Command;
 
     /// Set in a child process: what it is to do.

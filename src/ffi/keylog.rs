@@ -523,6 +523,7 @@ pub(crate) mod tests {
     fn has_callback(ctx: NonNull<sys::SSL_CTX>) -> bool {
         type Callback = unsafe extern "C" fn(*const sys::SSL, *const c_char);
         unsafe extern "C" {
+            #[cfg_attr(feature = "aws-lc", link_name = "lwsawslc_SSL_CTX_get_keylog_callback")]
             fn SSL_CTX_get_keylog_callback(ctx: *const sys::SSL_CTX) -> Option<Callback>;
         }
         // SAFETY: `ctx` is live.

@@ -34,12 +34,19 @@ const OPENING: &[&str] = &["open", "openat", "openat2", "creat", "close"];
 
 /// Runs the benchmark.
 pub fn run(args: &[String]) -> Result<()> {
-    let rounds = rounds(args)?;
+    let (rounds, library) = options(args)?;
     setup::run()?;
     setup::satisfy(&[setup::STRACE, setup::VALGRIND])?;
+    setup::satisfy(library.needs)?;
     vendor::run(&vendor::Options::default())?;
-    let without = Programs::build("keylog-out", &["tls"], &[SERVER])?;
-    let with = Programs::build("keylog-in", &["keylog"], &[SERVER, CLIENT, RUSTLS])?;
+    let (name, feature) = (library.name, library.feature);
+    let without = Programs::build(&format!("keylog-out-{name}"), &[feature], &[SERVER])?;
+    let programs = [SERVER, CLIENT, RUSTLS];
+    let with = Programs::build(
+        &format!("keylog-in-{name}"),
+        &[feature, "keylog"],
+        &programs,
+    )?;
     let dir = Scratch::new()?;
     let bench = Bench {
         without: without.path(SERVER),
@@ -57,14 +64,54 @@ pub fn run(args: &[String]) -> Result<()> {
     verdicts.print()
 }
 
-fn rounds(args: &[String]) -> Result<u32> {
-    let words: Vec<&str> = args.iter().map(String::as_str).collect();
-    let rounds = match words[..] {
-        [] => Some(ROUNDS),
-        ["--rounds", count] => count.parse().ok().filter(|count| *count > 0),
-        _ => None,
+/// A TLS library to measure with.
+struct Library {
+    name: &'static str,
+    /// The feature of `bench` that brings it.
+    feature: &'static str,
+    /// What building it takes.
+    needs: &'static [setup::Need],
+}
+
+const LIBRARIES: [Library; 3] = [
+    Library {
+        name: "system",
+        feature: "tls",
+        needs: &[],
+    },
+    Library {
+        name: "vendored",
+        feature: "vendored-openssl",
+        needs: &[setup::PERL, setup::MAKE],
+    },
+    Library {
+        name: "aws-lc",
+        feature: "aws-lc",
+        needs: &[setup::CXX],
+    },
+];
+
+/// The rounds that are asked for, and the TLS library.
+fn options(args: &[String]) -> Result<(u32, &'static Library)> {
+    let usage = || {
+        let usage = "usage: cargo xtask bench keylog [--rounds N] [--tls system|vendored|aws-lc]";
+        Error::new(usage)
     };
-    rounds.ok_or_else(|| Error::new("usage: cargo xtask bench keylog [--rounds N]"))
+    let (mut rounds, mut library) = (ROUNDS, &LIBRARIES[0]);
+    for option in args.chunks(2) {
+        let [name, value] = option else {
+            return Err(usage());
+        };
+        match name.as_str() {
+            "--rounds" => rounds = value.parse().ok().filter(|n| *n > 0).ok_or_else(usage)?,
+            "--tls" => {
+                let found = LIBRARIES.iter().find(|library| library.name == value);
+                library = found.ok_or_else(usage)?;
+            }
+            _ => return Err(usage()),
+        }
+    }
+    Ok((rounds, library))
 }
 
 /// The programs, and the log that they write.
@@ -305,5 +352,22 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_come_in_pairs() {
+        let args = |list: &[&str]| -> Vec<String> { list.iter().map(|s| s.to_string()).collect() };
+        let (rounds, library) = options(&[]).unwrap();
+        assert_eq!((rounds, library.name), (ROUNDS, "system"));
+        let (rounds, library) = options(&args(&["--tls", "aws-lc", "--rounds", "3"])).unwrap();
+        assert_eq!((rounds, library.name), (3, "aws-lc"));
+        for wrong in [&["--tls"][..], &["--rounds", "0"], &["--tls", "gnutls"]] {
+            assert!(options(&args(wrong)).is_err(), "{wrong:?}");
+        }
     }
 }

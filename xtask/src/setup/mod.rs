@@ -6,8 +6,8 @@ mod probe;
 
 use crate::error::{Error, Result};
 use crate::process::find_program;
-use needs::{Need, NEEDS};
-pub use needs::{CLANG, CXX, MAKE, MINGW, PERL, PYTHON, STRACE, VALGRIND, WINE, XZ};
+use needs::NEEDS;
+pub use needs::{Need, CLANG, CXX, MAKE, MINGW, PERL, PYTHON, STRACE, VALGRIND, WINE, XZ};
 
 /// Installs what is missing where there is apt; elsewhere says what to install.
 pub fn run() -> Result<()> {
