@@ -1,11 +1,11 @@
 //! A connection's send queue: bounded, filled from any thread, emptied by the
 //! service thread.
 
+use crate::context::bell::Bell;
 use crate::error::SendError;
 use crate::ffi::wsi::FrameKind;
 use crate::message::{CloseFrame, Message, Payload, MAX_CONTROL_PAYLOAD};
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A frame on its way.
@@ -30,7 +30,7 @@ pub(crate) struct Outbox {
     limit: usize,
     queue: Mutex<Queue>,
     /// The service thread was told that there is something.
-    dirty: AtomicBool,
+    dirty: Bell,
 }
 
 #[derive(Default)]
@@ -56,7 +56,7 @@ impl Outbox {
         Outbox {
             limit,
             queue: Mutex::default(),
-            dirty: AtomicBool::new(false),
+            dirty: Bell::new(),
         }
     }
 
@@ -131,12 +131,12 @@ impl Outbox {
     /// Notes that the service thread is to look at this queue; `true` if it
     /// wasn't to before.
     pub fn set_dirty(&self) -> bool {
-        !self.dirty.swap(true, Ordering::AcqRel)
+        self.dirty.ring()
     }
 
     /// The service thread looks now.
     pub fn take_dirty(&self) {
-        self.dirty.store(false, Ordering::Release);
+        self.dirty.answer();
     }
 
     /// Asks for [`Next::Idle`]`(true)`.

@@ -1,5 +1,6 @@
 //! What other threads may ask of a context.
 
+use super::bell::Bell;
 use super::Context;
 use crate::client::{Client, Connecting, Ticket};
 use crate::connection::outbox::Outbox;
@@ -52,7 +53,7 @@ pub(crate) struct Shared {
     /// Whether the service thread is within [`Context::service`]. Its own.
     in_turn: AtomicBool,
     /// A wake-up is on its way already.
-    woken: AtomicBool,
+    woken: Bell,
     gone: AtomicBool,
     stop: AtomicBool,
     commands: Mutex<VecDeque<Command>>,
@@ -72,7 +73,7 @@ impl Shared {
             service_thread: std::thread::current().id(),
             waker: OnceLock::new(),
             in_turn: AtomicBool::new(false),
-            woken: AtomicBool::new(false),
+            woken: Bell::new(),
             gone: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             commands: Mutex::default(),
@@ -101,7 +102,7 @@ impl Shared {
         {
             return;
         }
-        if !self.woken.swap(true, Ordering::AcqRel) {
+        if self.woken.ring() {
             if let Some(waker) = self.waker.get() {
                 waker.wake();
             }
@@ -119,7 +120,7 @@ impl Shared {
     /// Called by the service loop before it looks. Acquires what came with a
     /// wake-up that this makes good for.
     pub fn rearm(&self) {
-        self.woken.swap(false, Ordering::AcqRel);
+        self.woken.answer();
     }
 
     /// How many commands wait.
@@ -345,7 +346,7 @@ impl ContextHandle {
     /// handler must not call this; a thread that waits for signals may.
     #[doc(alias = "lws_cancel_service")]
     pub fn stop(&self) {
-        self.shared.stop.store(true, Ordering::Release);
+        self.shared.stop.swap(true, Ordering::AcqRel);
         self.shared.wake();
     }
 

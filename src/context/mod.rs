@@ -1,5 +1,6 @@
 //! A context: the service loop and all that it serves.
 
+pub(crate) mod bell;
 mod builder;
 pub(crate) mod engine;
 mod handle;
