@@ -84,6 +84,32 @@ fn a_close_frame_of_the_peer_is_answered_with_its_code() {
     }
 }
 
+// Lost: the rest of the message, the answer, and what the peer said.
+#[test]
+fn a_close_frame_is_answered_behind_what_is_being_sent() {
+    // More than the sockets' buffers take.
+    let message = vec![7; 32 << 20];
+    for ours in Ours::both(&WebSocketConfig::new()) {
+        let (mut raw, id) = ours.connection();
+        ours.running.handle.send(id, message.clone()).unwrap();
+        // The first frame's head: the library is in the midst of it.
+        raw.wait();
+        raw.send_frame(FIN | CLOSE, b"\x03\xe9bye");
+        let frame = raw.frame().expect("the message");
+        assert!(frame.fin && frame.payload == message, "{:?}", ours.role);
+        let answer = raw.frame().expect("an answer");
+        assert_eq!(
+            (answer.opcode, &answer.payload[..2]),
+            (CLOSE, &b"\x03\xe9"[..])
+        );
+        assert_eq!(raw.frame(), None);
+        let closed = ours.events.closed();
+        assert_eq!(closed.initiator, Initiator::Remote);
+        let frame = CloseFrame::new(CloseCode::GOING_AWAY, "bye").unwrap();
+        assert_eq!(closed.frame, Some(frame));
+    }
+}
+
 #[test]
 fn a_connection_that_breaks_is_a_failure_without_a_frame() {
     for ours in Ours::both(&WebSocketConfig::new()) {

@@ -8,7 +8,7 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Once;
 
 /// The target of the C library's messages.
-const TARGET: &str = "libwebsockets::lws";
+pub(super) const TARGET: &str = "libwebsockets::lws";
 
 thread_local! {
     /// Lines of this thread that wait until a lock is released; `None`: none do.

@@ -263,6 +263,11 @@ impl Raw {
         }
     }
 
+    /// Waits until the head of a frame is there.
+    pub fn wait(&mut self) {
+        assert!(self.fill_to(2), "the connection is over");
+    }
+
     /// The next frame; `None`: the connection is over.
     pub fn frame(&mut self) -> Option<Frame> {
         if !self.fill_to(2) {

@@ -54,6 +54,7 @@ const SUITES: &[&str] = &[
     "certificates",
     "client",
     "closing",
+    "closing_input",
     "deflate",
     "descriptors",
     "fragments",

@@ -11,6 +11,7 @@
 mod descriptors;
 
 use super::super::kept::Kept;
+use super::super::log::{send, TARGET};
 use super::super::sys;
 use crate::error::Error;
 use descriptors::{Descriptors, Token};
@@ -42,6 +43,9 @@ pub(in crate::ffi) struct EventLoop {
 /// What the callback of the event library reaches.
 struct Epoll {
     fd: OwnedFd,
+    /// Who made it. A process that was forked from that one shares it, and is to leave it
+    /// as it is.
+    owner: u32,
     descriptors: RefCell<Descriptors>,
     /// Whether the last turn could not tell all changes, and has said so.
     complained: Cell<bool>,
@@ -62,7 +66,7 @@ impl EventLoop {
         let fd = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
         if fd < 0 {
             let error = io::Error::last_os_error();
-            log::error!(target: "libwebsockets::lws", "epoll_create1: {error}");
+            complain(&format!("epoll_create1: {error}"));
             return Err(Error::Library {
                 what: "an epoll descriptor",
             });
@@ -70,6 +74,7 @@ impl EventLoop {
         let epoll = Rc::new(Epoll {
             // SAFETY: the descriptor was just made, and nothing else owns it.
             fd: unsafe { OwnedFd::from_raw_fd(fd) },
+            owner: std::process::id(),
             descriptors: RefCell::default(),
             complained: Cell::new(false),
             events: RefCell::new(Vec::with_capacity(AT_ONCE)),
@@ -181,12 +186,14 @@ impl Epoll {
                 Err(error) => failed.push((change.token, error)),
             }
         }
-        if let (Some((_, error)), false) = (failed.first(), self.complained.get()) {
-            log::error!(target: "libwebsockets::lws", "epoll_ctl, to be tried again: {error}");
-        }
-        self.complained.set(!failed.is_empty());
         for (token, _) in &failed {
             descriptors.again(*token);
+        }
+        // An application's logger may do anything.
+        drop(descriptors);
+        let before = self.complained.replace(!failed.is_empty());
+        if let (Some((_, error)), false) = (failed.first(), before) {
+            complain(&format!("epoll_ctl, to be tried again: {error}"));
         }
         failed.is_empty()
     }
@@ -216,6 +223,11 @@ impl Epoll {
         // SAFETY: so many were written.
         unsafe { events.set_len(usize::try_from(count).unwrap_or(0)) };
     }
+}
+
+/// Logs what went wrong, as a message of the library.
+fn complain(line: &str) {
+    send(TARGET, log::Level::Error, line);
 }
 
 fn pollfd(fd: RawFd, events: i16, revents: i16) -> sys::pollfd {
@@ -268,8 +280,10 @@ unsafe extern "C" fn io(wsi: *mut sys::lws, flags: c_uint) {
     } else if bits == libc::POLLIN | libc::POLLOUT {
         // It leaves the table: both at once are said then alone, before it is closed.
         if let Some(token) = descriptors.remove(fd) {
-            // It may be gone from the set for reasons of its own.
-            let _ = epoll.control(libc::EPOLL_CTL_DEL, token, 0);
+            if std::process::id() == epoll.owner {
+                // It may be gone from the set for reasons of its own.
+                let _ = epoll.control(libc::EPOLL_CTL_DEL, token, 0);
+            }
         }
     } else {
         descriptors.stop(fd, bits);

@@ -1,0 +1,51 @@
+//! A process that is forked from one with contexts. One test, so that no other thread
+//! holds a lock when it forks.
+
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use common::peer::{Raw, TEXT};
+use common::{loopback, Echo};
+use libwebsockets::Context;
+use std::time::Duration;
+
+// Lost: the parent's connections, which it would hear nothing of any more.
+#[test]
+fn a_child_that_drops_its_parents_context_leaves_the_parents_connections() {
+    let vhost = loopback().accept(|_| Ok(Echo));
+    let mut context = Context::builder().vhost(vhost).build().unwrap();
+    let addr = context.local_addr(0).unwrap();
+    let client = std::thread::spawn(move || Raw::open(addr));
+    while !client.is_finished() {
+        context.service(Some(Duration::from_millis(20))).unwrap();
+    }
+    let mut raw = client.join().unwrap();
+
+    // SAFETY: this process has no other thread now but the harness', which waits.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        // SAFETY: its signal ends the child, should it hang.
+        unsafe { libc::alarm(20) };
+        drop(context);
+        // SAFETY: ends the child without running what is the parent's.
+        unsafe { libc::_exit(0) };
+    }
+    assert!(child > 0);
+    let mut status = 0;
+    // SAFETY: `status` is valid for the write.
+    assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+    assert_eq!(status, 0);
+
+    let client = std::thread::spawn(move || {
+        raw.send_frame(0x80 | TEXT, b"still there?");
+        raw.frame().map(|frame| frame.payload)
+    });
+    while !client.is_finished() {
+        context.service(Some(Duration::from_millis(20))).unwrap();
+    }
+    assert_eq!(
+        client.join().unwrap().as_deref(),
+        Some(&b"still there?"[..])
+    );
+}
