@@ -203,6 +203,15 @@ fn the_secrets_of_a_handshake_that_fails_are_in_the_file() {
     );
 }
 
+/// Whether TLS is OpenSSL's 1.1.1.
+fn is_openssl_1() -> bool {
+    #[cfg(not(feature = "aws-lc"))]
+    // SAFETY: the function has no precondition.
+    return unsafe { openssl_sys::OpenSSL_version_num() } < 0x3000_0000;
+    #[cfg(feature = "aws-lc")]
+    return false;
+}
+
 /// A client that asks for new keys in the midst of the connection.
 #[test]
 fn the_secrets_after_a_late_key_update_are_in_the_file() {
@@ -227,10 +236,14 @@ fn the_secrets_after_a_late_key_update_are_in_the_file() {
         stream.write_all(&frame).unwrap();
         answers(&mut stream, text.as_bytes());
     }
-    // Both ends have had two more, each of which Wireshark derives or reads here.
+    // Both ends have had two more, each of which Wireshark derives or reads here. OpenSSL
+    // 1.1.1 tells none of them.
     let found: Vec<_> = lines(&path).into_iter().map(|line| line.label).collect();
     let late = ["CLIENT_TRAFFIC_SECRET_N", "SERVER_TRAFFIC_SECRET_N"];
     let mut expected: Vec<_> = TLS13.into_iter().chain(late).chain(late).collect();
+    if is_openssl_1() {
+        expected.truncate(TLS13.len());
+    }
     expected.sort_unstable();
     let mut found: Vec<_> = found.iter().map(String::as_str).collect();
     found.sort_unstable();

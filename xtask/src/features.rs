@@ -88,15 +88,23 @@ pub fn singles() -> Result<Outcome> {
 
 fn check(options: &Options) -> Result<()> {
     let tool = tools::obtain("cargo-hack")?;
-    let mut list = hack(&tool, options);
-    let list = process::output(list.arg("--print-command-list"))?;
-    let sets = list.as_deref().map(commands).unwrap_or_default();
-    if sets == 0 {
-        return Err(Error::new("cargo-hack finds no set of features"));
+    let mut sets = 0;
+    let mut failed = None;
+    for with_tls in [false, true] {
+        let mut list = hack(&tool, options, with_tls);
+        let list = process::output(list.arg("--print-command-list"))?;
+        let count = list.as_deref().map(commands).unwrap_or_default();
+        if count == 0 {
+            return Err(Error::new("cargo-hack finds no set of features"));
+        }
+        sets += count;
+        let mut checks = hack(&tool, options, with_tls);
+        checks.args(["--keep-going", "--", "-D", "warnings"]);
+        failed = failed.or(process::run(&mut checks).err());
     }
-    let mut checks = hack(&tool, options);
-    checks.args(["--keep-going", "--", "-D", "warnings"]);
-    process::run(&mut checks)?;
+    if let Some(why) = failed {
+        return Err(why);
+    }
     println!(
         "features: {sets} sets of up to {} have no warning, library and examples{}",
         options.depth,
@@ -112,8 +120,12 @@ fn check(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// cargo-hack for all sets of features, up to clippy's own arguments.
-fn hack(tool: &Path, options: &Options) -> Command {
+/// Features that a build without TLS refuses.
+const NEED_TLS: &[&str] = &["keylog", "keylog-gzip"];
+
+/// cargo-hack for all sets of features, up to clippy's own arguments: those without the
+/// features that need TLS, or all with `tls` beside them.
+fn hack(tool: &Path, options: &Options, with_tls: bool) -> Command {
     let mut command = Command::new(tool);
     command
         .current_dir(paths::root())
@@ -121,6 +133,10 @@ fn hack(tool: &Path, options: &Options) -> Command {
         .args(["--lib", "--examples", "--feature-powerset"])
         .args(["--depth", &options.depth.to_string()])
         .args(LEFT_OUT.iter().flat_map(|(name, _)| ["--skip", name]));
+    match with_tls {
+        true => command.args(["--features", "tls", "--skip", "tls,default"]),
+        false => command.args(["--skip", &NEED_TLS.join(",")]),
+    };
     if options.compile {
         let dir = paths::target_dir().join("features");
         command.env("CARGO_TARGET_DIR", dir).env_remove("DOCS_RS");
