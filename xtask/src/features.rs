@@ -123,20 +123,25 @@ fn check(options: &Options) -> Result<()> {
 /// Features that a build without TLS refuses.
 const NEED_TLS: &[&str] = &["keylog", "keylog-gzip"];
 
+/// Those that are tried with them, and with `tls` beside all.
+const WITH_TLS: &[&str] = &["deflate", "ipv6", "unix-sockets"];
+
 /// cargo-hack for all sets of features, up to clippy's own arguments: those without the
-/// features that need TLS, or all with `tls` beside them.
+/// features that need TLS, or those with `tls`.
 fn hack(tool: &Path, options: &Options, with_tls: bool) -> Command {
     let mut command = Command::new(tool);
     command
         .current_dir(paths::root())
         .args(["hack", "clippy", "--package", "libwebsockets"])
         .args(["--lib", "--examples", "--feature-powerset"])
-        .args(["--depth", &options.depth.to_string()])
-        .args(LEFT_OUT.iter().flat_map(|(name, _)| ["--skip", name]));
-    match with_tls {
-        true => command.args(["--features", "tls", "--skip", "tls,default"]),
-        false => command.args(["--skip", &NEED_TLS.join(",")]),
-    };
+        .args(["--depth", &options.depth.to_string()]);
+    if with_tls {
+        let included = [NEED_TLS, WITH_TLS].concat().join(",");
+        command.args(["--features", "tls", "--include-features", &included]);
+    } else {
+        let left_out = LEFT_OUT.iter().map(|(name, _)| name);
+        command.args(left_out.chain(NEED_TLS).flat_map(|name| ["--skip", name]));
+    }
     if options.compile {
         let dir = paths::target_dir().join("features");
         command.env("CARGO_TARGET_DIR", dir).env_remove("DOCS_RS");
@@ -189,6 +194,9 @@ mod tests {
         for (name, _) in LEFT_OUT {
             assert!(features.contains_key(*name), "{name}");
         }
+        // A new feature has to be put into one of the lists.
+        let known = LEFT_OUT.len() + NEED_TLS.len() + WITH_TLS.len() + ["default", "tls"].len();
+        assert_eq!(features.len(), known);
     }
 
     #[test]
