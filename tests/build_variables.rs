@@ -254,6 +254,7 @@ fn checkout(copied: &Path) {
         "xtask",
         "bench",
         "conformance",
+        "models",
         "examples",
     ] {
         copy(&package().join(folder), &copied.join(folder), &["target"]);
