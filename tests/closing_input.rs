@@ -3,40 +3,13 @@
 
 mod common;
 
-use common::peer::{Raw, BINARY, CLOSE};
+use common::peer::{Raw, BINARY};
 use common::{probe, Event, Events, Probe};
-use libwebsockets::{Client, CloseCode, Closed, Connection, Context, Handler, Initiator, Message};
-use std::net::{SocketAddr, TcpListener};
+use libwebsockets::{Client, Connection, Context, Handler};
+use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 const FIN: u8 = 0x80;
-
-/// Does what its peer says.
-struct Obeys(Probe);
-
-impl Handler for Obeys {
-    fn on_open(&mut self, conn: &mut Connection<'_>) {
-        self.0.on_open(conn);
-    }
-    fn on_message(&mut self, conn: &mut Connection<'_>, message: Message) {
-        match message.as_text() {
-            Some("close") => conn.close(CloseCode::NORMAL),
-            _ => conn.send(message).unwrap(),
-        }
-    }
-    fn on_close(&mut self, closed: Closed) {
-        self.0.on_close(closed);
-    }
-}
-
-/// A server, which the test turns by itself.
-fn server(vhost: libwebsockets::Vhost) -> (Context, SocketAddr, Events) {
-    let (probe, events) = probe();
-    let vhost = vhost.accept(move |_| Ok(Obeys(probe.clone())));
-    let context = Context::builder().vhost(vhost).build().unwrap();
-    let addr = context.local_addr(0).unwrap();
-    (context, addr, events)
-}
 
 /// Turns until something is told.
 fn until(context: &mut Context, events: &Events) -> Event {
@@ -61,15 +34,6 @@ fn rests(context: &mut Context) {
         turns += 1;
     }
     assert!(turns < 100, "it turned {turns} times");
-}
-
-/// A client that speaks to a server of this thread from another one.
-#[cfg(feature = "_tls")]
-fn peer<R: Send + 'static>(
-    addr: SocketAddr,
-    f: impl FnOnce(SocketAddr) -> R + Send + 'static,
-) -> std::thread::JoinHandle<R> {
-    std::thread::spawn(move || f(addr))
 }
 
 // Lost: five seconds of a core, to a server that a client fails.
@@ -109,18 +73,50 @@ fn what_follows_a_violation_costs_a_client_no_time() {
 
 #[cfg(feature = "_tls")]
 mod over_tls {
-    use super::{peer, rests, server, until, Event, Events, Initiator, BINARY, CLOSE, FIN};
-    use super::{Context, Duration, Instant, SocketAddr};
-    use crate::common::{
-        self,
-        certs::Ca,
-        loopback,
-        peer::{frame, upgrade},
-    };
+    use super::{rests, until, BINARY, FIN};
+    use crate::common::peer::{frame, upgrade, CLOSE};
+    use crate::common::{self, certs::Ca, loopback, probe, Event, Events, Probe};
+    use libwebsockets::{CloseCode, Closed, Connection, Context, Handler, Initiator, Message};
     use rustls::pki_types::ServerName;
     use std::io::{Read, Write};
-    use std::net::TcpStream;
+    use std::net::{SocketAddr, TcpStream};
     use std::sync::Arc;
+    use std::time::{Duration, Instant};
+
+    /// Does what its peer says.
+    struct Obeys(Probe);
+
+    impl Handler for Obeys {
+        fn on_open(&mut self, conn: &mut Connection<'_>) {
+            self.0.on_open(conn);
+        }
+        fn on_message(&mut self, conn: &mut Connection<'_>, message: Message) {
+            match message.as_text() {
+                Some("close") => conn.close(CloseCode::NORMAL),
+                _ => conn.send(message).unwrap(),
+            }
+        }
+        fn on_close(&mut self, closed: Closed) {
+            self.0.on_close(closed);
+        }
+    }
+
+    /// A server, which the test turns by itself.
+    fn server(vhost: libwebsockets::Vhost) -> (Context, SocketAddr, Events) {
+        let (probe, events) = probe();
+        let vhost = vhost.accept(move |_| Ok(Obeys(probe.clone())));
+        let context = Context::builder().vhost(vhost).build().unwrap();
+        let addr = context.local_addr(0).unwrap();
+        (context, addr, events)
+    }
+
+    /// A client that speaks to a server of this thread from another one.
+    fn peer<R: Send + 'static>(
+        addr: SocketAddr,
+        f: impl FnOnce(SocketAddr) -> R + Send + 'static,
+    ) -> std::thread::JoinHandle<R> {
+        std::thread::spawn(move || f(addr))
+    }
 
     /// A TLS client whose records go out when it says so.
     struct Client {
