@@ -4,11 +4,10 @@
 mod common;
 
 use common::peer::{frame, Raw, BINARY};
-use common::{loopback, noise, serve, Echo, WAIT};
+use common::{loopback, noise, serve, turn_until, Echo};
 use libwebsockets::{Connection, Context, Fragment, Handler, Message, WebSocketConfig};
 use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
 
 const FIN: u8 = 0x80;
 
@@ -42,16 +41,9 @@ impl Handler for Pieces {
 }
 
 /// Services a context until something is told.
+#[track_caller]
 fn told<T>(context: &mut Context, events: &mpsc::Receiver<T>) -> T {
-    let deadline = Instant::now() + WAIT;
-    loop {
-        if let Ok(event) = events.try_recv() {
-            return event;
-        }
-        assert!(Instant::now() < deadline, "nothing is told");
-        let turn = Duration::from_millis(50);
-        context.service(Some(turn)).unwrap();
-    }
+    turn_until(context, || events.try_recv().ok())
 }
 
 #[test]

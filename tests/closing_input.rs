@@ -4,36 +4,17 @@
 mod common;
 
 use common::peer::{Raw, BINARY};
-use common::{probe, Event, Events, Probe};
+use common::{probe, rests, turn_until, Event, Events, Probe};
 use libwebsockets::{Client, Connection, Context, Handler};
 use std::net::TcpListener;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const FIN: u8 = 0x80;
 
 /// Turns until something is told.
-fn until(context: &mut Context, events: &Events) -> Event {
-    let deadline = Instant::now() + common::WAIT;
-    loop {
-        if let Some(event) = events.try_next() {
-            return event;
-        }
-        assert!(Instant::now() < deadline, "nothing is told");
-        let turn = Duration::from_millis(50);
-        context.service(Some(turn)).unwrap();
-    }
-}
-
-/// Fails if the loop doesn't rest in the next half second.
 #[track_caller]
-fn rests(context: &mut Context) {
-    let end = Instant::now() + Duration::from_millis(500);
-    let mut turns = 0;
-    while Instant::now() < end {
-        context.service(Some(Duration::from_millis(100))).unwrap();
-        turns += 1;
-    }
-    assert!(turns < 100, "it turned {turns} times");
+fn until(context: &mut Context, events: &Events) -> Event {
+    turn_until(context, || events.try_next())
 }
 
 // Lost: five seconds of a core, to a server that a client fails.

@@ -64,14 +64,8 @@ fn a_server_without_descriptors_waits_and_then_serves_on() {
     let mut raw = Raw::connect(addr);
     raw.send(upgrade("/", "").as_bytes());
 
-    let until = Instant::now() + Duration::from_millis(500);
-    let mut turns = 0;
-    while Instant::now() < until {
-        context.service(Some(Duration::from_millis(100))).unwrap();
-        turns += 1;
-    }
+    common::rests(&mut context);
     let lines = COUNTER.0.load(Ordering::Relaxed);
-    assert!(turns < 100, "it turned {turns} times");
     assert!((1..10).contains(&lines), "{lines} lines");
 
     // Once there are some again, it is let in.

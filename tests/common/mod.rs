@@ -23,7 +23,7 @@ use libwebsockets::{Connection, Context, ContextBuilder, ContextHandle, Error, V
 use std::net::SocketAddr;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use events::{probe, Echo, Event, Events, Probe};
 
@@ -188,6 +188,31 @@ pub fn on_thread<R: Send + 'static>(
         })
         .expect("the context lives");
     reported.recv_timeout(WAIT).expect("the closure runs")
+}
+
+/// Services a context until there is an answer.
+#[track_caller]
+pub fn turn_until<T>(context: &mut Context, mut answer: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + WAIT;
+    loop {
+        if let Some(answer) = answer() {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "nothing is told");
+        context.service(Some(Duration::from_millis(50))).unwrap();
+    }
+}
+
+/// Fails if the loop of a context doesn't rest in the next half second.
+#[track_caller]
+pub fn rests(context: &mut Context) {
+    let end = Instant::now() + Duration::from_millis(500);
+    let mut turns = 0;
+    while Instant::now() < end {
+        context.service(Some(Duration::from_millis(100))).unwrap();
+        turns += 1;
+    }
+    assert!(turns < 100, "it turned {turns} times");
 }
 
 /// Asks again and again until it is so; for states that nobody announces.

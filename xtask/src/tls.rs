@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::error::{Error, IoContext, Result};
+use crate::setup::Need;
 use crate::{paths, process, setup};
 
 /// What doesn't depend on the TLS library, turned on so that it is built as well.
@@ -65,8 +66,8 @@ impl Library {
         let Some((given, rest)) = rest.split_first() else {
             return Err(Error::new(format!("which TLS library? {names}")));
         };
-        match LIBRARIES.iter().find(|(name, _)| name == given) {
-            Some((_, library)) => Ok((Some(*library), rest)),
+        match Library::named(given) {
+            Some(library) => Ok((Some(library), rest)),
             None => Err(Error::new(format!(
                 "no TLS library `{given}`; there are: {names}"
             ))),
@@ -89,24 +90,35 @@ impl Library {
         command.args(["test", "-p", "libwebsockets", "--no-default-features"]);
         command.args(["--features", &format!("{FEATURES},{}", self.feature())]);
         command.args(suites.iter().flat_map(|suite| ["--test", suite]));
-        match self {
-            Library::System => {}
-            Library::Vendored => setup::satisfy(&[setup::PERL, setup::MAKE])?,
-            Library::AwsLc => setup::satisfy(&[setup::CXX])?,
-            Library::OpenSsl111 => {
-                setup::satisfy(&[setup::PERL, setup::MAKE])?;
-                let target = paths::target_dir().join("openssl-1.1.1");
-                command
-                    .env("OPENSSL_DIR", openssl_111()?)
-                    .env("OPENSSL_STATIC", "1")
-                    // Else whatever was built with the system's would be built again.
-                    .env("CARGO_TARGET_DIR", target);
-            }
+        setup::satisfy(self.needs())?;
+        if self == Library::OpenSsl111 {
+            let target = paths::target_dir().join("openssl-1.1.1");
+            command
+                .env("OPENSSL_DIR", openssl_111()?)
+                .env("OPENSSL_STATIC", "1")
+                // Else whatever was built with the system's would be built again.
+                .env("CARGO_TARGET_DIR", target);
         }
         Ok(command)
     }
 
-    fn feature(self) -> &'static str {
+    /// What building it takes.
+    pub fn needs(self) -> &'static [Need] {
+        match self {
+            Library::System => &[],
+            Library::Vendored | Library::OpenSsl111 => &[setup::PERL, setup::MAKE],
+            Library::AwsLc => &[setup::CXX],
+        }
+    }
+
+    /// The one of this name.
+    pub fn named(name: &str) -> Option<Library> {
+        let found = LIBRARIES.iter().find(|(known, _)| *known == name);
+        found.map(|(_, library)| *library)
+    }
+
+    /// The feature, of this crate and of `bench`, that brings it.
+    pub fn feature(self) -> &'static str {
         match self {
             Library::System | Library::OpenSsl111 => "tls",
             Library::Vendored => "vendored-openssl",

@@ -10,6 +10,7 @@ use super::ratio::{quartiles, Comparison};
 use super::verdict::Verdicts;
 use super::watch::{Calls, Watched, Watcher};
 use crate::error::{Error, IoContext, Result};
+use crate::tls::Library;
 use crate::{paths, setup, vendor};
 
 const SERVER: &str = "handshake_server";
@@ -37,13 +38,13 @@ pub fn run(args: &[String]) -> Result<()> {
     let (rounds, library) = options(args)?;
     setup::run()?;
     setup::satisfy(&[setup::STRACE, setup::VALGRIND])?;
-    setup::satisfy(library.needs)?;
+    setup::satisfy(library.needs())?;
     vendor::run(&vendor::Options::default())?;
-    let (name, feature) = (library.name, library.feature);
-    let without = Programs::build(&format!("keylog-out-{name}"), &[feature], &[SERVER])?;
+    let feature = library.feature();
+    let without = Programs::build(&format!("keylog-out-{feature}"), &[feature], &[SERVER])?;
     let programs = [SERVER, CLIENT, RUSTLS];
     let with = Programs::build(
-        &format!("keylog-in-{name}"),
+        &format!("keylog-in-{feature}"),
         &[feature, "keylog"],
         &programs,
     )?;
@@ -64,40 +65,13 @@ pub fn run(args: &[String]) -> Result<()> {
     verdicts.print()
 }
 
-/// A TLS library to measure with.
-struct Library {
-    name: &'static str,
-    /// The feature of `bench` that brings it.
-    feature: &'static str,
-    /// What building it takes.
-    needs: &'static [setup::Need],
-}
-
-const LIBRARIES: [Library; 3] = [
-    Library {
-        name: "system",
-        feature: "tls",
-        needs: &[],
-    },
-    Library {
-        name: "vendored",
-        feature: "vendored-openssl",
-        needs: &[setup::PERL, setup::MAKE],
-    },
-    Library {
-        name: "aws-lc",
-        feature: "aws-lc",
-        needs: &[setup::CXX],
-    },
-];
-
 /// The rounds that are asked for, and the TLS library.
-fn options(args: &[String]) -> Result<(u32, &'static Library)> {
+fn options(args: &[String]) -> Result<(u32, Library)> {
     let usage = || {
         let usage = "usage: cargo xtask bench keylog [--rounds N] [--tls system|vendored|aws-lc]";
         Error::new(usage)
     };
-    let (mut rounds, mut library) = (ROUNDS, &LIBRARIES[0]);
+    let (mut rounds, mut library) = (ROUNDS, Library::System);
     for option in args.chunks(2) {
         let [name, value] = option else {
             return Err(usage());
@@ -105,7 +79,8 @@ fn options(args: &[String]) -> Result<(u32, &'static Library)> {
         match name.as_str() {
             "--rounds" => rounds = value.parse().ok().filter(|n| *n > 0).ok_or_else(usage)?,
             "--tls" => {
-                let found = LIBRARIES.iter().find(|library| library.name == value);
+                // The older OpenSSL is built for tests alone.
+                let found = Library::named(value).filter(|found| *found != Library::OpenSsl111);
                 library = found.ok_or_else(usage)?;
             }
             _ => return Err(usage()),
@@ -363,9 +338,9 @@ mod tests {
     fn options_come_in_pairs() {
         let args = |list: &[&str]| -> Vec<String> { list.iter().map(|s| s.to_string()).collect() };
         let (rounds, library) = options(&[]).unwrap();
-        assert_eq!((rounds, library.name), (ROUNDS, "system"));
+        assert_eq!((rounds, library), (ROUNDS, Library::System));
         let (rounds, library) = options(&args(&["--tls", "aws-lc", "--rounds", "3"])).unwrap();
-        assert_eq!((rounds, library.name), (3, "aws-lc"));
+        assert_eq!((rounds, library), (3, Library::AwsLc));
         for wrong in [&["--tls"][..], &["--rounds", "0"], &["--tls", "gnutls"]] {
             assert!(options(&args(wrong)).is_err(), "{wrong:?}");
         }
