@@ -107,6 +107,8 @@ int lwsrs_keylog_install(SSL_CTX *ctx, void *hook);
 void *lwsrs_keylog_installed(SSL_CTX *ctx);
 /* Whether the secrets of this connection come to a hook. */
 int lwsrs_keylog_hooked(const SSL *ssl);
+/* What this connection has of its lines, or NULL. */
+void *lwsrs_keylog_records(const SSL *ssl);
 
 #define LWSRS_KEYLOG_CALLBACK 1
 #define LWSRS_KEYLOG_LIBRARYS_OWN 2

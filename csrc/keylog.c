@@ -175,6 +175,12 @@ lwsrs_keylog_hooked(const SSL *ssl)
 	       SSL_CTX_get_info_callback(ctx) == on_info;
 }
 
+void *
+lwsrs_keylog_records(const SSL *ssl)
+{
+	return hook_index < 0 ? NULL : SSL_get_ex_data(ssl, records_index);
+}
+
 int
 lwsrs_keylog_probe(void)
 {

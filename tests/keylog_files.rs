@@ -7,13 +7,16 @@ mod common;
 
 use common::certs::{tls_over, Ca};
 use common::peer::{self, tcp};
-use common::secrets::{labels, lines, logged as server, open_tls, randoms, visit, TLS13};
+use common::secrets::{
+    labels, lines, logged as server, open_tls, randoms, visit, Remembers, TLS13,
+};
 use common::temp::TempDir;
 use common::{eventually, loopback, probe, Echo, Running};
 use libwebsockets::keylog::{AutoOff, Filter, KeyLog, Problem, Retention, Rotation};
 use libwebsockets::{Client, Context, Role, Vhost};
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
+use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
 
@@ -290,9 +293,29 @@ fn a_log_that_is_to_be_removed_goes_with_its_context_also_when_a_handler_panics(
     assert!(dir.names().is_empty());
 }
 
-/// What a reader of the file has once it has the connection's first answer.
+/// A request that comes with the end of its handshake, and names the client random as its
+/// path.
+fn ask_with_the_handshake(server: SocketAddr, config: rustls::ClientConfig) -> String {
+    let stream = Remembers::new(tcp(server));
+    let mut stream = tls_over(stream, "localhost", config);
+    stream.conn.write_tls(&mut stream.sock).unwrap();
+    let random = stream.sock.client_random();
+    // Kept until the handshake is done, and then sent in one piece with its end.
+    let request = peer::upgrade(&format!("/{random}"), "");
+    stream.conn.writer().write_all(request.as_bytes()).unwrap();
+    while stream.conn.is_handshaking() {
+        stream.conn.complete_io(&mut stream.sock).unwrap();
+    }
+    let head = peer::http_head(&mut stream);
+    assert!(head.starts_with("HTTP/1.1 101"), "{head}");
+    random
+}
+
+/// Lost: connections whose data is in a capture, and whose secrets are nowhere.
 #[test]
-fn a_handshakes_records_are_all_there_before_its_first_message_is_delivered() {
+fn a_handshakes_records_are_there_before_its_request_is_delivered_whatever_else_ends_then() {
+    const THREADS: usize = 16;
+    const EACH: usize = 10;
     let (ca, dir) = (Ca::new(), TempDir::new());
     let path = dir.file("keys.log");
     let own = path.clone();
@@ -300,15 +323,25 @@ fn a_handshakes_records_are_all_there_before_its_first_message_is_delivered() {
     let (tell, told) = std::sync::mpsc::channel();
     let keylog = KeyLog::file(&path);
     let server = Running::start(move || {
-        let vhost = loopback().tls(tls).accept(move |_| {
+        let vhost = loopback().tls(tls).accept(move |request| {
             // The request is the first that the peer sends over TLS.
-            let lines = std::fs::read_to_string(&own).unwrap();
-            tell.send(lines.lines().count()).unwrap();
+            let random = request.path().trim_start_matches('/').to_owned();
+            tell.send(labels(&lines(&own), &random) == TLS13).unwrap();
             Ok(Echo)
         });
         Context::builder().vhost(vhost).keylog(keylog)
     });
-    let random = visit(&server, &ca);
-    assert_eq!(told.recv().unwrap(), TLS13.len());
-    assert_eq!(labels(&lines(&path), &random), TLS13);
+    let address = server.addr();
+    let randoms: BTreeSet<String> = std::thread::scope(|scope| {
+        let client = || {
+            let one = || ask_with_the_handshake(address, ca.rustls_client());
+            std::iter::repeat_with(one).take(EACH).collect::<Vec<_>>()
+        };
+        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(client)).collect();
+        let ended = threads.into_iter().map(|thread| thread.join().unwrap());
+        ended.flatten().collect()
+    });
+    let in_time: Vec<bool> = told.try_iter().collect();
+    assert_eq!(in_time, vec![true; THREADS * EACH]);
+    assert_eq!(common::secrets::randoms(&lines(&path)), randoms);
 }

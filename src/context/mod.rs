@@ -146,7 +146,8 @@ impl Context {
         let Some(raw) = &mut self.raw else {
             return Ok(());
         };
-        let alive = raw.service(timeout);
+        let alive = raw.service(timeout, || engine.begin_events());
+        engine.end_events();
         self.resume_panic();
         self.handle_pending();
         if alive {

@@ -119,11 +119,11 @@ impl RawContext {
     }
 
     /// Waits for events, at most for `timeout`, and handles them. `false`: the context is
-    /// beyond use.
-    pub fn service(&mut self, timeout: Option<Duration>) -> bool {
+    /// beyond use. `woken` is called between the two, where the event loop can tell.
+    pub fn service(&mut self, timeout: Option<Duration>, woken: impl FnOnce()) -> bool {
         // SAFETY: the context is valid until drop, was created with this event loop, and is
         // borrowed exclusively, so that it isn't being serviced.
-        unsafe { self.event_loop.turn(self.ptr, timeout) }
+        unsafe { self.event_loop.turn(self.ptr, timeout, woken) }
     }
 
     pub fn waker(&self) -> Waker {

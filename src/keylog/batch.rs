@@ -43,6 +43,12 @@ impl Batch {
         wipe(&mut line);
     }
 
+    /// Adds the lines of another.
+    pub fn push_batch(&mut self, other: &Batch) {
+        self.append(other.lines());
+        self.records += other.records;
+    }
+
     /// A comment alone.
     pub fn comment(comment: &str) -> Self {
         let mut batch = Batch::default();
@@ -55,15 +61,13 @@ impl Batch {
         let mut with = Batch::default();
         with.append(comment.as_bytes());
         with.append(b"\n");
-        with.append(self.lines());
-        with.records = self.records;
+        with.push_batch(self);
         *self = with;
     }
 
     pub fn copy(&self) -> Self {
         let mut copy = Batch::default();
-        copy.append(self.lines());
-        copy.records = self.records;
+        copy.push_batch(self);
         copy
     }
 

@@ -193,7 +193,7 @@ impl KeyLog {
     }
 
     /// Writes the file as pcapng: Decryption Secrets Blocks, one for each
-    /// handshake, instead of lines. Off by default. Such a file and a capture make
+    /// handshake or for several that end at once, instead of lines. Off by default. Such a file and a capture make
     /// one that carries its own keys: `cat keys.pcapng capture.pcapng >
     /// both.pcapng`, if both are pcapng. It has no overlap when it is rotated.
     ///

@@ -31,8 +31,9 @@
 //! # The file
 //! Lines of the format of [RFC 9850], section 2: `label SP hex SP hex LF`, for
 //! clients and servers, TLS 1.2 and 1.3, whatever labels the TLS library emits.
-//! Those of a handshake go out in one append when it is done, before any
-//! application data of the peer is delivered; when it fails, then: several contexts
+//! Those of a handshake go out in one append when it is done, together with those of
+//! others that end in the same turn of the loop: before any application data of the peer is
+//! delivered, and before the loop waits. When it fails, they go out then. Several contexts
 //! and processes can share one file, and one that forks or dies leaves whole lines. The file is
 //! created for its owner alone (0600), and an existing one is used only if it is
 //! a regular file of this user that nobody else can open; see [`KeyLog`] for
@@ -62,7 +63,9 @@ mod env;
 mod error;
 mod file;
 mod filter;
+mod group;
 mod handle;
+mod limit;
 mod log;
 mod pcapng;
 mod reader;
@@ -73,6 +76,7 @@ mod stats;
 mod template;
 #[cfg(test)]
 pub(crate) mod tests;
+mod way;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -85,7 +89,7 @@ pub use error::KeyLogError;
 pub use filter::{Facts, Filter};
 pub use handle::KeyLogHandle;
 pub use ipnet;
-pub(crate) use log::Log;
+pub(crate) use log::{Log, Ticket};
 pub use reader::{parse, ConnectionSecrets, Connections, LineError, ParseError, Record, Records};
 pub use rotation::{AutoOff, Retention, Rotation};
 pub(crate) use session::Session;

@@ -2,7 +2,8 @@
 
 use super::batch::Batch;
 use super::filter::Facts;
-use super::Log;
+use super::group::Group;
+use super::{Log, Ticket};
 use std::sync::Arc;
 
 /// Records beyond this go out at once, however long the handshake takes.
@@ -10,7 +11,7 @@ const MOST: usize = 64 * 1024;
 
 /// What a connection has of secrets that aren't written yet.
 ///
-/// Those of a handshake go out together when it is done, which is before any
+/// Those of a handshake go to the log together when it is done, and out before any
 /// application data of the peer is delivered; those of one that fails when the
 /// connection is freed; later ones at once.
 pub(crate) struct Session {
@@ -21,8 +22,10 @@ pub(crate) struct Session {
     batch: Batch,
     /// Whether its handshake is done.
     finished: bool,
-    /// Whether records of this connection were written.
+    /// Whether records of this connection were given to the log.
     counted: bool,
+    /// What they wait for.
+    ticket: Option<Ticket>,
     /// The process that the records were made in.
     forks: u32,
 }
@@ -42,6 +45,7 @@ impl Session {
             batch: Batch::default(),
             finished: false,
             counted: false,
+            ticket: None,
             forks: super::forks(),
             log,
         }
@@ -55,6 +59,7 @@ impl Session {
             batch: Batch::default(),
             finished: false,
             counted: false,
+            ticket: None,
             forks: super::forks(),
             log,
         }
@@ -81,17 +86,33 @@ impl Session {
     /// The handshake is done.
     pub fn finish(&mut self) {
         self.finished = true;
-        self.write();
+        if let Some(group) = self.take() {
+            self.ticket = self.log.write_soon(group);
+        }
+    }
+
+    /// Sees to it that what was given to the log is written, or has failed to be.
+    pub fn commit(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            self.log.commit(ticket);
+        }
     }
 
     fn write(&mut self) {
+        if let Some(group) = self.take() {
+            self.log.write(group);
+        }
+    }
+
+    /// What isn't with the log yet.
+    fn take(&mut self) -> Option<Group> {
         let batch = std::mem::take(&mut self.batch);
         // A child after a fork has a copy of what its parent is going to write.
         if batch.is_empty() || self.forks != super::forks() {
-            return;
+            return None;
         }
-        self.log.write(batch, &self.vhost, !self.counted);
-        self.counted = true;
+        let first = !std::mem::replace(&mut self.counted, true);
+        Some(Group::new(batch, &self.vhost, first))
     }
 }
 

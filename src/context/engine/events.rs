@@ -22,6 +22,10 @@ const MAX_TURN: usize = 256 << 10;
 impl Engine {
     /// Decides what becomes of an event.
     pub fn on_event(&self, wsi: &Wsi<'_>, event: Event<'_>) -> Verdict {
+        // The library reads data that came with the end of a handshake in a later turn, as
+        // far as was seen; that isn't relied upon.
+        #[cfg(feature = "keylog")]
+        wsi.commit_keylog(self.keylog().log());
         match event {
             Event::UpgradeRequested { to } => return self.on_upgrade_request(wsi, to),
             Event::HttpRequest => {

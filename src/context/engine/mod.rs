@@ -89,6 +89,18 @@ impl Engine {
         &self.shared.keylog
     }
 
+    /// The service loop has waited, and is about to handle what there is.
+    pub fn begin_events(&self) {
+        #[cfg(feature = "keylog")]
+        self.keylog().log().begin_turn();
+    }
+
+    /// It has handled that.
+    pub fn end_events(&self) {
+        #[cfg(feature = "keylog")]
+        self.guard(|| self.keylog().log().end_turn());
+    }
+
     pub fn ticket(&self) -> (Connecting, Ticket) {
         Connecting::pair(self.shared.service_thread())
     }

@@ -118,8 +118,8 @@ impl EventLoop {
         info.foreign_loops = unsafe { &raw mut (*memory).loops }.cast();
     }
 
-    /// Waits for events, at most for `timeout`, and handles them. `false`: the context
-    /// is beyond use.
+    /// Waits for events, at most for `timeout`, calls `woken`, and handles them. `false`:
+    /// the context is beyond use.
     ///
     /// # Safety
     ///
@@ -130,6 +130,7 @@ impl EventLoop {
         &self,
         context: NonNull<sys::lws_context>,
         timeout: Option<Duration>,
+        woken: impl FnOnce(),
     ) -> bool {
         let context = context.as_ptr();
         let wait = timeout.map_or(LONGEST, milliseconds);
@@ -146,6 +147,7 @@ impl EventLoop {
         // nothing has to rely on that.
         let mut events = self.epoll.events.take();
         self.epoll.wait(&mut events, wait);
+        woken();
         for event in &events {
             let token = Token::from_bits(event.u64);
             // An earlier one of these may have closed it.

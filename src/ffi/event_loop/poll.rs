@@ -35,7 +35,7 @@ impl EventLoop {
     pub fn describe(&self, _info: &mut sys::lws_context_creation_info) {}
 
     /// Waits for events, at most for `timeout`, and handles them. `false`: the context
-    /// is beyond use.
+    /// is beyond use. The library doesn't tell when it has waited: `_woken` isn't called.
     ///
     /// # Safety
     ///
@@ -45,6 +45,7 @@ impl EventLoop {
         &self,
         context: NonNull<sys::lws_context>,
         timeout: Option<Duration>,
+        _woken: impl FnOnce(),
     ) -> bool {
         let wait = timeout != Some(Duration::ZERO);
         if let (true, Some(timeout)) = (wait, timeout) {

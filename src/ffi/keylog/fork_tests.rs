@@ -59,6 +59,31 @@ fn a_child_after_a_fork_never_replays_its_parents_records_and_opens_files_anew()
     }
 }
 
+/// Lost: records twice, because a handler forked in the turn in which they were to go out.
+#[test]
+fn a_child_that_was_forked_in_a_turn_writes_nothing_of_that_turns() {
+    let dir = Dir::new("fork-turn");
+    let path = dir.path("keys.log");
+    let handle = keylog::start(&KeyLog::file(&path)).unwrap();
+    let finished = |text: &[u8]| {
+        let mut session = session(&handle);
+        session.line(text);
+        session.finish();
+        session
+    };
+    handle.log().begin_turn();
+    let mut parents = finished(b"CLIENT_RANDOM 00 11");
+    in_a_child(|| {
+        let _own = finished(b"CLIENT_RANDOM 22 33");
+        parents.commit();
+        handle.log().end_turn();
+    });
+    assert_eq!(std::fs::read(&path).unwrap(), b"CLIENT_RANDOM 22 33\n");
+    handle.log().end_turn();
+    let both = b"CLIENT_RANDOM 22 33\nCLIENT_RANDOM 00 11\n";
+    assert_eq!(std::fs::read(&path).unwrap(), both);
+}
+
 /// Lost: a parent's log, when its child ends first.
 #[test]
 fn a_child_that_ends_leaves_its_parents_log_where_it_is() {

@@ -71,6 +71,10 @@ impl Files {
         }
     }
 
+    pub fn is_per_vhost(&self) -> bool {
+        self.template.is_per_vhost()
+    }
+
     /// Whether every file that was opened still is.
     pub fn is_open(&self) -> bool {
         self.files.iter().all(|(_, file)| file.opened.is_some())

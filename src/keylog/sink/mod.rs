@@ -157,6 +157,14 @@ impl Sink {
         }
     }
 
+    /// Whether each vhost has a file of its own.
+    pub fn is_per_vhost(&self) -> bool {
+        match self {
+            Sink::Files(files) => files.is_per_vhost(),
+            _ => false,
+        }
+    }
+
     /// Begins new files, if it has files.
     pub fn rotate(&mut self) -> (Result<(), KeyLogError>, Aside) {
         match self {

@@ -3,6 +3,7 @@
 
 use super::{Aside, Failure, FileOptions, Sink, Target};
 use crate::keylog::batch::Batch;
+use crate::keylog::group::Group;
 use crate::keylog::{forks, KeyLogError};
 use std::collections::VecDeque;
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -10,14 +11,14 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// What came of a batch, told by the writing thread.
+/// What came of records, told by the writing thread.
 pub(in crate::keylog) enum Outcome {
     Written(Result<Aside, (Failure, Aside)>),
     Panicked(Box<dyn std::any::Any + Send>),
 }
 
-/// Tells it: the batch, whether it was its connection's first, and the outcome.
-pub(in crate::keylog) type Report = Arc<dyn Fn(&Batch, bool, Outcome) + Send + Sync>;
+/// Tells it.
+pub(in crate::keylog) type Report = Arc<dyn Fn(&Group, Outcome) + Send + Sync>;
 
 /// A sink that another thread writes to.
 pub(in crate::keylog) struct Queue {
@@ -36,9 +37,9 @@ struct Shared {
 }
 
 struct State {
-    /// Taken by the writing thread for a batch, and by a verb.
+    /// Taken by the writing thread for a group, and by a verb.
     sink: Option<Sink>,
-    waiting: VecDeque<(Batch, Arc<str>, bool)>,
+    waiting: VecDeque<Group>,
     bytes: usize,
     most: usize,
     /// Records that found no room since the last that did.
@@ -90,24 +91,19 @@ impl Queue {
     }
 
     /// Queues records; `false` if there is no room for them.
-    pub fn push(
-        &mut self,
-        batch: Batch,
-        vhost: Arc<str>,
-        first: bool,
-    ) -> Result<bool, KeyLogError> {
+    pub fn push(&mut self, group: Group) -> Result<bool, KeyLogError> {
         if self.forks != forks() {
             self.start_anew()?;
         }
         let mut state = self.shared.lock();
-        let len = batch.lines().len();
+        let len = group.len();
         if state.bytes + len > state.most {
-            state.lost += batch.records();
-            state.lost_of = Some(vhost);
+            state.lost += group.records();
+            state.lost_of = Some(Arc::clone(group.vhost()));
             return Ok(false);
         }
         state.bytes += len;
-        state.waiting.push_back((batch, vhost, first));
+        state.waiting.push_back(group);
         self.shared.changed.notify_all();
         Ok(true)
     }
@@ -128,7 +124,7 @@ impl Queue {
         }
     }
 
-    /// Does something with the sink, between batches.
+    /// Does something with the sink, between two writes.
     pub fn with<R>(&self, f: impl FnOnce(&mut Sink) -> R) -> Option<R> {
         if self.forks != forks() {
             return None; // the sink is the parent's; its thread isn't here to give it back
@@ -199,7 +195,7 @@ impl Shared {
                 Some(_) => state.waiting.pop_front(),
                 None => None, // a verb has it
             };
-            let Some((mut batch, vhost, first)) = next else {
+            let Some(mut group) = next else {
                 if state.ending && state.waiting.is_empty() {
                     let Some(vhost) = state.lost_of.take() else {
                         return;
@@ -207,23 +203,23 @@ impl Shared {
                     // No record comes after them that could tell.
                     let lost = std::mem::take(&mut state.lost);
                     let comment = Batch::comment(&missing(lost));
-                    state.waiting.push_back((comment, vhost, false));
+                    state.waiting.push_back(Group::new(comment, &vhost, false));
                     continue;
                 }
                 let waited = self.changed.wait(state);
                 state = waited.unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
-            let len = batch.lines().len();
+            let len = group.len();
             let lost = std::mem::take(&mut state.lost);
             state.lost_of = None;
             let mut sink = state.sink.take();
             drop(state);
             if lost > 0 {
-                batch.push_comment_first(&missing(lost));
+                group.comment(&missing(lost));
             }
             let outcome = sink.as_mut().map(|sink| {
-                let append = AssertUnwindSafe(|| sink.append(&batch, &vhost));
+                let append = AssertUnwindSafe(|| sink.append(group.batch(), group.vhost()));
                 match catch_unwind(append) {
                     Ok(result) => Outcome::Written(result),
                     Err(panic) => Outcome::Panicked(panic),
@@ -235,7 +231,7 @@ impl Shared {
             self.changed.notify_all();
             if let Some(outcome) = outcome {
                 drop(state);
-                report(&batch, first, outcome);
+                report(&group, outcome);
                 state = self.lock();
             }
         }

@@ -8,6 +8,7 @@ mod rotation;
 mod sessions;
 mod sinks;
 mod switch;
+mod turns;
 #[cfg(windows)]
 mod windows;
 

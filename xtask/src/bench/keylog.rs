@@ -24,7 +24,7 @@ const SHARING: usize = 4;
 const SLICE: u32 = 200;
 
 /// Connections at once.
-const PARALLEL: u32 = 8;
+const PARALLEL: u32 = 32;
 
 /// Rounds of the clock, unless `--rounds` says otherwise, and at most so many of callgrind.
 const ROUNDS: u32 = 40;
