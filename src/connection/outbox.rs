@@ -62,7 +62,7 @@ impl Outbox {
 
     /// Takes a message, or gives it back.
     pub fn push(&self, message: Message) -> Result<(), SendError> {
-        let (kind, payload) = match message {
+        let (kind, mut payload) = match message {
             Message::Close(frame) => {
                 let frame = frame.unwrap_or_else(|| crate::CloseCode::NORMAL.into());
                 return match self.close(frame) {
@@ -85,6 +85,8 @@ impl Outbox {
         if payload.len() > longest {
             return Err(SendError::TooLong(Box::new(restore(kind, payload))));
         }
+        // The limit counts what is sent: buffers aren't to be much larger.
+        payload.shrink();
         let mut queue = self.lock();
         if queue.closed || queue.close.is_some() {
             drop(queue);

@@ -9,11 +9,15 @@ use std::string::FromUtf8Error;
 /// static assertion in the C glue), and zero bytes are valid UTF-8.
 pub(crate) const HEADROOM: usize = 16;
 
+/// Room that may be left over in a small payload, in bytes.
+const MUCH: usize = 256;
+
 /// Owned bytes, ready to be sent without a copy.
 ///
 /// It dereferences to `[u8]`. One that is grown in place
 /// ([`extend_from_slice`](Payload::extend_from_slice), [`std::io::Write`]) is
-/// never copied again; one made from a `Vec` or a slice is copied once.
+/// not copied again; one made from a `Vec` or a slice is copied once. One with more
+/// than twice the room that it needs gives that back when it is queued.
 #[derive(Clone)]
 pub struct Payload {
     /// `HEADROOM` bytes, then the payload.
@@ -62,6 +66,13 @@ impl Payload {
     /// How many bytes it can hold without another allocation.
     pub(crate) fn capacity(&self) -> usize {
         self.buffer.capacity() - HEADROOM
+    }
+
+    /// Gives back room that the bytes don't need, where there is much of it.
+    pub(crate) fn shrink(&mut self) {
+        if self.buffer.capacity() > 2 * self.buffer.len() + MUCH {
+            self.buffer.shrink_to_fit();
+        }
     }
 
     /// Takes the bytes out, and leaves the room. The headroom, which a frame's header
@@ -145,6 +156,10 @@ impl<const N: usize> From<&[u8; N]> for Payload {
 
 impl From<Vec<u8>> for Payload {
     fn from(mut bytes: Vec<u8>) -> Self {
+        if bytes.capacity() - bytes.len() < HEADROOM {
+            // Growing in place would double the buffer, for as long as it is queued.
+            return bytes.as_slice().into();
+        }
         bytes.splice(..0, [0; HEADROOM]);
         Payload { buffer: bytes }
     }
@@ -230,6 +245,9 @@ impl From<&str> for Text {
 
 impl From<String> for Text {
     fn from(mut text: String) -> Self {
+        if text.capacity() - text.len() < HEADROOM {
+            return text.as_str().into(); // as for a Vec
+        }
         text.insert_str(0, "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
         Text { buffer: text }
     }
@@ -248,6 +266,33 @@ mod tests {
         assert_eq!(payload.buffer_mut().len(), HEADROOM + 4);
         assert_eq!(payload.clone().into_vec(), [1, 2, 3, 4]);
         assert_eq!(payload, Payload::from(&[1, 2, 3, 4]));
+    }
+
+    #[test]
+    fn a_buffer_is_as_large_as_its_bytes_need() {
+        let needed = 4096 + HEADROOM;
+        let text = "é".repeat(2048);
+        let exact = [
+            Payload::from(vec![7; 4096]),
+            Payload::from([7; 4096].as_slice()),
+            Payload::from(Text::from(text.clone())),
+            Payload::from(Text::from(text.as_str())),
+        ];
+        assert!(exact
+            .iter()
+            .all(|payload| payload.buffer.capacity() == needed));
+
+        let mut roomy = Vec::with_capacity(64 << 10);
+        roomy.extend_from_slice(&[7; 4096]);
+        let mut payload = Payload::from(roomy);
+        payload.shrink();
+        assert_eq!(payload.buffer.capacity(), needed);
+        assert_eq!(*payload, [7; 4096]);
+        // Nobody copies it for a little.
+        payload.buffer.reserve_exact(100);
+        let before = payload.buffer.capacity();
+        payload.shrink();
+        assert_eq!(payload.buffer.capacity(), before);
     }
 
     #[test]
