@@ -76,3 +76,47 @@ fn a_program_may_use_openssl_as_well() {
     assert!(openssl.starts_with("OpenSSL "), "{openssl}");
     assert!(own.starts_with("AWS-LC "), "{own}");
 }
+
+/// Checks this crate with these features and variables; what is said if that fails.
+fn check(features: &str, variables: &[(&str, &Path)]) -> Result<(), String> {
+    let output = cargo(package(), &target())
+        .args(["check", "--quiet", "--lib", "--no-default-features"])
+        .args(["--features", features])
+        .envs(variables.iter().copied())
+        .output()
+        .unwrap();
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(stderr(&output)),
+    }
+}
+
+/// Lost: a program that believes to have AWS-LC, and has the TLS library that an installed
+/// libwebsockets was built with; or both.
+#[test]
+fn an_installed_library_is_refused_with_the_way_out() {
+    let dir = TempDir::new();
+    for variable in [
+        ("LWS_DIR", dir.path()),
+        ("LWS_USE_PKG_CONFIG", Path::new("1")),
+    ] {
+        let text = check("aws-lc,keylog", &[variable]).unwrap_err();
+        let said = "Unset LWS_DIR and LWS_USE_PKG_CONFIG, or turn the feature off";
+        assert!(text.contains("feature `aws-lc`"), "{text}");
+        assert!(text.contains(said), "{text}");
+    }
+}
+
+/// Lost: a build that fails because another crate of the program turns on `system`. No
+/// package is known to pkg-config here.
+#[test]
+fn aws_lc_goes_before_an_installed_library_that_a_feature_asks_for() {
+    let dir = TempDir::new();
+    let none = [
+        ("PKG_CONFIG_LIBDIR", dir.path()),
+        ("PKG_CONFIG_PATH", dir.path()),
+    ];
+    let without = check("tls,keylog,system", &none).unwrap_err();
+    assert!(without.contains("pkg-config"), "{without}");
+    check("aws-lc,keylog,system", &none).unwrap();
+}

@@ -324,6 +324,17 @@ fn a_library_that_lacks_what_a_feature_needs_is_refused_by_its_switch() {
     }
 }
 
+// Lost: an hour with a key log of connections that can have no secrets.
+#[test]
+fn a_key_log_without_a_tls_library_is_refused() {
+    let text = check::<&str>("keylog", &[]).unwrap_err();
+    assert!(
+        text.contains("needs a TLS library: turn on `tls`"),
+        "{text}"
+    );
+    assert!(text.contains("or `aws-lc`"), "{text}");
+}
+
 // Lost: a build of another library than the one that was named first.
 #[test]
 fn a_source_tree_goes_before_a_prefix_and_a_prefix_before_pkg_config() {
