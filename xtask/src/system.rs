@@ -4,7 +4,7 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use crate::error::{Error, IoContext, Result};
@@ -164,19 +164,28 @@ fn cargo(prefix: &Path, verb: &[&str]) -> Result<Command> {
         .args(["--package", "libwebsockets", "--features", test::FEATURES])
         .env("CARGO_TARGET_DIR", paths::target_dir().join("system"))
         .env("LWS_DIR", prefix)
-        .env("LD_LIBRARY_PATH", library_path(&prefix.join("lib"))?)
+        .env("CARGO_ENCODED_RUSTFLAGS", flags(&prefix.join("lib"))?)
         // It would go before the prefix.
         .env_remove("LWS_SOURCE_DIR")
         .env_remove("DOCS_RS");
     Ok(command)
 }
 
-/// The loader's path, with this folder first.
-fn library_path(first: &Path) -> Result<OsString> {
-    let given = env::var_os("LD_LIBRARY_PATH").filter(|path| !path.is_empty());
-    let given = given.iter().flat_map(env::split_paths);
-    let all: Vec<PathBuf> = std::iter::once(first.to_owned()).chain(given).collect();
-    env::join_paths(all).map_err(|e| Error::new(format!("{}: {e}", first.display())))
+/// The compiler's flags, with the folder of the library in each program: the loader
+/// ignores `LD_LIBRARY_PATH` where a test has raised privileges.
+fn flags(library: &Path) -> Result<String> {
+    let library = library
+        .to_str()
+        .ok_or_else(|| Error::new(format!("{}: isn't UTF-8", library.display())))?;
+    let given = env::var("CARGO_ENCODED_RUSTFLAGS").or_else(|_| {
+        let flags = env::var("RUSTFLAGS")?;
+        Ok::<_, env::VarError>(flags.split_whitespace().collect::<Vec<_>>().join("\x1f"))
+    });
+    let given = given.unwrap_or_default();
+    let own = format!("-Clink-arg=-Wl,-rpath,{library}");
+    let all = [given, own];
+    let all = all.iter().filter(|flags| !flags.is_empty());
+    Ok(all.cloned().collect::<Vec<_>>().join("\x1f"))
 }
 
 #[cfg(test)]
