@@ -1,6 +1,7 @@
 //! What fuzz targets need of the inside; built by `cargo xtask fuzz` alone.
 
 use crate::connection::assembler::{Assembled, Assembler};
+use crate::connection::spare::Spare;
 use crate::connection::WebSocketConfig;
 use crate::ffi::event::Chunk;
 use crate::message::{CloseFrame, Message};
@@ -17,6 +18,7 @@ pub fn events(data: &[u8]) {
     crate::ffi::fuzz_decode(data);
     let config = WebSocketConfig::new().max_message_size(300);
     let (mut whole, mut pieces) = (Assembler::new(&config), Assembler::new(&config));
+    let spare = Spare::default();
     let mut rest = data;
     while let [flags, len, after @ ..] = rest {
         let (data, after) = after.split_at(usize::from(*len).min(after.len()));
@@ -28,7 +30,7 @@ pub fn events(data: &[u8]) {
             remaining: usize::from(flags >> 4),
         };
         let _ = pieces.fragment(&chunk);
-        match whole.push(&chunk) {
+        match whole.push(&chunk, &spare) {
             Assembled::Partial => {}
             Assembled::Message(message) => {
                 assert!(message.len() <= 300);

@@ -26,6 +26,11 @@ const STEPS: &[Step] = &[
     ("clippy, no feature", || {
         clippy(&[LIBRARY, NO_FEATURES].concat())
     }),
+    // What the fuzz targets use is compiled for them alone.
+    ("clippy, for fuzz targets", || {
+        let fuzzing = &["--lib", "--", "--cfg", "fuzzing", "-D", "warnings"];
+        cargo(&[&["clippy"], LIBRARY, fuzzing].concat())
+    }),
     // What is refused by builds that lack a feature is tested nowhere else.
     ("tests, no feature", || {
         let tests = &["--test", "addresses", "--test", "websocket"];
