@@ -13,7 +13,7 @@ impl Way {
     pub fn is_open(&self) -> bool {
         match self {
             Way::Direct(sink) => sink.is_open(),
-            Way::Queued(queue) => queue.with(|sink| sink.is_open()).unwrap_or(false),
+            Way::Queued(queue) => queue.is_open(),
         }
     }
 

@@ -52,11 +52,8 @@ impl Log {
     }
 
     pub(in crate::keylog) fn disable(&self) {
-        self.verb(|_, told| {
-            self.close(&mut lock(&self.output), told);
-            // A queue is written out now, and other verbs wait for that.
-            told.closing.clear();
-        });
+        // A queue is written out once no lock is held, before this returns.
+        self.verb(|_, told| self.close(&mut lock(&self.output), told));
     }
 
     pub(in crate::keylog) fn is_enabled(&self) -> bool {
@@ -118,19 +115,26 @@ impl Log {
     /// that was asked for.
     pub(crate) fn context_gone(&self) {
         self.end_turn();
-        let sink = self.verb(|control, told| {
-            if let Some(Way::Queued(queue)) = &lock(&self.output).way {
-                queue.flush(FLUSH);
-            }
+        // No lock is held while others write, who may want one.
+        let flush = match &lock(&self.output).way {
+            Some(Way::Queued(queue)) => queue.flush(),
+            _ => None,
+        };
+        if let Some(flush) = flush {
+            flush(FLUSH);
+        }
+        let way = self.verb(|control, told| {
             if !control.options.remove {
                 return None;
             }
             self.close(&mut lock(&self.output), told);
-            match told.closing.pop()? {
-                Way::Direct(sink) => Some(sink),
-                Way::Queued(queue) => queue.finish(),
-            }
+            told.closing.pop()
         });
+        let sink = match way {
+            Some(Way::Direct(sink)) => Some(sink),
+            Some(Way::Queued(queue)) => queue.finish(),
+            None => None,
+        };
         let paths = sink.map(Sink::into_paths).unwrap_or_default();
         for error in sink::remove_all(&paths) {
             log::error!(target: TARGET, "{error}");

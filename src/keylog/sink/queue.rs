@@ -108,24 +108,27 @@ impl Queue {
         Ok(true)
     }
 
-    /// Waits until everything is written, at most for this time.
-    pub fn flush(&self, patience: Duration) {
+    /// What waits until everything is written, at most for a time; with no lock held that
+    /// who writes may want. `None`: there is nobody to wait for.
+    pub fn flush(&self) -> Option<impl FnOnce(Duration)> {
         if self.forks != forks() {
-            return;
+            return None;
         }
-        let deadline = Instant::now() + patience;
-        let mut state = self.shared.lock();
-        while state.bytes > 0 {
-            let Some(left) = deadline.checked_duration_since(Instant::now()) else {
-                return;
-            };
-            let waited = self.shared.changed.wait_timeout(state, left);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
+        let shared = Arc::clone(&self.shared);
+        Some(move |patience| shared.flush(patience))
     }
 
-    /// Does something with the sink, between two writes.
+    /// Whether everything that was opened still is.
+    pub fn is_open(&self) -> bool {
+        let is_ours = self.forks == forks();
+        self.with(|sink| sink.is_open())
+            .unwrap_or(is_ours && self.target.template().is_none())
+    }
+
+    /// Does something with a sink of files, between two writes. Others have nothing to
+    /// ask for, and a function, while it is called, may ask the log for something itself.
     pub fn with<R>(&self, f: impl FnOnce(&mut Sink) -> R) -> Option<R> {
+        self.target.template()?;
         if self.forks != forks() {
             return None; // the sink is the parent's; its thread isn't here to give it back
         }
@@ -185,6 +188,18 @@ impl Drop for Queue {
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn flush(&self, patience: Duration) {
+        let deadline = Instant::now() + patience;
+        let mut state = self.lock();
+        while state.bytes > 0 {
+            let Some(left) = deadline.checked_duration_since(Instant::now()) else {
+                return;
+            };
+            let waited = self.changed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
     }
 
     /// What the thread does.

@@ -1,12 +1,12 @@
 //! Where records can go beside a file of lines.
 
 use super::{line, lines, record, Dir};
-use crate::keylog::{self, KeyLog, KeyLogError, MemoryLog, Rotation};
+use crate::keylog::{self, KeyLog, KeyLogError, KeyLogHandle, MemoryLog, Rotation};
 use std::fs;
 use std::io::Read;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{mpsc, Arc, Mutex};
-use std::time::Duration;
+use std::sync::{mpsc, Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
 
 #[test]
 fn memory_holds_the_last_records_and_nothing_is_on_disk() {
@@ -124,6 +124,56 @@ fn a_full_queue_drops_visibly_and_holds_nobody_up() {
     assert_eq!(text.lines().nth(1), Some(&*line(0, 1)));
     handle.disable();
     assert_eq!(handle.stats().written, 3);
+}
+
+/// A log whose function is slow, and asks the log for something each time.
+fn asks_back() -> (Arc<OnceLock<KeyLogHandle>>, mpsc::Receiver<u64>) {
+    let own = Arc::new(OnceLock::<KeyLogHandle>::new());
+    let (tell, told) = mpsc::channel();
+    let asks = Arc::downgrade(&own);
+    let function = KeyLog::function(move |_| {
+        std::thread::sleep(Duration::from_millis(10));
+        let own = asks.upgrade().unwrap();
+        let handle = own.get().unwrap();
+        drop(handle.path());
+        let _ = tell.send(handle.stats().failed);
+    });
+    own.set(keylog::start(&function.queue(1 << 20)).unwrap())
+        .unwrap();
+    (own, told)
+}
+
+/// Lost: a program that stands still, because who writes asks for what a verb holds that
+/// waits for it.
+#[test]
+fn a_verb_that_waits_for_a_queue_holds_up_nobody_who_writes() {
+    let (own, told) = asks_back();
+    let handle = own.get().unwrap();
+    for n in 0..20 {
+        record(handle, &line(0, n));
+        if n % 4 == 0 {
+            handle.rotate().unwrap();
+            handle.enable().unwrap();
+        }
+    }
+    handle.disable();
+    assert_eq!(told.try_iter().count(), 20);
+    assert_eq!(handle.stats().written, 20);
+}
+
+/// Lost: seconds at the end of each context with a queue, and then what was queued.
+#[test]
+fn the_end_of_a_context_waits_for_what_is_queued_and_no_longer() {
+    let (own, told) = asks_back();
+    let handle = own.get().unwrap();
+    for n in 0..20 {
+        record(handle, &line(0, n));
+    }
+    let start = Instant::now();
+    handle.log().context_gone();
+    let took = start.elapsed();
+    assert!(told.try_iter().count() >= 19, "the last is being told of");
+    assert!(took < Duration::from_secs(3), "{took:?}");
 }
 
 /// Nothing that comes after them could tell of them.
