@@ -42,7 +42,11 @@ impl Log for Collector {
             text: record.args().to_string(),
         };
         let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.push(line);
+        lines.push(line.clone());
+        drop(lines);
+        if line.level == Level::Error && line.text.contains(PANICS) {
+            panic!("a logger's panic, which is part of a test");
+        }
     }
 
     fn flush(&self) {}
@@ -55,6 +59,9 @@ fn collect() {
         log::set_max_level(log::LevelFilter::Trace);
     });
 }
+
+/// An error with this in its text makes the logger panic.
+const PANICS: &str = "the-logger-panics";
 
 /// The lines that hold this text.
 fn logged(text: &str) -> Vec<Line> {
@@ -203,4 +210,42 @@ fn nothing_is_printed_by_a_program_without_a_logger() {
     });
     assert_eq!(ours.collect::<Vec<_>>(), [""; 0]);
     assert!(Path::new(&dir.file("keys.log")).is_dir(), "it did its part");
+}
+
+/// A context whose key log can't be removed, which is an error that is logged.
+fn unremovable(dir: &TempDir) -> Context {
+    let path = dir.file(PANICS);
+    let keylog = KeyLog::file(&path).remove_on_drop(true);
+    let context = Context::builder().keylog(keylog).build().unwrap();
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    context
+}
+
+/// Lost: a program that is aborted, for its logger panics while it unwinds already.
+#[cfg(unix)]
+#[test]
+fn a_logger_that_panics_as_a_context_goes_is_told_by_its_drop() {
+    collect();
+    let message = |result: std::thread::Result<()>| {
+        let panic = result.unwrap_err();
+        *panic.downcast::<&'static str>().unwrap()
+    };
+    let dir = TempDir::new();
+    let dropped = std::panic::catch_unwind(|| drop(unremovable(&dir)));
+    assert!(message(dropped).starts_with("a logger's panic"));
+
+    let dir = TempDir::new();
+    let unwound = std::panic::catch_unwind(|| {
+        let _context = unremovable(&dir);
+        panic!("another panic, which is part of a test");
+    });
+    assert!(message(unwound).starts_with("another panic"));
+    assert_eq!(
+        logged(PANICS)
+            .iter()
+            .filter(|l| l.level == Level::Error)
+            .count(),
+        2
+    );
 }

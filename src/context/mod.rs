@@ -198,7 +198,8 @@ impl Drop for Context {
         // Its callbacks only collect what is to be told to handlers.
         self.raw = None;
         #[cfg(feature = "keylog")]
-        self.engine.keylog().log().context_gone();
+        self.engine
+            .guard(|| self.engine.keylog().log().context_gone());
         self.engine.end_shutdown();
         if !std::thread::panicking() {
             self.resume_panic();
