@@ -77,18 +77,9 @@ fn a_program_may_use_openssl_as_well() {
     assert!(own.starts_with("AWS-LC "), "{own}");
 }
 
-/// Checks this crate with these features and variables; what is said if that fails.
+/// Checks the library with these features and variables.
 fn check(features: &str, variables: &[(&str, &Path)]) -> Result<(), String> {
-    let output = cargo(package(), &target())
-        .args(["check", "--quiet", "--lib", "--no-default-features"])
-        .args(["--features", features])
-        .envs(variables.iter().copied())
-        .output()
-        .unwrap();
-    match output.status.success() {
-        true => Ok(()),
-        false => Err(stderr(&output)),
-    }
+    common::cargo::check(cargo(package(), &target()), features, variables)
 }
 
 /// Lost: a program that believes to have AWS-LC, and has the TLS library that an installed

@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::cargo::{build_example, package, stderr, Workshop};
+use common::cargo::{self, build_example, package, stderr, verdict, Workshop};
 use common::temp::{copy, TempDir};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -27,19 +27,7 @@ fn build(features: &str, variables: &[(&str, &Path)]) -> Result<(), String> {
 /// As [`build`], without compiling more than the build script.
 fn check<V: AsRef<OsStr>>(features: &str, variables: &[(&str, V)]) -> Result<(), String> {
     let workshop = Workshop::enter();
-    let mut command = workshop.cargo(package());
-    command
-        .args(["check", "--quiet", "--lib", "--no-default-features"])
-        .args(["--features", features])
-        .envs(variables.iter().map(|(name, value)| (name, value)));
-    verdict(&command.output().unwrap())
-}
-
-fn verdict(output: &Output) -> Result<(), String> {
-    match output.status.success() {
-        true => Ok(()),
-        false => Err(stderr(output)),
-    }
+    cargo::check(workshop.cargo(package()), features, variables)
 }
 
 /// Installs the vendored library below a prefix, as a packager would.

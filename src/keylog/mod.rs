@@ -89,7 +89,7 @@ pub use error::KeyLogError;
 pub use filter::{Facts, Filter};
 pub use handle::KeyLogHandle;
 pub use ipnet;
-pub(crate) use log::{Log, Ticket};
+pub(crate) use log::Log;
 pub use reader::{parse, ConnectionSecrets, Connections, LineError, ParseError, Record, Records};
 pub use rotation::{AutoOff, Retention, Rotation};
 pub(crate) use session::Session;

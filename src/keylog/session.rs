@@ -3,7 +3,7 @@
 use super::batch::Batch;
 use super::filter::Facts;
 use super::group::Group;
-use super::{Log, Ticket};
+use super::log::{Log, Ticket};
 use std::sync::Arc;
 
 /// Records beyond this go out at once, however long the handshake takes.
@@ -39,16 +39,9 @@ impl Session {
         if !wanted {
             log.count_filtered_connection();
         }
-        Session {
-            vhost,
-            wanted,
-            batch: Batch::default(),
-            finished: false,
-            counted: false,
-            ticket: None,
-            forks: super::forks(),
-            log,
-        }
+        let mut session = Session::ignored(log, vhost);
+        session.wanted = wanted;
+        session
     }
 
     /// One that isn't logged.

@@ -69,6 +69,28 @@ pub fn package() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// Checks the library of this package with these features and variables, which takes no
+/// more than the build script; what is said if that fails.
+pub fn check<V: AsRef<OsStr>>(
+    mut cargo: Command,
+    features: &str,
+    variables: &[(&str, V)],
+) -> Result<(), String> {
+    cargo
+        .args(["check", "--quiet", "--lib", "--no-default-features"])
+        .args(["--features", features])
+        .envs(variables.iter().map(|(name, value)| (name, value)));
+    verdict(&cargo.output().unwrap())
+}
+
+/// What a command wrote to standard error, if it failed.
+pub fn verdict(output: &Output) -> Result<(), String> {
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(stderr(output)),
+    }
+}
+
 /// What a command wrote to standard error.
 pub fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()

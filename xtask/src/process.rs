@@ -28,6 +28,28 @@ fn is_of_this_package(variable: &OsStr) -> bool {
     name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
 }
 
+/// Gives a Cargo command flags for the compiler, after those that it was given itself. A
+/// space doesn't end a flag here, as it does in `RUSTFLAGS`.
+pub fn add_rustflags(cargo: &mut Command, own: &[String]) {
+    let encoded = env::var("CARGO_ENCODED_RUSTFLAGS").ok();
+    let plain = env::var("RUSTFLAGS").ok();
+    let flags = rustflags(encoded.as_deref(), plain.as_deref(), own);
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags);
+}
+
+/// Cargo looks at the encoded ones alone, where they are set.
+fn rustflags(encoded: Option<&str>, plain: Option<&str>, own: &[String]) -> String {
+    let given: Vec<&str> = match encoded {
+        Some(flags) => flags
+            .split('\x1f')
+            .filter(|flag| !flag.is_empty())
+            .collect(),
+        None => plain.unwrap_or_default().split_whitespace().collect(),
+    };
+    let all = given.into_iter().chain(own.iter().map(String::as_str));
+    all.collect::<Vec<_>>().join("\x1f")
+}
+
 /// Runs a command with the terminal inherited; its failure becomes our exit status.
 pub fn run(command: &mut Command) -> Result<()> {
     let status = status(command)?;
@@ -103,6 +125,16 @@ fn is_executable(path: &Path) -> bool {
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn flags_come_after_those_that_were_given_and_may_have_spaces() {
+        let own = ["-La b".to_owned()];
+        assert_eq!(rustflags(None, None, &own), "-La b");
+        let plain = Some(" -Dwarnings  -O ");
+        assert_eq!(rustflags(None, plain, &own), "-Dwarnings\x1f-O\x1f-La b");
+        assert_eq!(rustflags(Some("-O"), plain, &own), "-O\x1f-La b");
+        assert_eq!(rustflags(Some(""), plain, &own), "-La b");
+    }
 
     /// Lost: minutes, in which crates are compiled that haven't changed.
     #[test]

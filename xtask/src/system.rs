@@ -158,34 +158,24 @@ fn define(name: &str, value: &Path) -> OsString {
 
 /// Cargo for this package with the installed library.
 fn cargo(prefix: &Path, verb: &[&str]) -> Result<Command> {
+    let library = prefix.join("lib");
+    if library.to_str().is_none() {
+        return Err(Error::new(format!("{}: isn't UTF-8", library.display())));
+    }
     let mut command = process::cargo();
     command
         .args(verb)
         .args(["--package", "libwebsockets", "--features", test::FEATURES])
         .env("CARGO_TARGET_DIR", paths::target_dir().join("system"))
         .env("LWS_DIR", prefix)
-        .env("CARGO_ENCODED_RUSTFLAGS", flags(&prefix.join("lib"))?)
         // It would go before the prefix.
         .env_remove("LWS_SOURCE_DIR")
         .env_remove("DOCS_RS");
+    // In each program, for the loader ignores LD_LIBRARY_PATH where a test has raised
+    // privileges.
+    let rpath = format!("-Clink-arg=-Wl,-rpath,{}", library.display());
+    process::add_rustflags(&mut command, &[rpath]);
     Ok(command)
-}
-
-/// The compiler's flags, with the folder of the library in each program: the loader
-/// ignores `LD_LIBRARY_PATH` where a test has raised privileges.
-fn flags(library: &Path) -> Result<String> {
-    let library = library
-        .to_str()
-        .ok_or_else(|| Error::new(format!("{}: isn't UTF-8", library.display())))?;
-    let given = env::var("CARGO_ENCODED_RUSTFLAGS").or_else(|_| {
-        let flags = env::var("RUSTFLAGS")?;
-        Ok::<_, env::VarError>(flags.split_whitespace().collect::<Vec<_>>().join("\x1f"))
-    });
-    let given = given.unwrap_or_default();
-    let own = format!("-Clink-arg=-Wl,-rpath,{library}");
-    let all = [given, own];
-    let all = all.iter().filter(|flags| !flags.is_empty());
-    Ok(all.cloned().collect::<Vec<_>>().join("\x1f"))
 }
 
 #[cfg(test)]

@@ -80,8 +80,7 @@ pub(super) struct Control {
 }
 
 /// What records that wait are written with; grows with each such group.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Ticket(u64);
+pub(in crate::keylog) struct Ticket(u64);
 
 /// Where records go now.
 #[derive(Default)]

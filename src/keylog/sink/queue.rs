@@ -37,7 +37,7 @@ struct Shared {
 }
 
 struct State {
-    /// Taken by the writing thread for a group, and by a verb.
+    /// Taken by the writing thread for a group, and by who ends the queue.
     sink: Option<Sink>,
     waiting: VecDeque<Group>,
     bytes: usize,
@@ -206,11 +206,7 @@ impl Shared {
     fn work(&self, report: &Report) {
         let mut state = self.lock();
         loop {
-            let next = match state.sink {
-                Some(_) => state.waiting.pop_front(),
-                None => None, // a verb has it
-            };
-            let Some(mut group) = next else {
+            let Some(mut group) = state.waiting.pop_front() else {
                 if state.ending && state.waiting.is_empty() {
                     let Some(vhost) = state.lost_of.take() else {
                         return;

@@ -91,6 +91,11 @@ pub(crate) fn session(handle: &KeyLogHandle) -> Session {
     })
 }
 
+/// A connection of a vhost, of which nothing has to be known.
+fn session_of(handle: &KeyLogHandle, vhost: &str) -> Session {
+    Session::new(Arc::clone(handle.log()), vhost.into(), || unreachable!())
+}
+
 /// What the hook does with a line that comes after a handshake.
 pub(crate) fn record(handle: &KeyLogHandle, line: &str) {
     record_bytes(handle, line.as_bytes());

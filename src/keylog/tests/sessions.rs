@@ -1,6 +1,6 @@
 //! What becomes of the records of one connection.
 
-use super::{line, lines, record, session, start, Dir};
+use super::{line, lines, record, session, session_of, start, Dir};
 use crate::connection::Role;
 use crate::keylog::{self, AutoOff, Facts, Filter, KeyLog, Problem, Session};
 use std::fs;
@@ -185,8 +185,7 @@ fn each_vhost_has_a_file_of_its_own_where_the_path_says_so() {
     let dir = Dir::new("vhosts");
     let handle = start(&dir.path("{vhost}-{pid}.log"));
     for (vhost, n) in [("a.test", 0), ("../b", 1), ("a.test", 2)] {
-        let log = Arc::clone(handle.log());
-        let mut session = Session::new(log, vhost.into(), || unreachable!());
+        let mut session = session_of(&handle, vhost);
         session.line(line(0, n).as_bytes());
         session.finish();
     }

@@ -1,11 +1,10 @@
 //! Records of several handshakes that end in one turn of the loop. Lost without these: a
 //! write for each, or records that wait for ever, go to the wrong file, or come twice.
 
-use super::{line, lines, session, start, Dir};
+use super::{line, lines, session, session_of, start, Dir};
 use crate::keylog::{self, AutoOff, KeyLog, KeyLogHandle, MemoryLog, Session};
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 
 /// The handshake of connection `n`, with two records.
 fn handshake(handle: &KeyLogHandle, n: usize) -> Session {
@@ -160,8 +159,7 @@ fn vhosts_with_files_of_their_own_do_not_share_a_write() {
     handle.log().begin_turn();
     let mut sessions = Vec::new();
     for (n, vhost) in ["a", "a", "b", "a"].into_iter().enumerate() {
-        let log = Arc::clone(handle.log());
-        let mut session = Session::new(log, vhost.into(), || unreachable!());
+        let mut session = session_of(&handle, vhost);
         session.line(line(n, 0).as_bytes());
         session.finish();
         sessions.push(session);

@@ -5,7 +5,6 @@
 mod sysroot;
 pub mod wine;
 
-use std::env;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -134,18 +133,10 @@ fn cargo(wine: &Wine, sysroot: Option<&PathBuf>) -> Command {
     cargo.env(variable("LINKER"), COMPILER);
     cargo.env(variable("RUNNER"), wine.program());
     if let Some(sysroot) = sysroot {
-        // Not RUSTFLAGS, where a space ends a flag.
-        let flags = rustflags(env::var("RUSTFLAGS").ok().as_deref());
         let own = ["--sysroot".into(), sysroot.display().to_string()];
-        let flags = [flags, own.to_vec()].concat();
-        cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
+        process::add_rustflags(&mut cargo, &own);
     }
     cargo
-}
-
-fn rustflags(given: Option<&str>) -> Vec<String> {
-    let words = given.unwrap_or_default().split_whitespace();
-    words.map(str::to_owned).collect()
 }
 
 #[cfg(test)]
