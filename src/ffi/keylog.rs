@@ -123,8 +123,8 @@ impl super::wsi::Wsi<'_> {
         };
         // SAFETY: a wsi's SSL is valid as long as the wsi.
         let records = unsafe { sys::lwsrs_keylog_records(ssl.as_ptr()) };
-        // SAFETY: it is null or the connection's Session, which callbacks of the TLS
-        // library use alone; none of them runs while lws calls back.
+        // SAFETY: it is null or the connection's Session. Callbacks of the TLS library use
+        // it alone, and none of this connection runs as long as this borrow lasts.
         if let Some(session) = unsafe { records.cast::<Session>().as_mut() } {
             guard(log, || session.commit());
         }

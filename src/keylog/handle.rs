@@ -17,8 +17,11 @@ use std::sync::Arc;
 /// file, whole, or nowhere. A handshake's records are written when it is done:
 /// those of one that is under way count as coming then. Records that come while
 /// the log is disabled aren't counted.
-/// Those of handshakes that end in one turn of the loop wait for its end, and go out together;
-/// each verb here, and [`stats`](Self::stats), writes what waits first.
+///
+/// The records of handshakes that end in one turn of the loop wait for its end, and go out
+/// together, on Linux and Android. [`disable`](Self::disable), [`rotate`](Self::rotate),
+/// [`stats`](Self::stats), and a [`set_path`](Self::set_path) that moves the log write what
+/// waits first.
 #[derive(Clone)]
 pub struct KeyLogHandle {
     log: Arc<Log>,

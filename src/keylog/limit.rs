@@ -36,7 +36,7 @@ impl Limit {
         over.then_some("time")
     }
 
-    /// Counts records that were written; whether they were the last.
+    /// Counts records that are to be written; whether they were the last.
     pub fn count(&mut self, len: u64, first: bool) -> Option<&'static str> {
         if let Some(left) = &mut self.bytes {
             *left = left.saturating_sub(len);

@@ -19,8 +19,7 @@ use told::Told;
 /// never repeats.
 const MOST_CAUSES: usize = 16;
 
-/// Records of several handshakes go out beyond this, before the turn of the loop ends:
-/// a write that short is seen by others whole.
+/// Once so much waits, it goes out before the turn of the loop ends.
 const MOST: usize = 32 * 1024;
 
 /// What the C hook finds behind its pointer.
@@ -34,7 +33,8 @@ const MOST: usize = 32 * 1024;
 /// The records of handshakes that end in one turn of the context's loop go to a file in
 /// one write: at the latest when the turn ends ([`end_turn`](Log::end_turn)), before that
 /// when data of one of them is about to be delivered ([`commit`](Log::commit)), and before
-/// any verb takes effect. What waits is in `output`, so that every thread can write it.
+/// a verb changes where records go or tells how many there were. What waits is in `output`,
+/// so that every thread can write it.
 pub(crate) struct Log {
     me: Weak<Log>,
     /// Whether `output` has a sink; changed only under its lock. A hint without.
