@@ -195,7 +195,9 @@ impl Drop for Context {
         // While the sockets are open still: see there.
         #[cfg(feature = "unix-sockets")]
         self.sockets.clear();
-        // Its callbacks only collect what is to be told to handlers.
+        // Its callbacks only collect what is to be told to handlers, and to the key log.
+        #[cfg(feature = "keylog")]
+        self.engine.keylog().log().context_goes();
         self.raw = None;
         #[cfg(feature = "keylog")]
         self.engine

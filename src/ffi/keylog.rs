@@ -315,6 +315,7 @@ impl Hook {
         }));
         made.unwrap_or_else(|panic| {
             self.log.keep_panic(panic);
+            self.log.count_filtered_connection();
             Session::ignored(Arc::clone(&self.log), Arc::clone(&self.vhost))
         })
     }

@@ -112,9 +112,11 @@ impl Drop for Batch {
     }
 }
 
-/// How many whole lines these bytes hold.
+/// How many whole lines these bytes hold that aren't comments.
 pub(super) fn count(bytes: &[u8]) -> u64 {
-    bytes.iter().filter(|b| **b == b'\n').count() as u64
+    let lines = bytes.split_inclusive(|b| *b == b'\n');
+    let whole = lines.filter(|line| line.ends_with(b"\n") && !line.starts_with(b"#"));
+    whole.count() as u64
 }
 
 #[cfg(test)]
@@ -135,5 +137,17 @@ mod tests {
         assert_eq!(batch.lines(), expected.as_bytes());
         assert_eq!(batch.after(true), format!("\n{expected}").as_bytes());
         assert_eq!(batch.records(), 100);
+    }
+
+    #[test]
+    fn comments_and_torn_lines_are_no_records() {
+        for (bytes, expected) in [
+            (&b""[..], 0),
+            (b"A\nB\n", 2),
+            (b"# two are missing\nA\nB", 1),
+            (b"# torn", 0),
+        ] {
+            assert_eq!(count(bytes), expected);
+        }
     }
 }

@@ -97,7 +97,10 @@ impl KeyLog {
     /// of a handshake together. It is called on the context's thread, in the midst
     /// of the handshake, or with a [`queue`](Self::queue) on the thread that
     /// writes; where it panics, [`Context::run`](crate::Context::run) resumes the
-    /// panic. It may use the log's handle, but if it owns one, neither is ever freed.
+    /// panic, and what it was called with counts as failed. It may use the log's handle,
+    /// but if it owns one, neither is ever freed.
+    ///
+    /// Handshakes that are under way when the context is dropped come when it is gone.
     ///
     /// ```
     /// use libwebsockets::keylog::KeyLog;
@@ -192,10 +195,10 @@ impl KeyLog {
         self
     }
 
-    /// Writes the file as pcapng: Decryption Secrets Blocks, one for each
-    /// handshake or for several that end at once, instead of lines. Off by default. Such a file and a capture make
-    /// one that carries its own keys: `cat keys.pcapng capture.pcapng >
-    /// both.pcapng`, if both are pcapng. It has no overlap when it is rotated.
+    /// Writes the file as pcapng: Decryption Secrets Blocks, one for each handshake or for
+    /// several that end at once, instead of lines. Off by default. Such a file and a capture
+    /// make one that carries its own keys: `cat keys.pcapng capture.pcapng > both.pcapng`, if
+    /// both are pcapng. It has no overlap when it is rotated.
     ///
     /// Files alone are written so; memory, functions and descriptors get lines.
     pub fn pcapng(mut self, pcapng: bool) -> Self {
@@ -203,14 +206,18 @@ impl KeyLog {
         self
     }
 
-    /// Writes on a thread of its own, for disks that are slow: up to this many
-    /// bytes wait, and what finds no room is dropped, counted
-    /// ([`Stats::dropped`](super::Stats::dropped)), and noted in the file by a comment. Without it,
-    /// a handshake waits for its records to be written.
+    /// Writes on a thread of its own, for disks that are slow: up to this many bytes wait,
+    /// and what finds no room is dropped, counted
+    /// ([`Stats::dropped`](super::Stats::dropped)), and noted in the file by a comment where
+    /// it is missing. Without it, a handshake waits for its records to be written.
     ///
     /// Records may then reach the file after the connection's first data.
-    /// [`disable`](super::KeyLogHandle::disable) waits until all is written, the
-    /// end of the context for at most 5 seconds.
+    /// [`disable`](super::KeyLogHandle::disable) and
+    /// [`set_path`](super::KeyLogHandle::set_path) wait until all is written and the file is
+    /// closed, but not on the thread that writes. The end of the context, and of the last
+    /// handle after it, waits for at most 5 seconds; what isn't written by then is written
+    /// as long as the process lives. A log that switches itself off
+    /// ([`auto_off`](Self::auto_off)) waits for nothing.
     pub fn queue(mut self, max_bytes: usize) -> Self {
         self.queue = Some(max_bytes);
         self
@@ -225,6 +232,10 @@ impl KeyLog {
     /// Removes the file, with its old ones and its lock, when the context is
     /// dropped, also by a panic that unwinds. Off by default. A log that is
     /// switched off by then stays; so does what another process goes on to write.
+    ///
+    /// With a [`queue`](Self::queue) whose disk doesn't get on for 5 seconds, what still
+    /// waits is dropped, and counted, and the thread that writes removes the file once it
+    /// gets on.
     pub fn remove_on_drop(mut self, remove: bool) -> Self {
         self.options.remove = remove;
         self

@@ -86,6 +86,13 @@ pub enum KeyLogError {
         /// Whether the file is pcapng.
         pcapng: bool,
     },
+    /// Old files couldn't begin to be compressed; they stay as they are.
+    Compress {
+        /// The log's path.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
     /// The thread that writes couldn't be started.
     Thread {
         /// The system's reason.
@@ -201,6 +208,11 @@ impl fmt::Display for KeyLogError {
                     false => "is no pcapng file, and KeyLog::pcapng(true) asks for one",
                 }
             ),
+            Self::Compress { path, source } => write!(
+                f,
+                "old files of the key log {path:?} cannot be compressed: {source}: raise the \
+                 limit of threads, or compress them yourself"
+            ),
             Self::Thread { source } => write!(
                 f,
                 "the key log's thread cannot be started: {source}: raise the limit of threads, \
@@ -238,6 +250,7 @@ impl Error for KeyLogError {
         match self {
             Self::Thread { source }
             | Self::Descriptor { source }
+            | Self::Compress { source, .. }
             | Self::Open { source, .. }
             | Self::Rotate { source, .. }
             | Self::Remove { source, .. }

@@ -40,7 +40,10 @@ impl KeyLogHandle {
     }
 
     /// Switches the log off and closes its file, so that it can be removed, on
-    /// Windows too. The path stays. Waits for a record that is being written.
+    /// Windows too. The path stays. Waits for a record that is being written, and for all
+    /// that a [`queue`](super::KeyLog::queue) still has, also if another thread, or a limit,
+    /// has just switched the log off. A function ([`KeyLog::function`](super::KeyLog::function))
+    /// that is being called on another thread isn't waited for.
     pub fn disable(&self) {
         self.log.disable();
     }

@@ -33,11 +33,12 @@
 //! clients and servers, TLS 1.2 and 1.3, whatever labels the TLS library emits.
 //! Those of a handshake go out in one append when it is done, together with those of
 //! others that end in the same turn of the loop (on Linux and Android): before any
-//! application data of the peer is delivered, and before the loop waits. When it fails, they go out then. Several contexts
-//! and processes can share one file, and one that forks or dies leaves whole lines. The file is
-//! created for its owner alone (0600), and an existing one is used only if it is
-//! a regular file of this user that nobody else can open; see [`KeyLog`] for
-//! what can be allowed, and for Windows.
+//! application data of the peer is delivered, and before the loop waits. When it fails,
+//! they go out then. Several contexts and processes can share one file; a line that one of
+//! them leaves torn, because it was killed or the disk was full in the midst of a write, is
+//! ended by the next. The file is created for its owner alone (0600), and an existing one
+//! is used only if it is a regular file of this user that nobody else can open; see
+//! [`KeyLog`] for what can be allowed, and for Windows.
 //!
 //! # Why nothing is logged
 //! [`capability`] tells it before there is a context, [`Stats::problem`] afterwards,

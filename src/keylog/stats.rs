@@ -13,13 +13,15 @@ pub struct Stats {
     pub written: u64,
     /// Records that weren't written: no line of the format (a line break, a NUL,
     /// a byte that isn't printable ASCII, nothing, or more than 64 KiB), or taken
-    /// before the log was switched off and due afterwards.
+    /// before the log was switched off and due afterwards; and those for which a
+    /// [`queue`](super::KeyLog::queue) had no room.
     pub dropped: u64,
-    /// Records that couldn't be written, or not whole.
+    /// Records that couldn't be written, or not whole, or at which the application's
+    /// function panicked.
     pub failed: u64,
     /// Connections of which records were written.
     pub connections: u64,
-    /// Connections that the filter left out.
+    /// Connections that the filter left out, or for which its closure panicked.
     pub filtered_connections: u64,
     /// Connections over TLS that were opened, and whose secrets never came here;
     /// see [`Problem::HookNotCalled`].

@@ -1,7 +1,7 @@
 //! The way of records from a log that is on to where they go.
 
-use super::sink::{Queue, Sink};
-use std::path::PathBuf;
+use super::sink::{Function, Queue, Sink};
+use std::sync::Arc;
 
 /// The way to a sink: at once, or through a queue.
 pub(super) enum Way {
@@ -10,24 +10,21 @@ pub(super) enum Way {
 }
 
 impl Way {
-    pub fn is_open(&self) -> bool {
+    /// The application's function that gets the records, without a lock, if one does.
+    pub fn function(&self) -> Option<Function> {
         match self {
-            Way::Direct(sink) => sink.is_open(),
-            Way::Queued(queue) => queue.is_open(),
+            Way::Direct(Sink::Function(function)) => Some(Arc::clone(function)),
+            _ => None,
         }
     }
 
-    pub fn path(&self) -> Option<PathBuf> {
+    /// How many bytes of records of several handshakes are written together, at most; 0:
+    /// none are. A queue takes them one by one, for one that has no room loses them.
+    pub fn most_together(&self) -> usize {
         match self {
-            Way::Direct(sink) => sink.path(),
-            Way::Queued(queue) => queue.with(|sink| sink.path()).flatten(),
+            Way::Direct(sink) => sink.most_together(),
+            Way::Queued(_) => 0,
         }
-    }
-
-    /// Whether a write costs so much that the records of several handshakes share it. A
-    /// queue takes them one by one, for one that has no room loses them.
-    pub fn is_worth_waiting(&self) -> bool {
-        matches!(self, Way::Direct(Sink::Files(_) | Sink::Descriptor { .. }))
     }
 
     /// Whether the records of these vhosts go to different files.

@@ -4,7 +4,7 @@ use super::{archive, lock::Lock, open, platform, Identity};
 use crate::ffi::sigxfsz;
 use crate::ffi::wipe::wipe;
 use crate::keylog::sink::FileOptions;
-use crate::keylog::TARGET;
+use crate::keylog::{KeyLogError, TARGET};
 use flate2::write::GzEncoder;
 use flate2::Compression;
 use std::ffi::OsString;
@@ -17,22 +17,29 @@ use std::thread;
 /// One file at a time in this process.
 static ONE: Mutex<()> = Mutex::new(());
 
-/// Compresses the old files of the log at `path`. What goes wrong is logged; a
-/// file that wasn't compressed stays as it is.
-pub(in crate::keylog) fn in_the_background(path: &Path, options: &Arc<FileOptions>) {
+/// Compresses the old files of the log at `path`. What goes wrong then is logged by the
+/// thread that does it; a file that wasn't compressed stays as it is.
+pub(in crate::keylog) fn in_the_background(
+    path: &Path,
+    options: &Arc<FileOptions>,
+) -> Result<(), KeyLogError> {
     let (own, options) = (path.to_owned(), Arc::clone(options));
     let compress = move || {
-        let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(error) = all(&own, &options) {
+        let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = all(&own, &options);
+        drop(one);
+        if let Err(error) = result {
             log::warn!(target: TARGET, "old files of the key log {own:?} stay uncompressed: {error}");
         }
     };
-    let started = thread::Builder::new()
+    thread::Builder::new()
         .name("lws-keylog-gzip".into())
-        .spawn(compress);
-    if let Err(error) = started {
-        log::warn!(target: TARGET, "old files of the key log {path:?} stay uncompressed: {error}");
-    }
+        .spawn(compress)
+        .map(drop)
+        .map_err(|source| KeyLogError::Compress {
+            path: path.to_owned(),
+            source,
+        })
 }
 
 fn all(path: &Path, options: &FileOptions) -> io::Result<()> {

@@ -1,34 +1,36 @@
 //! One context's log: the switch, the counters, and the way of a record.
 
+mod output;
+mod records;
 mod told;
 mod verbs;
 
 use super::filter::Filter;
-use super::group::Group;
-use super::limit::Limit;
 use super::rotation::AutoOff;
-use super::sink::{Aside, Failure, FileOptions, Outcome, Queue, Sink, Target};
+use super::sink::{FileOptions, Target};
 use super::way::Way;
-use super::{KeyLogError, Problem, Source};
+use super::{Problem, Source};
+use output::Output;
 use std::any::Any;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use told::Told;
+use std::time::{Duration, Instant};
 
-/// How many different errors are logged; a guard against a cause whose message
-/// never repeats.
-const MOST_CAUSES: usize = 16;
-
-/// Once so much waits, it goes out before the turn of the loop ends.
-const MOST: usize = 32 * 1024;
+/// How long the end of a context, or of its log, waits for a queue to be written.
+const FLUSH: Duration = if cfg!(test) {
+    Duration::from_secs(1)
+} else {
+    Duration::from_secs(5)
+};
 
 /// What the C hook finds behind its pointer.
 ///
 /// Two locks, taken in the order of the fields: `control` for the length of a
 /// verb of the handle, so that verbs don't mix; `output` for one write, or for
-/// a verb to swap the files. A slow open holds no record up. Nothing is logged
-/// under a lock: the application's logger may come back to us, for statistics
-/// or with a TLS connection of its own.
+/// a verb to swap the files. A slow open holds no record up. Nothing of the application's
+/// runs under a lock: its logger, or the function that gets the records, may come back to
+/// us, for statistics or with a TLS connection of its own. And none is held while a queue's
+/// thread is waited for, which may want one.
 ///
 /// The records of handshakes that end in one turn of the context's loop go to a file in
 /// one write: at the latest when the turn ends ([`end_turn`](Log::end_turn)), before that
@@ -47,9 +49,10 @@ pub(crate) struct Log {
     output: Mutex<Output>,
     /// Whether the context is in a turn of its loop, which will end.
     in_turn: AtomicBool,
-    /// The ticket of the last group that was written, or failed to be.
+    /// The ticket of the last group that was written, or failed to be; changed only under
+    /// the lock of `output`, and after the write.
     committed: AtomicU64,
-    /// Whether records wait; changed only under the lock of `output`. A hint without.
+    /// Whether records wait, or are being written; likewise.
     waits: AtomicBool,
     /// The first panic of the application's code that the hook ran.
     panic: Mutex<Option<Box<dyn Any + Send>>>,
@@ -82,23 +85,6 @@ pub(super) struct Control {
 /// What records that wait are written with; grows with each such group.
 pub(in crate::keylog) struct Ticket(u64);
 
-/// Where records go now.
-#[derive(Default)]
-struct Output {
-    /// `Some` while the log is on.
-    way: Option<Way>,
-    /// Records that are to be written in this turn of the loop, while the log is on.
-    waiting: Option<Group>,
-    /// Whether the last record failed.
-    failing: bool,
-    last_error: Option<String>,
-    /// The messages that were logged.
-    logged: Vec<String>,
-    limit: Limit,
-    /// The limit that switched the log off.
-    reached: Option<&'static str>,
-}
-
 impl Log {
     pub(in crate::keylog) fn new(control: Control, filter: Filter) -> Arc<Self> {
         Arc::new_cyclic(|me| Log {
@@ -127,224 +113,12 @@ impl Log {
         &self.filter
     }
 
-    /// From here on, until [`end_turn`](Self::end_turn), records may wait.
-    pub(crate) fn begin_turn(&self) {
-        self.in_turn.store(true, Relaxed);
-    }
-
-    /// Writes what waits. The loop mustn't wait before.
-    pub(crate) fn end_turn(&self) {
-        self.in_turn.store(false, Relaxed);
-        if self.waits() {
-            self.commit_all();
-        }
-    }
-
-    /// Whether records wait to be written.
-    pub(crate) fn waits(&self) -> bool {
-        // Relaxed: what waits was put there by this thread, or by one that tells of it.
-        self.waits.load(Relaxed)
-    }
-
-    /// Writes the records that wait with this ticket, if they still do.
-    pub(in crate::keylog) fn commit(&self, ticket: Ticket) {
-        if self.committed.load(Relaxed) < ticket.0 {
-            self.commit_all();
-        }
-    }
-
-    fn commit_all(&self) {
-        let mut told = Told::default();
-        self.write_out(&mut lock(&self.output), &mut told);
-        told.tell();
-    }
-
-    /// Takes records of one connection, and writes them now.
-    pub(in crate::keylog) fn write(&self, group: Group) {
-        self.append(group, true).0.tell();
-    }
-
-    /// Takes records of one connection, which are written by the end of this turn of
-    /// the loop. A ticket, if they wait for it.
-    pub(in crate::keylog) fn write_soon(&self, group: Group) -> Option<Ticket> {
-        let (told, ticket) = self.append(group, false);
-        told.tell();
-        ticket
-    }
-
-    /// The way of records while the log is on; what to tell the application
-    /// about it, which mustn't happen under the lock.
-    fn append(&self, group: Group, now: bool) -> (Told, Option<Ticket>) {
-        let mut told = Told::default();
-        let (len, first) = (group.len() as u64, group.is_first());
-        let mut guard = lock(&self.output);
-        let output = &mut *guard;
-        let Some(way) = &output.way else {
-            // Switched off since they were taken. Nothing is written any more.
-            self.counters.dropped.fetch_add(group.records(), Relaxed);
-            return (told, None);
-        };
-        if let Some(limit) = output.limit.forbids(len, first) {
-            self.counters.dropped.fetch_add(group.records(), Relaxed);
-            self.switch_off(output, limit, &mut told);
-            return (told, None);
-        }
-        let reached = output.limit.count(len, first);
-        let mut ticket = None;
-        if let Way::Direct(Sink::Function(function)) = way {
-            // The application's code, which may come back to this log.
-            let function = Arc::clone(function);
-            drop(guard);
-            function(group.batch().lines());
-            guard = lock(&self.output);
-            self.settle(&mut guard, &mut told, &group, Ok(Aside::default()));
-        } else {
-            let wait = !now && self.in_turn.load(Relaxed) && way.is_worth_waiting();
-            self.join(output, group, &mut told);
-            let joined = output.waiting.as_ref().map_or(0, Group::len);
-            if wait && reached.is_none() && joined < MOST {
-                ticket = Some(Ticket(self.committed.load(Relaxed) + 1));
-            } else {
-                self.write_out(output, &mut told);
-            }
-        }
-        if let Some(limit) = reached {
-            self.switch_off(&mut guard, limit, &mut told);
-        }
-        (told, ticket)
-    }
-
-    /// Puts records to those that wait, or in their place once they are written.
-    fn join(&self, output: &mut Output, group: Group, told: &mut Told) {
-        let separate = match (&output.waiting, &output.way) {
-            (Some(waiting), Some(way)) => {
-                waiting.is_parents() || way.separates(waiting.vhost(), group.vhost())
-            }
-            _ => false,
-        };
-        if separate {
-            self.write_out(output, told);
-        }
-        match &mut output.waiting {
-            Some(waiting) => waiting.join(&group),
-            None => output.waiting = Some(group),
-        }
-        self.waits.store(true, Relaxed);
-    }
-
-    /// Writes what waits, to where the log goes until now.
-    fn write_out(&self, output: &mut Output, told: &mut Told) {
-        let Some(group) = output.waiting.take() else {
-            return;
-        };
-        self.waits.store(false, Relaxed);
-        self.committed.fetch_add(1, Relaxed);
-        if group.is_parents() {
-            return; // it writes them itself
-        }
-        match &mut output.way {
-            Some(Way::Direct(sink)) => {
-                let result = sink.append(group.batch(), group.vhost());
-                self.settle(output, told, &group, result);
-            }
-            Some(Way::Queued(queue)) => {
-                let records = group.records();
-                match queue.push(group) {
-                    Ok(true) => {}
-                    Ok(false) => {
-                        self.counters.dropped.fetch_add(records, Relaxed);
-                    }
-                    Err(error) => {
-                        self.counters.failed.fetch_add(records, Relaxed);
-                        told.errors.extend(output.complain(error.to_string()));
-                    }
-                }
-            }
-            None => {
-                self.counters.dropped.fetch_add(group.records(), Relaxed);
-            }
-        }
-    }
-
-    /// Counts what came of records.
-    fn settle(
-        &self,
-        output: &mut Output,
-        told: &mut Told,
-        group: &Group,
-        result: Result<Aside, (Failure, Aside)>,
-    ) {
-        let (aside, failure) = match result {
-            Ok(aside) => (aside, None),
-            Err((failure, aside)) => (aside, Some(failure)),
-        };
-        self.counters.rotations.fetch_add(aside.rotations, Relaxed);
-        if let Some(error) = aside.trouble {
-            told.errors.extend(output.complain(error.to_string()));
-        }
-        output.failing = failure.is_some();
-        let written = match failure {
-            None => group.records(),
-            Some(failure) => {
-                let message = failure.error.to_string();
-                told.errors.extend(output.complain(message));
-                failure.written
-            }
-        };
-        self.counters.written.fetch_add(written, Relaxed);
-        let failed = group.records().saturating_sub(written);
-        self.counters.failed.fetch_add(failed, Relaxed);
-        let connections = group.connections(written);
-        self.counters.connections.fetch_add(connections, Relaxed);
-    }
-
-    /// What the writing thread of a queue tells.
-    fn written(&self, group: &Group, outcome: Outcome) {
-        match outcome {
-            Outcome::Written(result) => {
-                let mut told = Told::default();
-                self.settle(&mut lock(&self.output), &mut told, group, result);
-                told.tell();
-            }
-            Outcome::Panicked(panic) => self.keep_panic(panic),
-        }
-    }
-
-    /// Opens the way to a target.
-    fn open(&self, control: &Control, target: &Target) -> Result<Way, KeyLogError> {
-        let Some(most) = control.queue else {
-            return Sink::open(target, &control.options).map(Way::Direct);
-        };
-        let log = Weak::clone(&self.me);
-        let report = move |group: &Group, outcome| {
-            if let Some(log) = log.upgrade() {
-                log.written(group, outcome);
-            }
-        };
-        Queue::start(target, &control.options, most, Arc::new(report)).map(Way::Queued)
-    }
-
-    /// Switches off, once what waits is written; what was open is closed without the lock.
-    fn switch_off(&self, output: &mut Output, limit: &'static str, told: &mut Told) {
-        self.close(output, told);
-        output.reached = Some(limit);
-        told.off = Some(limit);
-    }
-
-    fn close(&self, output: &mut Output, told: &mut Told) {
-        self.write_out(output, told);
-        self.on.store(false, Relaxed);
-        output.failing = false;
-        output.reached = None;
-        told.closing.extend(output.way.take());
-    }
-
     /// Counts a record that is no line of the format.
     pub(in crate::keylog) fn count_dropped(&self) {
         self.counters.dropped.fetch_add(1, Relaxed);
     }
 
-    pub(in crate::keylog) fn count_filtered_connection(&self) {
+    pub(crate) fn count_filtered_connection(&self) {
         self.counters.filtered.fetch_add(1, Relaxed);
     }
 
@@ -356,7 +130,6 @@ impl Log {
     /// Keeps a panic of the application's code, of its filter or its logger, for
     /// its context to resume. The first is enough; the panic hook reported all.
     pub(crate) fn keep_panic(&self, panic: Box<dyn Any + Send>) {
-        self.counters.failed.fetch_add(1, Relaxed);
         let mut first = lock(&self.panic);
         if first.is_none() {
             *first = Some(panic);
@@ -382,15 +155,19 @@ impl Log {
     }
 }
 
-impl Output {
-    /// Keeps an error; returns it if its cause is new.
-    fn complain(&mut self, message: String) -> Option<String> {
-        self.last_error = Some(message.clone());
-        if self.logged.len() >= MOST_CAUSES || self.logged.contains(&message) {
-            return None;
+impl Drop for Log {
+    fn drop(&mut self) {
+        let output = self.output.get_mut();
+        let output = output.unwrap_or_else(PoisonError::into_inner);
+        let queue = match output.way.take() {
+            Some(Way::Queued(queue)) => Some(queue.end(false)),
+            _ => None,
+        };
+        // So that its files can be removed then, on Windows too.
+        let deadline = Instant::now() + FLUSH;
+        for writer in output.past.iter().chain(&queue) {
+            writer.wait(Some(deadline));
         }
-        self.logged.push(message.clone());
-        Some(message)
     }
 }
 
@@ -406,7 +183,7 @@ impl Log {
     pub(in crate::keylog) fn told_of(&self, line: &[u8]) -> Option<String> {
         let mut batch = crate::keylog::batch::Batch::default();
         assert!(batch.push(line));
-        let group = Group::new(batch, &"vhost".into(), true);
+        let group = super::group::Group::new(batch, &"vhost".into(), true);
         self.append(group, true).0.errors.pop()
     }
 
@@ -415,6 +192,14 @@ impl Log {
         if let Some(Way::Direct(sink)) = &mut lock(&self.output).way {
             sink.look_now();
         }
+    }
+
+    /// Whether somebody is at the open files.
+    pub(in crate::keylog) fn is_writing(&self) -> bool {
+        matches!(
+            self.output.try_lock(),
+            Err(std::sync::TryLockError::WouldBlock)
+        )
     }
 
     /// Leaves both locks as a panicking thread would.

@@ -1,12 +1,12 @@
 //! What a log has to say, and to close, once it holds no lock.
 
-use crate::keylog::way::Way;
+use crate::keylog::sink::Function;
 use crate::keylog::{Problem, Source, TARGET};
 
-/// What to close, and to tell the application's logger, once no lock is held.
+/// What to drop, and to tell the application's logger, once no lock is held.
 #[derive(Default)]
 pub(super) struct Told {
-    pub closing: Vec<Way>,
+    pub closing: Vec<Function>,
     pub errors: Vec<String>,
     pub off: Option<&'static str>,
     /// Where a log begins, and who asked for it.

@@ -1,17 +1,16 @@
 //! What the handle does to a log.
 
+use super::output::Output;
 use super::told::Told;
-use super::{lock, Control, Log, Output};
+use super::{lock, Control, Log, FLUSH};
 use crate::keylog::limit::Limit;
 use crate::keylog::sink::{self, Sink, Target};
 use crate::keylog::way::Way;
 use crate::keylog::{KeyLogError, Problem, Source, Stats, TARGET};
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
-
-/// How long a context that ends waits for a queue to be written.
-const FLUSH: Duration = Duration::from_secs(5);
+use std::time::Instant;
 
 impl Log {
     /// Does what a verb of the handle is for, and tells of it afterwards.
@@ -22,11 +21,40 @@ impl Log {
         result
     }
 
+    /// Waits until what has been switched off is written and closed, at most so long.
+    fn wait_for_past(&self, deadline: Option<Instant>) {
+        let past = lock(&self.output).past.clone();
+        for writer in past {
+            writer.wait(deadline);
+        }
+        lock(&self.output).past.retain(|writer| !writer.is_done());
+    }
+
+    /// Does something with the open files, between two writes; `None`: there are none.
+    fn with_sink<R>(&self, f: impl FnOnce(&mut Sink) -> R) -> Option<R> {
+        let writer = match &mut lock(&self.output).way {
+            None => return None,
+            Some(Way::Direct(sink)) => return Some(f(sink)),
+            Some(Way::Queued(queue)) => queue.writer().clone(),
+        };
+        writer.with(f)
+    }
+
+    /// Whether the log is on, and all files that it had opened still are.
+    fn is_open(&self) -> bool {
+        let writer = match &lock(&self.output).way {
+            None => return false,
+            Some(Way::Direct(sink)) => return sink.is_open(),
+            Some(Way::Queued(queue)) => queue.writer().clone(),
+        };
+        writer.is_open()
+    }
+
     pub(in crate::keylog) fn enable(&self) -> Result<(), KeyLogError> {
         self.verb(|control, told| {
             let target = control.target.clone().ok_or(KeyLogError::NoPath)?;
             self.look_at_the_clock(told);
-            if lock(&self.output).way.as_ref().is_some_and(Way::is_open) {
+            if self.is_open() {
                 return Ok(());
             }
             match self.open(control, &target) {
@@ -52,8 +80,21 @@ impl Log {
     }
 
     pub(in crate::keylog) fn disable(&self) {
-        // A queue is written out once no lock is held, before this returns.
-        self.verb(|_, told| self.close(&mut lock(&self.output), told));
+        self.verb(|_, told| self.close(&mut lock(&self.output), false, told));
+        // Also for what another thread is just switching off.
+        self.wait_for_past(None);
+    }
+
+    /// Closes what is open, once what waits is written. The files that are to be removed.
+    pub(super) fn close(&self, output: &mut Output, remove: bool, told: &mut Told) -> Vec<PathBuf> {
+        self.write_out(output, told);
+        self.on.store(false, Relaxed);
+        output.failing = false;
+        output.reached = None;
+        match output.way.take() {
+            Some(way) => output.close(way, remove, told),
+            None => Vec::new(),
+        }
     }
 
     pub(in crate::keylog) fn is_enabled(&self) -> bool {
@@ -91,59 +132,70 @@ impl Log {
                 self.start(control, way, false, told);
             }
             Ok(())
-        })
+        })?;
+        self.wait_for_past(None);
+        Ok(())
     }
 
     pub(in crate::keylog) fn rotate(&self) -> Result<(), KeyLogError> {
         self.verb(|_, told| {
-            let mut output = lock(&self.output);
-            self.write_out(&mut output, told);
-            let (result, aside) = match &mut output.way {
-                None => return Ok(()),
-                Some(Way::Direct(sink)) => sink.rotate(),
-                Some(Way::Queued(queue)) => match queue.with(Sink::rotate) {
-                    Some(done) => done,
-                    None => return Ok(()),
-                },
+            self.write_out(&mut lock(&self.output), told);
+            let Some((result, aside)) = self.with_sink(Sink::rotate) else {
+                return Ok(());
             };
-            self.counters.rotations.fetch_add(aside.rotations, Relaxed);
+            self.count_aside(&mut lock(&self.output), told, aside);
             result
         })
+    }
+
+    /// The context is about to be destroyed: the records of handshakes that were under way
+    /// are kept until [`context_gone`](Self::context_gone), for nothing of the application's
+    /// may run under the locks that are held meanwhile.
+    pub(crate) fn context_goes(&self) {
+        lock(&self.output).late = Some(Vec::new());
     }
 
     /// The context is gone: what is queued is written, and the files removed if
     /// that was asked for.
     pub(crate) fn context_gone(&self) {
-        self.end_turn();
-        // No lock is held while others write, who may want one.
-        let flush = match &lock(&self.output).way {
-            Some(Way::Queued(queue)) => queue.flush(),
-            _ => None,
-        };
-        if let Some(flush) = flush {
-            flush(FLUSH);
-        }
-        let way = self.verb(|control, told| {
-            if !control.options.remove {
-                return None;
+        let deadline = Instant::now() + FLUSH;
+        let late = lock(&self.output).late.take();
+        for group in late.into_iter().flatten() {
+            // A panic of the application's code loses what it was given, and no more.
+            let write = AssertUnwindSafe(|| self.write(group));
+            if let Err(panic) = catch_unwind(write) {
+                self.keep_panic(panic);
             }
-            self.close(&mut lock(&self.output), told);
-            told.closing.pop()
+        }
+        self.end_turn();
+        let (remove, paths, writer) = self.verb(|control, told| {
+            let output = &mut *lock(&self.output);
+            let writer = match &output.way {
+                Some(Way::Queued(queue)) => Some(queue.writer().clone()),
+                _ => None,
+            };
+            let remove = control.options.remove;
+            let paths = match remove {
+                true => self.close(output, true, told),
+                false => Vec::new(),
+            };
+            (remove, paths, writer)
         });
-        let sink = match way {
-            Some(Way::Direct(sink)) => Some(sink),
-            Some(Way::Queued(queue)) => queue.finish(),
-            None => None,
-        };
-        let paths = sink.map(Sink::into_paths).unwrap_or_default();
         for error in sink::remove_all(&paths) {
             log::error!(target: TARGET, "{error}");
         }
+        if let Some(writer) = writer {
+            if !writer.flush(deadline) && remove {
+                // Its thread is at an end, but for the write that it is stuck in.
+                self.counters.dropped.fetch_add(writer.abandon(), Relaxed);
+            }
+        }
+        self.wait_for_past(Some(deadline));
     }
 
     pub(in crate::keylog) fn path(&self) -> Option<PathBuf> {
         let control = lock(&self.control);
-        let open = lock(&self.output).way.as_ref().and_then(Way::path);
+        let open = self.with_sink(|sink| sink.path()).flatten();
         open.or_else(|| Some(control.target.as_ref()?.template()?.given().to_owned()))
     }
 
@@ -198,15 +250,18 @@ impl Log {
         control.refused = None;
         told.on = Some((way.describe(), control.source));
         let limit = Limit::new(&control.auto_off);
-        let mut output = lock(&self.output);
-        self.write_out(&mut output, told);
+        let output = &mut *lock(&self.output);
+        self.write_out(output, told);
+        output.generation += 1;
         output.failing = false;
         output.reached = None;
         output.logged.clear();
         if anew {
             output.limit = limit;
         }
-        told.closing.extend(output.way.replace(way));
+        if let Some(old) = output.way.replace(way) {
+            output.close(old, false, told);
+        }
         self.on.store(true, Relaxed);
     }
 }

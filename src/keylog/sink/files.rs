@@ -86,20 +86,27 @@ impl Files {
             Err(error) => return Err(Failure { error, written: 0 }),
         };
         let result = file.append(batch);
-        let (trouble, rotated) = (file.trouble.take(), std::mem::take(&mut file.rotated));
-        self.aside.trouble = trouble.or(self.aside.trouble.take());
-        self.aside.rotations += u64::from(rotated);
+        let aside = file.take_aside();
+        self.aside.add(aside);
         result
     }
 
-    /// Begins new files now.
+    /// Begins new files now; the first error, if some can't be.
     pub fn rotate(&mut self) -> Result<(), KeyLogError> {
+        let mut result = Ok(());
         for (_, file) in &mut self.files {
-            let result = file.rotate_now();
-            self.aside.rotations += u64::from(std::mem::take(&mut file.rotated));
-            result?;
+            result = result.and(file.rotate_now());
+            self.aside.add(file.take_aside());
         }
-        Ok(())
+        result
+    }
+
+    /// How many bytes of records may be written together, of so many: a file stays within
+    /// its size, and a new one has room beside its overlap.
+    pub fn most_together(&self, most: usize) -> usize {
+        let size = self.options.rotation.as_ref().and_then(|r| r.max_size);
+        let part = size.map_or(u64::MAX, |size| size / 4);
+        most.min(usize::try_from(part).unwrap_or(usize::MAX))
     }
 
     /// What happened since this was last asked.
@@ -251,6 +258,14 @@ impl LogFile {
         drop(held);
         self.lock = lock;
         result
+    }
+
+    /// What happened since this was last asked.
+    fn take_aside(&mut self) -> Aside {
+        Aside {
+            trouble: self.trouble.take(),
+            rotations: u64::from(std::mem::take(&mut self.rotated)),
+        }
     }
 
     /// Whether nothing can follow what is in the file, so that a new one is needed.
@@ -406,7 +421,9 @@ impl LogFile {
             .map_err(|source| self.cannot_rotate(source))?;
         #[cfg(feature = "keylog-gzip")]
         if self.options.compress {
-            file::compress::in_the_background(&self.path, &self.options);
+            let started = file::compress::in_the_background(&self.path, &self.options);
+            // The rotation is done; the next one tries it again.
+            self.trouble = started.err().or(self.trouble.take());
         }
         Ok(())
     }

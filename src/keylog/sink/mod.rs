@@ -14,7 +14,10 @@ use std::sync::Arc;
 
 pub(super) use files::{remove, write, FileOptions, Files};
 pub use memory::MemoryLog;
-pub(super) use queue::{Outcome, Queue};
+pub(super) use queue::{Outcome, Queue, Writer};
+
+/// At most so much is written together, and waits until then.
+const MOST_TOGETHER: usize = 32 * 1024;
 
 /// What an application gives for records to go to.
 #[derive(Clone)]
@@ -33,6 +36,8 @@ pub(super) enum Sink {
     Descriptor {
         file: Arc<File>,
         torn: bool,
+        /// It is a file, of which nobody is told when it is written to.
+        regular: bool,
     },
     Memory(MemoryLog),
     /// Called by whoever has a batch, and without a lock.
@@ -50,6 +55,13 @@ pub(super) struct Failure {
 pub(super) struct Aside {
     pub trouble: Option<KeyLogError>,
     pub rotations: u64,
+}
+
+impl Aside {
+    fn add(&mut self, later: Aside) {
+        self.trouble = later.trouble.or(self.trouble.take());
+        self.rotations += later.rotations;
+    }
 }
 
 impl Target {
@@ -93,6 +105,7 @@ impl Sink {
             Target::Descriptor(file) => Sink::Descriptor {
                 file: Arc::clone(file),
                 torn: false,
+                regular: file.metadata().is_ok_and(|found| found.is_file()),
             },
             Target::Memory(memory) => Sink::Memory(memory.clone()),
             Target::Function(function) => Sink::Function(Arc::clone(function)),
@@ -120,7 +133,7 @@ impl Sink {
                     Err(failure) => Err((failure, aside)),
                 }
             }
-            Sink::Descriptor { file, torn } => {
+            Sink::Descriptor { file, torn, .. } => {
                 let lines = batch.after(*torn);
                 match write(&mut &**file, torn, lines) {
                     Ok(()) => Ok(Aside::default()),
@@ -162,6 +175,16 @@ impl Sink {
         match self {
             Sink::Files(files) => files.is_per_vhost(),
             _ => false,
+        }
+    }
+
+    /// How many bytes of records of several handshakes are written together, at most; 0:
+    /// none are. Who reads from a pipe, or is called, gets each handshake's by itself.
+    pub fn most_together(&self) -> usize {
+        match self {
+            Sink::Files(files) => files.most_together(MOST_TOGETHER),
+            Sink::Descriptor { regular: true, .. } => MOST_TOGETHER,
+            _ => 0,
         }
     }
 

@@ -3,6 +3,7 @@
 #[cfg(unix)]
 mod files;
 mod hook;
+mod queue;
 mod records;
 mod rotation;
 mod sessions;

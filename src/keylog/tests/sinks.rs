@@ -1,12 +1,10 @@
 //! Where records can go beside a file of lines.
 
 use super::{line, lines, record, Dir};
-use crate::keylog::{self, KeyLog, KeyLogError, KeyLogHandle, MemoryLog, Rotation};
+use crate::keylog::{self, AutoOff, KeyLog, KeyLogError, MemoryLog, Rotation};
 use std::fs;
 use std::io::Read;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{mpsc, Arc, Mutex, OnceLock};
-use std::time::{Duration, Instant};
+use std::sync::{mpsc, Arc, Mutex};
 
 #[test]
 fn memory_holds_the_last_records_and_nothing_is_on_disk() {
@@ -44,6 +42,26 @@ fn a_function_gets_whole_lines_and_may_use_the_handle() {
     assert_eq!((before, handle.stats().written), (0, 1));
 }
 
+/// Lost: a log that was switched on anew, by the limit of the one before.
+#[test]
+fn a_function_may_start_its_log_anew() {
+    let slot = Arc::new(Mutex::new(None::<keylog::KeyLogHandle>));
+    let own = Arc::downgrade(&slot);
+    let keylog = KeyLog::function(move |_| {
+        let handle = own.upgrade().unwrap().lock().unwrap().clone().unwrap();
+        handle.disable();
+        handle.enable().unwrap();
+    });
+    let limit = AutoOff::new().after_connections(1);
+    let handle = keylog::start(&keylog.auto_off(limit)).unwrap();
+    *slot.lock().unwrap() = Some(handle.clone());
+    for n in 1..=3 {
+        record(&handle, &line(0, n));
+        assert!(handle.is_enabled(), "after {n}");
+    }
+    assert_eq!((handle.stats().written, handle.stats().problem), (3, None));
+}
+
 #[test]
 fn an_open_file_is_written_to_as_it_is() {
     let dir = Dir::new("descriptor");
@@ -72,125 +90,6 @@ fn an_open_file_is_written_to_as_it_is() {
         1,
         "a reader that is gone kills nobody"
     );
-}
-
-#[test]
-fn a_queue_writes_all_before_disable_returns() {
-    let dir = Dir::new("queue");
-    let path = dir.path("k");
-    let keylog = KeyLog::file(&path).queue(1 << 20);
-    let handle = keylog::start(&keylog).unwrap();
-    for n in 0..500 {
-        record(&handle, &line(0, n));
-    }
-    handle.disable();
-    let expected: Vec<_> = (0..500).map(|n| line(0, n)).collect();
-    assert_eq!(lines(&path), expected);
-    let stats = handle.stats();
-    assert_eq!(
-        (stats.written, stats.dropped, stats.connections),
-        (500, 0, 500)
-    );
-    handle.enable().unwrap();
-    assert_eq!(handle.path(), Some(path));
-    record(&handle, &line(1, 0));
-    handle.rotate().unwrap();
-    drop(handle);
-}
-
-#[test]
-fn a_full_queue_drops_visibly_and_holds_nobody_up() {
-    let (sender, receiver) = mpsc::channel();
-    let stuck = Arc::new(AtomicBool::new(true));
-    let own = Arc::clone(&stuck);
-    let keylog = KeyLog::function(move |lines| {
-        sender.send(lines.to_vec()).unwrap();
-        while own.load(Ordering::Relaxed) {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-    });
-    let len = line(0, 0).len() + 1;
-    let handle = keylog::start(&keylog.queue(3 * len)).unwrap();
-    record(&handle, &line(0, 0));
-    receiver.recv().unwrap(); // it is being written, slowly
-    for n in 1..10 {
-        record(&handle, &line(0, n));
-    }
-    assert_eq!(handle.stats().dropped, 7);
-    stuck.store(false, Ordering::Relaxed);
-    let text = String::from_utf8(receiver.recv().unwrap()).unwrap();
-    let comment = text.lines().next().unwrap();
-    assert!(comment.starts_with("# 7 records are missing"), "{comment}");
-    assert_eq!(text.lines().nth(1), Some(&*line(0, 1)));
-    handle.disable();
-    assert_eq!(handle.stats().written, 3);
-}
-
-/// A log whose function is slow, and asks the log for something each time.
-fn asks_back() -> (Arc<OnceLock<KeyLogHandle>>, mpsc::Receiver<u64>) {
-    let own = Arc::new(OnceLock::<KeyLogHandle>::new());
-    let (tell, told) = mpsc::channel();
-    let asks = Arc::downgrade(&own);
-    let function = KeyLog::function(move |_| {
-        std::thread::sleep(Duration::from_millis(10));
-        let own = asks.upgrade().unwrap();
-        let handle = own.get().unwrap();
-        drop(handle.path());
-        let _ = tell.send(handle.stats().failed);
-    });
-    own.set(keylog::start(&function.queue(1 << 20)).unwrap())
-        .unwrap();
-    (own, told)
-}
-
-/// Lost: a program that stands still, because who writes asks for what a verb holds that
-/// waits for it.
-#[test]
-fn a_verb_that_waits_for_a_queue_holds_up_nobody_who_writes() {
-    let (own, told) = asks_back();
-    let handle = own.get().unwrap();
-    for n in 0..20 {
-        record(handle, &line(0, n));
-        if n % 4 == 0 {
-            handle.rotate().unwrap();
-            handle.enable().unwrap();
-        }
-    }
-    handle.disable();
-    assert_eq!(told.try_iter().count(), 20);
-    assert_eq!(handle.stats().written, 20);
-}
-
-/// Lost: seconds at the end of each context with a queue, and then what was queued.
-#[test]
-fn the_end_of_a_context_waits_for_what_is_queued_and_no_longer() {
-    let (own, told) = asks_back();
-    let handle = own.get().unwrap();
-    for n in 0..20 {
-        record(handle, &line(0, n));
-    }
-    let start = Instant::now();
-    handle.log().context_gone();
-    let took = start.elapsed();
-    assert!(told.try_iter().count() >= 19, "the last is being told of");
-    assert!(took < Duration::from_secs(3), "{took:?}");
-}
-
-/// Nothing that comes after them could tell of them.
-#[test]
-fn what_a_queue_drops_last_is_told_too() {
-    let dir = Dir::new("queue-last");
-    let path = dir.path("k-{vhost}");
-    let handle = keylog::start(&KeyLog::file(&path).queue(1)).unwrap();
-    for n in 0..2 {
-        record(&handle, &line(0, n));
-    }
-    handle.disable();
-    let text = fs::read_to_string(dir.path("k-vhost")).unwrap();
-    assert!(text.starts_with("# 2 records are missing here"), "{text}");
-    assert_eq!(text.lines().count(), 1);
-    let stats = handle.stats();
-    assert_eq!((stats.written, stats.dropped), (0, 2));
 }
 
 #[test]
