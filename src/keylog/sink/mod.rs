@@ -3,6 +3,7 @@
 mod files;
 mod memory;
 mod queue;
+mod write;
 
 use super::batch::Batch;
 use super::template::Template;
@@ -12,9 +13,10 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub(super) use files::{remove, write, FileOptions, Files};
+pub(super) use files::{remove, FileOptions, Files};
 pub use memory::MemoryLog;
 pub(super) use queue::{Outcome, Queue, Writer};
+pub(super) use write::write;
 
 /// At most so much is written together, and waits until then.
 const MOST_TOGETHER: usize = 32 * 1024;
