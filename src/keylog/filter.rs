@@ -144,6 +144,9 @@ impl Filter {
 
     /// Whether a line's label is wanted.
     pub(super) fn takes_line(&self, line: &[u8]) -> bool {
+        if self.labels.is_empty() && self.without.is_empty() {
+            return true;
+        }
         let label = line.split(|b| *b == b' ').next().unwrap_or_default();
         let is = |name: &String| name.as_bytes() == label;
         (self.labels.is_empty() || self.labels.iter().any(is)) && !self.without.iter().any(is)
