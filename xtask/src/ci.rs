@@ -6,7 +6,9 @@ use std::time::Instant;
 use crate::error::{Error, Result};
 use crate::sanitize::{self, Outcome};
 use crate::tls::Library;
-use crate::{api, conformance, features, fuzz, msrv, package, process, setup, soak, test, vendor};
+use crate::{
+    api, conformance, features, fuzz, msrv, package, process, setup, soak, test, vendor, windows,
+};
 
 /// A check: its name and what it runs.
 type Step = (&'static str, fn() -> Result<Outcome>);
@@ -46,6 +48,7 @@ const STEPS: &[Step] = &[
     ("public API", api::check),
     ("package", || package::check().map(|()| Outcome::Passed)),
     ("address sanitizer", || sanitize::address(&[])),
+    ("tests for Windows, under Wine", windows::check),
 ];
 
 /// What takes too long for each change: `cargo xtask ci --all`.

@@ -83,6 +83,11 @@ pub fn run(args: &[String]) -> Result<()> {
     Ok(())
 }
 
+/// The tests of each change, for CI.
+pub fn check() -> Result<Outcome> {
+    tests(&Options::parse(&[])?)
+}
+
 /// Runs the tests under Wine.
 fn tests(options: &Options<'_>) -> Result<Outcome> {
     if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
