@@ -39,6 +39,9 @@ struct State {
     /// Taken for the length of a write, or of a question; without the lock, so that records
     /// can be queued meanwhile.
     sink: Option<Sink>,
+    /// How many wait for the sink, to ask it for something. They go first, for there is
+    /// always something to write where much comes.
+    asking: usize,
     waiting: VecDeque<Group>,
     /// The length of those, and of the one that is being written.
     bytes: usize,
@@ -60,6 +63,7 @@ impl Writer {
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
                 sink: Some(sink),
+                asking: 0,
                 waiting: VecDeque::new(),
                 bytes: 0,
                 writing: false,
@@ -119,15 +123,13 @@ impl Writer {
             return None;
         }
         let mut state = self.shared.lock();
-        let sink = loop {
-            if let Some(sink) = state.sink.take() {
-                break sink;
-            }
-            if state.closed {
-                return None;
-            }
-            state = self.shared.wait(state, None)?;
-        };
+        state.asking += 1;
+        while state.sink.is_none() && !state.closed {
+            let waited = self.shared.changed.wait(state);
+            state = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+        state.asking -= 1;
+        let sink = state.sink.take()?;
         drop(state);
         let mut lent = Lent {
             shared: &self.shared,
@@ -289,8 +291,12 @@ impl Shared {
     fn next(&self) -> (Sink, Option<(Group, usize)>) {
         let mut state = self.lock();
         loop {
-            if let Some(sink) = state.sink.take() {
-                let queued = state.waiting.front().is_some();
+            let sink = match state.asking {
+                0 => state.sink.take(),
+                _ => None,
+            };
+            if let Some(sink) = sink {
+                let queued = !state.waiting.is_empty();
                 if let Some(group) = state.next() {
                     state.writing = true;
                     let len = if queued { group.len() } else { 0 };
