@@ -138,6 +138,7 @@ pub mod fuzzing;
 #[cfg(feature = "keylog")]
 pub mod keylog;
 pub mod message;
+mod panic;
 pub mod server;
 #[cfg(feature = "_tls")]
 pub mod tls;

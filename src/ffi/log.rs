@@ -99,7 +99,6 @@ fn log(target: &'static str, level: Level, line: &str) {
         log::log!(target: target, level, "{line}");
     }));
     if let Err(panic) = logged {
-        // Its drop is foreign code, too.
-        std::mem::forget(panic);
+        crate::panic::discard(panic);
     }
 }

@@ -159,11 +159,8 @@ impl Engine {
             self.shared.wake();
         } else {
             drop(first);
-            // Another one follows a panic that is on its way already; the panic hook has
-            // reported both. Its payload's drop is foreign code as well.
-            if let Err(again) = catch_unwind(AssertUnwindSafe(move || drop(panic))) {
-                std::mem::forget(again);
-            }
+            // It follows a panic that is on its way already.
+            crate::panic::discard(panic);
         }
     }
 

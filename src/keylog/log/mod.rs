@@ -136,8 +136,7 @@ impl Log {
             self.panicked.store(true, Relaxed);
         } else {
             drop(first);
-            // Its drop is foreign code, and this is a callback of C.
-            std::mem::forget(panic);
+            crate::panic::discard(panic);
         }
     }
 

@@ -251,8 +251,12 @@ impl Log {
         let generation = lock(&self.output).generation + 1;
         let report = move |outcome: Outcome<'_>| match log.upgrade() {
             Some(log) => log.told_by_writer(outcome, generation),
-            // Nobody is left to resume a panic, and its drop is foreign code.
-            None => std::mem::forget(outcome),
+            // Nobody is left to resume a panic.
+            None => {
+                if let Outcome::Panicked(panic, _) = outcome {
+                    crate::panic::discard(panic);
+                }
+            }
         };
         Queue::start(target, &control.options, most, Arc::new(report)).map(Way::Queued)
     }
