@@ -81,14 +81,6 @@ free_records(void *parent, void *records, CRYPTO_EX_DATA *ad, int index,
 		calls.free_records(records);
 }
 
-#if defined(__unix__) || defined(__APPLE__)
-static void
-forked(void)
-{
-	calls.forked();
-}
-#endif
-
 int
 lwsrs_keylog_init(const struct lwsrs_keylog_calls *given)
 {
@@ -97,11 +89,20 @@ lwsrs_keylog_init(const struct lwsrs_keylog_calls *given)
 	records_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, free_records);
 	if (hook_index < 0 || records_index < 0)
 		return -1;
-#if defined(__unix__) || defined(__APPLE__)
-	if (pthread_atfork(NULL, NULL, forked))
-		return -1;
-#endif
 	return 0;
+}
+
+int
+lwsrs_keylog_watch_forks(void (*prepare)(void), void (*parent)(void), void (*child)(void))
+{
+#if defined(__unix__) || defined(__APPLE__)
+	return pthread_atfork(prepare, parent, child);
+#else
+	(void)prepare;
+	(void)parent;
+	(void)child;
+	return 0;
+#endif
 }
 
 static void

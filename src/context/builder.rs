@@ -126,6 +126,8 @@ impl ContextBuilder {
             },
         )?;
         engine.shared.set_waker(raw.waker());
+        #[cfg(feature = "keylog")]
+        engine.keylog().log().set_waker(raw.waker());
         let mut context = Context {
             raw: Some(raw),
             engine,

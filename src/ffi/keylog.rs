@@ -3,7 +3,7 @@
 
 use super::sys;
 use crate::connection::Role;
-use crate::keylog::{Facts, KeyLogHandle, Log, Session};
+use crate::keylog::{forks, Facts, KeyLogHandle, Log, Session};
 use std::ffi::{c_char, c_int, c_void, CStr, OsString};
 use std::marker::PhantomData;
 use std::net::SocketAddr;
@@ -194,12 +194,11 @@ fn hook_ready() -> bool {
             finished: Some(on_finished),
             free_records: Some(free_records),
             free_hook: Some(free_hook),
-            forked: Some(on_fork),
         };
         // SAFETY: `calls` is copied; the OnceLock lets one thread in, once, and `attach`
         // installs nothing before it returns.
         let result = unsafe { sys::lwsrs_keylog_init(&calls) };
-        result == 0
+        result == 0 && watch_forks()
     })
 }
 
@@ -287,9 +286,35 @@ unsafe extern "C" fn free_hook(hook: *mut c_void) {
     guard(&log, move || drop(hook));
 }
 
-/// What C calls in the child of a fork: one atomic addition.
+/// Has the log told of every fork, from now on; once in a process. `false`: no memory.
+///
+/// Before any file is opened and any thread started, for a child has to know that they are
+/// its parent's.
+#[doc(alias = "pthread_atfork")]
+pub(crate) fn watch_forks() -> bool {
+    static WATCHED: OnceLock<bool> = OnceLock::new();
+    *WATCHED.get_or_init(|| {
+        let [before, parent, child] =
+            [before_fork as unsafe extern "C" fn(), after_fork, on_fork].map(Some);
+        // SAFETY: the three stay valid for the process' life, and take nothing.
+        let result = unsafe { sys::lwsrs_keylog_watch_forks(before, parent, child) };
+        result == 0
+    })
+}
+
+/// What the system calls before a fork: it takes a lock that is held for moments.
+unsafe extern "C" fn before_fork() {
+    forks::about_to_fork();
+}
+
+/// What it calls in the parent, afterwards.
+unsafe extern "C" fn after_fork() {
+    forks::has_forked();
+}
+
+/// What it calls in the child.
 unsafe extern "C" fn on_fork() {
-    crate::keylog::forked();
+    forks::forked();
 }
 
 /// A panic (of the application's filter or logger, say) must not unwind into C.

@@ -24,6 +24,8 @@ pub fn env_name() -> Option<&'static str> {
 /// An error is the application's: what the environment asks for in vain is a
 /// warning, and a problem in the log's statistics.
 pub(crate) fn start(config: &KeyLog) -> Result<KeyLogHandle, KeyLogError> {
+    // Where that fails, the hook is refused later, which is told.
+    ffi::watch_forks();
     match &config.request {
         Request::Off => open(config, Source::Off, None),
         Request::File(path) => open(config, Source::Api, Some(path.clone())),

@@ -30,7 +30,8 @@ pub struct KeyLogHandle {
 impl KeyLogHandle {
     /// Switches the log on: opens its file, or creates it. Does nothing if it is
     /// on already and its file is open. A connection whose handshake is over by
-    /// then can't be read, for its secrets don't come again.
+    /// then can't be read, for its secrets don't come again. Waits for what a
+    /// [`queue`](super::KeyLog::queue) still has since the log was switched off.
     ///
     /// # Errors
     /// [`KeyLogError::NoPath`] while there is no path. Otherwise what is wrong
@@ -57,7 +58,9 @@ impl KeyLogHandle {
     /// Moves the log to another file. It stays on if it was on, and then the
     /// new file is opened before the old one is closed, and no record is lost.
     /// It stays off if it was off, and then the path is only checked; the file
-    /// is created by [`enable`](Self::enable).
+    /// is created by [`enable`](Self::enable). A limit that ends the log meanwhile
+    /// ends it. Waits until what a [`queue`](super::KeyLog::queue) has for the old file
+    /// is in it.
     ///
     /// What the configuration allowed ([`KeyLog`](super::KeyLog)) holds for
     /// every path. The log is the application's from now on
@@ -71,7 +74,8 @@ impl KeyLogHandle {
 
     /// Begins a new file now, as a [`Rotation`](super::Rotation) does: for an
     /// application that is told to by a signal. Does nothing while the log is off.
-    /// Waits up to 200 ms for another process that rotates the same file.
+    /// Waits up to 200 ms for another process that rotates the same file. What a
+    /// [`queue`](super::KeyLog::queue) has goes to the new file.
     ///
     /// # Errors
     /// What kept it; the log then goes on in the old file.

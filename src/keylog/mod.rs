@@ -64,6 +64,7 @@ mod env;
 mod error;
 mod file;
 mod filter;
+pub(crate) mod forks;
 mod group;
 mod handle;
 mod limit;
@@ -79,8 +80,6 @@ mod template;
 pub(crate) mod tests;
 mod way;
 
-use std::sync::atomic::{AtomicU32, Ordering};
-
 pub use capability::{capability, Capability};
 pub use clean::{clean, CleanPolicy, Cleaned};
 pub use config::KeyLog;
@@ -88,6 +87,7 @@ pub use env::env_name;
 pub(crate) use env::start;
 pub use error::KeyLogError;
 pub use filter::{Facts, Filter};
+use forks::forks;
 pub use handle::KeyLogHandle;
 pub use ipnet;
 pub(crate) use log::Log;
@@ -96,19 +96,6 @@ pub use rotation::{AutoOff, Retention, Rotation};
 pub(crate) use session::Session;
 pub use sink::MemoryLog;
 pub use stats::{Problem, Source, Stats};
-
-/// How often this process, or an ancestor that had this code, was forked.
-static FORKS: AtomicU32 = AtomicU32::new(0);
-
-/// Changes in the child of a fork: what was made before is the parent's.
-fn forks() -> u32 {
-    FORKS.load(Ordering::Relaxed)
-}
-
-/// This process is the child of a fork.
-pub(crate) fn forked() {
-    FORKS.fetch_add(1, Ordering::Relaxed);
-}
 
 /// The target of every message of this module.
 pub(crate) const TARGET: &str = "libwebsockets::keylog";

@@ -9,11 +9,12 @@ use super::filter::Filter;
 use super::rotation::AutoOff;
 use super::sink::{FileOptions, Target};
 use super::way::Way;
-use super::{Problem, Source};
+use super::{forks, Problem, Source};
+use crate::ffi::context::Waker;
 use output::Output;
 use std::any::Any;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 /// How long the end of a context, or of its log, waits for a queue to be written.
@@ -54,9 +55,11 @@ pub(crate) struct Log {
     committed: AtomicU64,
     /// Whether records wait, or are being written; likewise.
     waits: AtomicBool,
-    /// The first panic of the application's code that the hook ran.
+    /// The first panic of the application's code that the hook ran, or a queue's thread.
     panic: Mutex<Option<Box<dyn Any + Send>>>,
     panicked: AtomicBool,
+    /// Wakes the context's loop, which resumes it.
+    waker: OnceLock<Waker>,
 }
 
 #[derive(Default)]
@@ -100,6 +103,7 @@ impl Log {
             waits: AtomicBool::new(false),
             panic: Mutex::default(),
             panicked: AtomicBool::new(false),
+            waker: OnceLock::new(),
         })
     }
 
@@ -127,16 +131,31 @@ impl Log {
         self.counters.unhooked.fetch_add(1, Relaxed);
     }
 
+    /// Tells who is to be woken when there is a panic to resume.
+    pub(crate) fn set_waker(&self, waker: Waker) {
+        // Set once, when the context is built.
+        let _ = self.waker.set(waker);
+    }
+
     /// Keeps a panic of the application's code, of its filter or its logger, for
     /// its context to resume. The first is enough; the panic hook reported all.
     pub(crate) fn keep_panic(&self, panic: Box<dyn Any + Send>) {
-        let mut first = lock(&self.panic);
-        if first.is_none() {
-            *first = Some(panic);
-            self.panicked.store(true, Relaxed);
-        } else {
-            drop(first);
+        let again = {
+            let _no_fork = forks::hold();
+            let mut first = lock(&self.panic);
+            match *first {
+                Some(_) => Some(panic),
+                None => {
+                    *first = Some(panic);
+                    self.panicked.store(true, Relaxed);
+                    None
+                }
+            }
+        };
+        if let Some(panic) = again {
             crate::panic::discard(panic);
+        } else if let Some(waker) = self.waker.get() {
+            waker.wake();
         }
     }
 
@@ -158,7 +177,8 @@ impl Drop for Log {
     fn drop(&mut self) {
         let output = self.output.get_mut();
         let output = output.unwrap_or_else(PoisonError::into_inner);
-        let queue = match output.way.take() {
+        let way = output.way.take();
+        let queue = match &way {
             Some(Way::Queued(queue)) => Some(queue.end(false)),
             _ => None,
         };

@@ -50,12 +50,12 @@ impl Output {
     /// the paths of others are returned.
     pub fn close(&mut self, way: Way, remove: bool, told: &mut Told) -> Vec<PathBuf> {
         match way {
-            // Its drop is the application's.
-            Way::Direct(Sink::Function(function)) => told.closing.push(function),
+            Way::Direct(Sink::Function(function)) => told.functions.push(function),
             Way::Direct(sink) => return sink.into_paths(),
             Way::Queued(queue) => {
                 self.past.retain(|writer| !writer.is_done());
                 self.past.push(queue.end(remove));
+                told.closing.push(Way::Queued(queue));
             }
         }
         Vec::new()

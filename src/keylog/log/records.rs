@@ -4,24 +4,12 @@ use super::output::Output;
 use super::told::Told;
 use super::{lock, Control, Log, Ticket};
 use crate::keylog::group::Group;
-use crate::keylog::sink::{Aside, Failure, Outcome, Queue, Sink, Target};
+use crate::keylog::sink::{Aside, Failure, Function, Outcome, Queue, Sink, Target};
 use crate::keylog::way::Way;
-use crate::keylog::KeyLogError;
-use std::sync::atomic::AtomicU64;
+use crate::keylog::{forks, KeyLogError};
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::{Arc, Weak};
-
-/// Counts what a panic of the application's code loses.
-struct Lost<'a> {
-    counter: &'a AtomicU64,
-    records: u64,
-}
-
-impl Drop for Lost<'_> {
-    fn drop(&mut self) {
-        self.counter.fetch_add(self.records, Relaxed);
-    }
-}
+use std::sync::{Arc, MutexGuard, Weak};
 
 impl Log {
     /// From here on, until [`end_turn`](Self::end_turn), records may wait.
@@ -81,57 +69,104 @@ impl Log {
             late.push(group);
             return (told, None);
         }
-        let Some(way) = &output.way else {
+        let Some(way) = &mut output.way else {
             // Switched off since they were taken. Nothing is written any more.
             self.counters.dropped.fetch_add(group.records(), Relaxed);
             return (told, None);
         };
-        let (function, most) = (way.function(), way.most_together());
         if let Some(limit) = output.limit.forbids(len, first) {
             self.counters.dropped.fetch_add(group.records(), Relaxed);
             self.switch_off(output, limit, &mut told);
             return (told, None);
         }
-        let mut reached = output.limit.count(len, first);
         let mut ticket = None;
-        if let Some(function) = function {
-            // The application's code, which may come back to this log.
-            let generation = output.generation;
-            drop(guard);
-            let lost = Lost {
-                counter: &self.counters.failed,
-                records: group.records(),
-            };
-            function(group.batch().lines());
-            std::mem::forget(lost);
-            guard = lock(&self.output);
-            let done = Ok(Aside::default());
-            self.settle(&mut guard, &mut told, &group, generation, done);
-            if guard.way.is_none() || guard.generation != generation {
-                reached = None; // it was the limit of what has ended since
+        let reached = match way {
+            Way::Direct(Sink::Function(function)) => {
+                let function = Arc::clone(function);
+                let reached = output.limit.count(len, first);
+                let generation = output.generation;
+                drop(guard);
+                guard = self.call(function, &group, generation, &mut told);
+                // Else it was the limit of what has ended since.
+                reached.filter(|_| guard.way.is_some() && guard.generation == generation)
             }
-        } else {
-            let wait = !now && self.in_turn.load(Relaxed) && group.len() <= most;
-            self.join(output, group, most, &mut told);
-            if wait && reached.is_none() {
-                ticket = Some(Ticket(self.committed.load(Relaxed) + 1));
-            } else {
-                self.write_out(output, &mut told);
+            Way::Queued(queue) => match self.push(queue, group) {
+                Ok(true) => output.limit.count(len, first),
+                Ok(false) => None,
+                Err(error) => {
+                    told.errors.extend(output.complain(error.to_string()));
+                    None
+                }
+            },
+            Way::Direct(sink) => {
+                let most = sink.most_together();
+                let reached = output.limit.count(len, first);
+                let now = now || !self.in_turn.load(Relaxed) || group.len() > most;
+                self.join(output, group, most, &mut told);
+                if now || reached.is_some() {
+                    self.write_out(output, &mut told);
+                } else {
+                    ticket = Some(Ticket(self.committed.load(Relaxed) + 1));
+                }
+                reached
             }
-        }
+        };
         if let Some(limit) = reached {
             self.switch_off(&mut guard, limit, &mut told);
         }
         (told, ticket)
     }
 
+    /// Calls the application's function, which may come back to this log, without the lock;
+    /// and with it counts what came of that.
+    fn call(
+        &self,
+        function: Function,
+        group: &Group,
+        generation: u64,
+        told: &mut Told,
+    ) -> MutexGuard<'_, Output> {
+        let call = AssertUnwindSafe(|| function(group.batch().lines()));
+        let called = catch_unwind(call);
+        // It may be the last that has it.
+        told.functions.push(function);
+        let mut output = lock(&self.output);
+        match called {
+            Ok(()) => {
+                let done = Ok(Aside::default());
+                self.settle(&mut output, told, group, generation, done);
+            }
+            Err(panic) => {
+                self.counters.failed.fetch_add(group.records(), Relaxed);
+                told.panic = Some(panic);
+            }
+        }
+        output
+    }
+
+    /// Queues records; `false` if there is no room for them.
+    fn push(&self, queue: &mut Queue, group: Group) -> Result<bool, KeyLogError> {
+        let records = group.records();
+        let result = queue.push(group);
+        match result {
+            Ok(true) => {}
+            Ok(false) => {
+                self.counters.dropped.fetch_add(records, Relaxed);
+            }
+            Err(_) => {
+                self.counters.failed.fetch_add(records, Relaxed);
+            }
+        }
+        result
+    }
+
     /// Puts records to those that wait, or in their place once they are written.
     fn join(&self, output: &mut Output, group: Group, most: usize, told: &mut Told) {
         let separate = match (&output.waiting, &output.way) {
-            (Some(waiting), Some(way)) => {
+            (Some(waiting), Some(Way::Direct(sink))) => {
                 waiting.is_parents()
                     || waiting.len() + group.len() > most
-                    || way.separates(waiting.vhost(), group.vhost())
+                    || sink.is_per_vhost() && waiting.vhost() != group.vhost()
             }
             _ => false,
         };
@@ -160,29 +195,13 @@ impl Log {
     }
 
     fn deliver(&self, output: &mut Output, group: Group, told: &mut Told) {
-        match &mut output.way {
-            Some(Way::Direct(sink)) => {
-                let result = sink.append(group.batch(), group.vhost());
-                let generation = output.generation;
-                self.settle(output, told, &group, generation, result);
-            }
-            Some(Way::Queued(queue)) => {
-                let records = group.records();
-                match queue.push(group) {
-                    Ok(true) => {}
-                    Ok(false) => {
-                        self.counters.dropped.fetch_add(records, Relaxed);
-                    }
-                    Err(error) => {
-                        self.counters.failed.fetch_add(records, Relaxed);
-                        told.errors.extend(output.complain(error.to_string()));
-                    }
-                }
-            }
-            None => {
-                self.counters.dropped.fetch_add(group.records(), Relaxed);
-            }
-        }
+        let Some(Way::Direct(sink)) = &mut output.way else {
+            self.counters.dropped.fetch_add(group.records(), Relaxed);
+            return;
+        };
+        let result = sink.append(group.batch(), group.vhost());
+        let generation = output.generation;
+        self.settle(output, told, &group, generation, result);
     }
 
     /// Counts what came of records that went a way.
@@ -230,9 +249,11 @@ impl Log {
         match outcome {
             Outcome::Written(group, result) => {
                 let mut told = Told::default();
-                let mut output = lock(&self.output);
-                self.settle(&mut output, &mut told, group, generation, result);
-                drop(output);
+                {
+                    let _no_fork = forks::hold();
+                    let mut output = lock(&self.output);
+                    self.settle(&mut output, &mut told, group, generation, result);
+                }
                 told.tell();
             }
             Outcome::Panicked(panic, records) => {

@@ -1,35 +1,65 @@
-//! What a log has to say, and to close, once it holds no lock.
+//! What a log has to say, and to drop, once it holds no lock.
 
 use crate::keylog::sink::Function;
+use crate::keylog::way::Way;
 use crate::keylog::{Problem, Source, TARGET};
+use std::any::Any;
+use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 
 /// What to drop, and to tell the application's logger, once no lock is held.
 #[derive(Default)]
 pub(super) struct Told {
-    pub closing: Vec<Function>,
+    /// With a function of the application's, whose drop is its own.
+    pub closing: Vec<Way>,
+    pub functions: Vec<Function>,
     pub errors: Vec<String>,
     pub off: Option<&'static str>,
     /// Where a log begins, and who asked for it.
     pub on: Option<(String, Source)>,
+    /// A panic of the application's function.
+    pub panic: Option<Box<dyn Any + Send>>,
 }
 
 impl Told {
-    /// Without a lock: the application's logger may come back to the log.
+    /// Without a lock: the application's logger may come back to the log. A panic of the
+    /// application's is resumed at the end, when all is told.
     pub fn tell(self) {
-        drop(self.closing);
+        let mut first = self.panic;
+        let mut guarded = |f: &mut dyn FnMut()| {
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(f)) {
+                match first {
+                    None => first = Some(panic),
+                    Some(_) => crate::panic::discard(panic),
+                }
+            }
+        };
+        for way in self.closing {
+            let mut way = Some(way);
+            guarded(&mut || drop(way.take()));
+        }
+        for function in self.functions {
+            let mut function = Some(function);
+            guarded(&mut || drop(function.take()));
+        }
         for message in self.errors {
-            log::error!(target: TARGET, "{message}");
+            guarded(&mut || log::error!(target: TARGET, "{message}"));
         }
         if let Some(limit) = self.off {
             let problem = Problem::LimitReached { limit };
-            log::warn!(target: TARGET, "{problem}");
+            guarded(&mut || log::warn!(target: TARGET, "{problem}"));
         }
         if let Some((place, source)) = self.on {
-            log::warn!(
-                target: TARGET,
-                "TLS secrets are being written to {place}, as {source} asked: whoever reads them \
-                 can decrypt this context's connections; not for production (RFC 9850, section 1.1)"
-            );
+            guarded(&mut || {
+                log::warn!(
+                    target: TARGET,
+                    "TLS secrets are being written to {place}, as {source} asked: whoever reads \
+                     them can decrypt this context's connections; not for production (RFC 9850, \
+                     section 1.1)"
+                );
+            });
+        }
+        if let Some(panic) = first {
+            resume_unwind(panic);
         }
     }
 }

@@ -21,6 +21,16 @@ impl Log {
         result
     }
 
+    /// Does what a verb is for, and waits until what it has ended is written and closed, with
+    /// what another thread, or a limit, has just switched off.
+    fn verb_and_wait<R>(&self, f: impl FnOnce(&mut Control, &mut Told) -> R) -> R {
+        let mut told = Told::default();
+        let result = f(&mut lock(&self.control), &mut told);
+        self.wait_for_past(None);
+        told.tell();
+        result
+    }
+
     /// Waits until what has been switched off is written and closed, at most so long.
     fn wait_for_past(&self, deadline: Option<Instant>) {
         let past = lock(&self.output).past.clone();
@@ -51,6 +61,10 @@ impl Log {
     }
 
     pub(in crate::keylog) fn enable(&self) -> Result<(), KeyLogError> {
+        if !self.is_on() {
+            // What is switched off may have the same file, to write to and then to remove.
+            self.wait_for_past(None);
+        }
         self.verb(|control, told| {
             let target = control.target.clone().ok_or(KeyLogError::NoPath)?;
             self.look_at_the_clock(told);
@@ -80,9 +94,7 @@ impl Log {
     }
 
     pub(in crate::keylog) fn disable(&self) {
-        self.verb(|_, told| self.close(&mut lock(&self.output), false, told));
-        // Also for what another thread is just switching off.
-        self.wait_for_past(None);
+        self.verb_and_wait(|_, told| self.close(&mut lock(&self.output), false, told));
     }
 
     /// Closes what is open, once what waits is written. The files that are to be removed.
@@ -116,7 +128,7 @@ impl Log {
 
     pub(in crate::keylog) fn set_path(&self, path: &Path) -> Result<(), KeyLogError> {
         let target = Target::file(path)?;
-        self.verb(|control, told| {
+        self.verb_and_wait(|control, told| {
             self.look_at_the_clock(told);
             // Under the lock of `control` nobody else switches on.
             let way = if self.is_on() {
@@ -125,16 +137,16 @@ impl Log {
                 target.check(&control.options)?;
                 None
             };
-            control.target = Some(target);
+            if let Some(Target::Function(old)) = control.target.replace(target) {
+                told.functions.push(old);
+            }
             control.source = Source::Api;
             control.refused = None;
             if let Some(way) = way {
                 self.start(control, way, false, told);
             }
             Ok(())
-        })?;
-        self.wait_for_past(None);
-        Ok(())
+        })
     }
 
     pub(in crate::keylog) fn rotate(&self) -> Result<(), KeyLogError> {
@@ -160,37 +172,56 @@ impl Log {
     pub(crate) fn context_gone(&self) {
         let deadline = Instant::now() + FLUSH;
         let late = lock(&self.output).late.take();
+        // A panic of the application's code loses what it was given, and no more.
         for group in late.into_iter().flatten() {
-            // A panic of the application's code loses what it was given, and no more.
-            let write = AssertUnwindSafe(|| self.write(group));
-            if let Err(panic) = catch_unwind(write) {
-                self.keep_panic(panic);
-            }
+            self.guard(|| self.write(group));
         }
-        self.end_turn();
-        let (remove, paths, writer) = self.verb(|control, told| {
-            let output = &mut *lock(&self.output);
-            let writer = match &output.way {
+        self.guard(|| self.end_turn());
+        if lock(&self.control).options.remove {
+            self.remove(deadline);
+        } else {
+            let writer = match &lock(&self.output).way {
                 Some(Way::Queued(queue)) => Some(queue.writer().clone()),
                 _ => None,
             };
-            let remove = control.options.remove;
-            let paths = match remove {
-                true => self.close(output, true, told),
-                false => Vec::new(),
-            };
-            (remove, paths, writer)
-        });
-        for error in sink::remove_all(&paths) {
-            log::error!(target: TARGET, "{error}");
+            if let Some(writer) = writer {
+                writer.flush(deadline);
+            }
+            self.wait_for_past(Some(deadline));
+        }
+    }
+
+    /// Switches off, and removes the files; those of a queue its thread removes.
+    fn remove(&self, deadline: Instant) {
+        // They may have the same file, and would make it anew.
+        self.wait_for_past(Some(deadline));
+        let (mut told, mut paths, mut writer) = (Told::default(), Vec::new(), None);
+        {
+            let _control = lock(&self.control);
+            let output = &mut *lock(&self.output);
+            if let Some(Way::Queued(queue)) = &output.way {
+                writer = Some(queue.writer().clone());
+            }
+            paths.extend(self.close(output, true, &mut told));
         }
         if let Some(writer) = writer {
-            if !writer.flush(deadline) && remove {
+            if !writer.flush(deadline) {
                 // Its thread is at an end, but for the write that it is stuck in.
                 self.counters.dropped.fetch_add(writer.abandon(), Relaxed);
             }
         }
         self.wait_for_past(Some(deadline));
+        for error in sink::remove_all(&paths) {
+            self.guard(|| log::error!(target: TARGET, "{error}"));
+        }
+        self.guard(|| told.tell());
+    }
+
+    /// Runs what may run the application's code; a panic is kept.
+    fn guard(&self, f: impl FnOnce()) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(f)) {
+            self.keep_panic(panic);
+        }
     }
 
     pub(in crate::keylog) fn path(&self) -> Option<PathBuf> {
@@ -248,10 +279,15 @@ impl Log {
     /// limits that start anew, or go on.
     fn start(&self, control: &mut Control, way: Way, anew: bool, told: &mut Told) {
         control.refused = None;
-        told.on = Some((way.describe(), control.source));
         let limit = Limit::new(&control.auto_off);
         let output = &mut *lock(&self.output);
         self.write_out(output, told);
+        if !anew && output.way.is_none() {
+            // It was to go on, and a limit has just ended it.
+            output.close(way, false, told);
+            return;
+        }
+        told.on = Some((way.describe(), control.source));
         output.generation += 1;
         output.failing = false;
         output.reached = None;

@@ -71,8 +71,8 @@ impl Queue {
     }
 
     /// Ends the thread once it has written what waits; it then removes the files, if that
-    /// is wanted.
-    pub fn end(self, remove: bool) -> Writer {
+    /// is wanted. Nothing can be queued any more. Dropping it drops what is the application's.
+    pub fn end(&self, remove: bool) -> Writer {
         self.writer.end(remove);
         self.writer.clone()
     }

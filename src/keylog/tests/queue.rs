@@ -4,6 +4,7 @@
 use super::{line, lines, record, session_of, Dir};
 use crate::keylog::file::lock;
 use crate::keylog::{self, AutoOff, KeyLog, KeyLogHandle, Rotation};
+use crate::Context;
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -358,4 +359,64 @@ fn a_function_that_panics_loses_what_it_was_given_and_no_more() {
         assert_eq!((stats.written, stats.failed), (1, 2));
         assert_eq!(handle.log().take_panic().is_some(), queue.is_some());
     }
+}
+
+/// Lost: a log that ends before it has written anything.
+#[test]
+fn what_finds_no_room_counts_for_no_limit() {
+    let dir = Dir::new("queue-limit");
+    let keylog = KeyLog::file(dir.path("k")).queue(1);
+    let limit = AutoOff::new().after_connections(2).after_bytes(1000);
+    let handle = keylog::start(&keylog.auto_off(limit)).unwrap();
+    for n in 0..10 {
+        record(&handle, &line(0, n));
+    }
+    assert!(handle.is_enabled());
+    assert_eq!(handle.stats().dropped, 10);
+}
+
+/// Lost: a file that was removed with its context, and is made anew by who still had something
+/// to write to it.
+#[test]
+fn a_log_is_switched_on_when_what_it_was_is_written() {
+    let dir = Dir::new("queue-enable");
+    let path = dir.path("k");
+    let keylog = KeyLog::file(&path).rotation(Rotation::new());
+    let limit = AutoOff::new().after_connections(1);
+    let handle = keylog::start(&keylog.queue(1 << 16).auto_off(limit)).unwrap();
+    let lock = stuck(&path);
+    record(&handle, &line(0, 0));
+    assert!(!handle.is_enabled());
+    handle.enable().unwrap();
+    assert_eq!(lines(&path), [line(0, 0)]);
+    drop(lock);
+}
+
+/// Lost: a panic, until something happens by chance.
+#[test]
+fn a_panic_of_who_writes_wakes_the_loop_that_resumes_it() {
+    let (tell, told) = mpsc::channel();
+    let thread = thread::spawn(move || {
+        let keylog = KeyLog::function(|_| panic!("this panic is part of a test"));
+        let mut context = Context::builder()
+            .keylog(keylog.queue(1 << 16))
+            .build()
+            .unwrap();
+        let handle = context.keylog().clone();
+        let other = thread::spawn(move || {
+            // More or less when the loop sleeps; it would do so for 30 s.
+            thread::sleep(Duration::from_millis(100));
+            record(&handle, &line(0, 0));
+        });
+        let run = std::panic::AssertUnwindSafe(|| context.run());
+        assert!(std::panic::catch_unwind(run).is_err());
+        other.join().unwrap();
+        tell.send(()).unwrap();
+    });
+    let done = told.recv_timeout(Duration::from_secs(15));
+    assert!(
+        done != Err(mpsc::RecvTimeoutError::Timeout),
+        "it stands still"
+    );
+    thread.join().unwrap();
 }

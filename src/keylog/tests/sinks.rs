@@ -1,10 +1,14 @@
 //! Where records can go beside a file of lines.
 
 use super::{line, lines, record, Dir};
-use crate::keylog::{self, AutoOff, KeyLog, KeyLogError, MemoryLog, Rotation};
+use crate::keylog::{
+    self, AutoOff, KeyLog, KeyLogError, KeyLogHandle, MemoryLog, Problem, Rotation,
+};
 use std::fs;
 use std::io::Read;
-use std::sync::{mpsc, Arc, Mutex};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{mpsc, Arc, Mutex, OnceLock, Weak};
+use std::time::Duration;
 
 #[test]
 fn memory_holds_the_last_records_and_nothing_is_on_disk() {
@@ -60,6 +64,110 @@ fn a_function_may_start_its_log_anew() {
         assert!(handle.is_enabled(), "after {n}");
     }
     assert_eq!((handle.stats().written, handle.stats().problem), (3, None));
+}
+
+/// What a function owns, and asks the log for something as it goes.
+struct Asks(Weak<OnceLock<KeyLogHandle>>, mpsc::Sender<u64>);
+
+impl Drop for Asks {
+    fn drop(&mut self) {
+        if let Some(handle) = self.0.upgrade().as_deref().and_then(OnceLock::get) {
+            drop(handle.path());
+            self.1.send(handle.stats().written).unwrap();
+        }
+    }
+}
+
+/// Lost: a program that stands still, because what a function owns goes under a lock.
+#[test]
+fn what_a_function_owns_may_use_the_handle_as_it_goes() {
+    let dir = Dir::new("function-owns");
+    let path = dir.path("k");
+    let (moved, to) = (AtomicBool::new(false), path.clone());
+    let own = Arc::new(OnceLock::<KeyLogHandle>::new());
+    let (tell, told) = mpsc::channel();
+    let (asks, slot) = (
+        Asks(Arc::downgrade(&own), tell.clone()),
+        Arc::downgrade(&own),
+    );
+    // It moves its own log, so that nobody but its caller has it.
+    let keylog = KeyLog::function(move |_| {
+        let _ = &asks;
+        if !moved.swap(true, Ordering::Relaxed) {
+            slot.upgrade()
+                .unwrap()
+                .get()
+                .unwrap()
+                .set_path(&to)
+                .unwrap();
+        }
+    });
+    own.set(keylog::start(&keylog).unwrap()).unwrap();
+    drop(keylog);
+    in_time(move || {
+        let handle = own.get().unwrap();
+        record(handle, &line(0, 0));
+        record(handle, &line(0, 1));
+        assert_eq!(handle.stats().written, 2);
+    });
+    assert_eq!(told.try_iter().collect::<Vec<_>>(), [1]);
+    assert_eq!(lines(&path), [line(0, 1)]);
+
+    // Moved by others: while it is off, or on, with a thread that has it too.
+    for (queue, on) in [(false, false), (true, false), (false, true), (true, true)] {
+        for _ in 0..50 {
+            let own = Arc::new(OnceLock::<KeyLogHandle>::new());
+            let asks = Asks(Arc::downgrade(&own), tell.clone());
+            let mut keylog = KeyLog::function(move |_| {
+                let _ = &asks;
+            });
+            if queue {
+                keylog = keylog.queue(1 << 16);
+            }
+            own.set(keylog::start(&keylog).unwrap()).unwrap();
+            drop(keylog);
+            let path = path.clone();
+            in_time(move || {
+                let handle = own.get().unwrap();
+                record(handle, &line(0, 2));
+                if !on {
+                    handle.disable();
+                }
+                handle.set_path(&path).unwrap();
+            });
+            assert!(told.try_recv().is_ok());
+        }
+    }
+}
+
+/// Runs this on a thread; fails if it stands still.
+fn in_time(f: impl FnOnce() + Send + 'static) {
+    let (tell, told) = mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        f();
+        let _ = tell.send(());
+    });
+    let done = told.recv_timeout(Duration::from_secs(60));
+    assert!(
+        done != Err(mpsc::RecvTimeoutError::Timeout),
+        "it stands still"
+    );
+    thread.join().unwrap();
+}
+
+/// Lost: a limit, because what reached it was lost to a panic.
+#[test]
+fn a_function_that_panics_at_the_limit_ends_the_log_all_the_same() {
+    let keylog = KeyLog::function(|_| panic!("this panic is part of a test"));
+    let limit = AutoOff::new().after_connections(1);
+    let handle = keylog::start(&keylog.auto_off(limit)).unwrap();
+    let write = std::panic::AssertUnwindSafe(|| record(&handle, &line(0, 0)));
+    assert!(std::panic::catch_unwind(write).is_err());
+    assert!(!handle.is_enabled());
+    let stats = handle.stats();
+    assert_eq!((stats.written, stats.failed), (0, 1));
+    let limit = "number of connections";
+    assert_eq!(stats.problem, Some(Problem::LimitReached { limit }));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use crate::keylog::batch::Batch;
 use crate::keylog::group::Group;
 use crate::keylog::sink::{remove_all, Sink};
 use crate::keylog::{forks, KeyLogError, TARGET};
+use std::any::Any;
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -331,7 +332,7 @@ impl Shared {
         match appended {
             Ok(None) => {}
             Ok(Some(result)) => guard(report, || report(Outcome::Written(&group, result))),
-            Err(panic) => report(Outcome::Panicked(panic, group.records())),
+            Err(panic) => tell_panic(report, panic, group.records()),
         }
         self.lock().writing = false;
         self.changed.notify_all();
@@ -341,7 +342,16 @@ impl Shared {
 /// A panic of the application's code must not end the thread.
 fn guard(report: &Report, f: impl FnOnce()) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(f)) {
-        report(Outcome::Panicked(panic, 0));
+        tell_panic(report, panic, 0);
+    }
+}
+
+/// Tells of a panic that has lost so many records. What is told may be the last that has the
+/// log, and drop what is the application's.
+fn tell_panic(report: &Report, panic: Box<dyn Any + Send>, lost: u64) {
+    let tell = AssertUnwindSafe(|| report(Outcome::Panicked(panic, lost)));
+    if let Err(again) = catch_unwind(tell) {
+        crate::panic::discard(again);
     }
 }
 
