@@ -109,6 +109,8 @@ impl ContextBuilder {
     /// vhost without a handler; the C library's own failures.
     #[doc(alias = "lws_create_context")]
     pub fn build(self) -> Result<Context, Error> {
+        #[cfg(feature = "_tls")]
+        let no_client_tls = Rc::new(crate::ffi::tls::ClientCtx::new()?);
         #[cfg(feature = "keylog")]
         let engine = Rc::new(Engine::new(crate::keylog::start(&self.keylog)?));
         #[cfg(not(feature = "keylog"))]
@@ -116,28 +118,28 @@ impl ContextBuilder {
         let settings = Settings {
             handshake_timeout: whole_seconds(self.handshake_timeout),
         };
-        let raw = RawContext::create(
-            Rc::clone(&engine),
-            &ContextOptions {
-                receive_buffer: self.receive_buffer.clamp(MIN_RECEIVE_BUFFER, 16 << 20),
-                max_fds: self.max_fds.or_else(sane_fd_table),
-                handshake_timeout: settings.handshake_timeout,
-                max_header_bytes: self.max_header_bytes,
-            },
-        )?;
-        engine.shared.set_waker(raw.waker());
-        #[cfg(feature = "keylog")]
-        engine.keylog().log().set_waker(raw.waker());
+        let options = ContextOptions {
+            receive_buffer: self.receive_buffer.clamp(MIN_RECEIVE_BUFFER, 16 << 20),
+            max_fds: self.max_fds.or_else(sane_fd_table),
+            handshake_timeout: settings.handshake_timeout,
+            max_header_bytes: self.max_header_bytes,
+        };
+        // What fails from here on drops it, with the key log.
         let mut context = Context {
-            raw: Some(raw),
+            raw: None,
             engine,
             settings,
             client_vhosts: HashMap::new(),
             #[cfg(feature = "unix-sockets")]
             sockets: Vec::new(),
             #[cfg(feature = "_tls")]
-            no_client_tls: Rc::new(crate::ffi::tls::ClientCtx::new()?),
+            no_client_tls,
         };
+        let raw = RawContext::create(Rc::clone(&context.engine), &options)?;
+        context.engine.shared.set_waker(raw.waker());
+        #[cfg(feature = "keylog")]
+        context.engine.keylog().log().set_waker(raw.waker());
+        context.raw = Some(raw);
         let mut shared = Shared::default();
         for vhost in self.vhosts {
             context.add_vhost(vhost, &mut shared)?;

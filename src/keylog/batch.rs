@@ -50,13 +50,6 @@ impl Batch {
         self.records += other.records;
     }
 
-    /// A comment alone.
-    pub fn comment(comment: &str) -> Self {
-        let mut batch = Batch::default();
-        batch.push_comment_first(comment);
-        batch
-    }
-
     /// Puts a comment before the lines.
     pub fn push_comment_first(&mut self, comment: &str) {
         let mut with = Batch::default();

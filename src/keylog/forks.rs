@@ -1,4 +1,7 @@
 //! Which process this is: a fork makes another one, with copies of everything but threads.
+//!
+//! What makes a process otherwise (`vfork`, `posix_spawn`, `_Fork`, a bare `clone`) tells
+//! nobody; what it runs next is another program, or has no use for a log.
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -44,7 +44,7 @@ impl KeyLogHandle {
     /// Windows too. The path stays. Waits for a record that is being written, and for all
     /// that a [`queue`](super::KeyLog::queue) still has, also if another thread, or a limit,
     /// has just switched the log off. A function ([`KeyLog::function`](super::KeyLog::function))
-    /// that is being called on another thread isn't waited for.
+    /// without a queue isn't waited for if another thread is just calling it.
     pub fn disable(&self) {
         self.log.disable();
     }

@@ -13,8 +13,9 @@ pub struct Stats {
     pub written: u64,
     /// Records that weren't written: no line of the format (a line break, a NUL,
     /// a byte that isn't printable ASCII, nothing, or more than 64 KiB), or taken
-    /// before the log was switched off and due afterwards; and those for which a
-    /// [`queue`](super::KeyLog::queue) had no room.
+    /// before the log was switched off and due afterwards; those for which a
+    /// [`queue`](super::KeyLog::queue) had no room, or which it had for a file that was to be
+    /// removed ([`remove_on_drop`](super::KeyLog::remove_on_drop)).
     pub dropped: u64,
     /// Records that couldn't be written, or not whole, or at which the application's
     /// function panicked.

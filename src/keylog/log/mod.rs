@@ -45,6 +45,10 @@ pub(crate) struct Log {
     filter: Filter,
     /// The TLS library refused the hook.
     hookless: AtomicBool,
+    /// The files go with the context.
+    remove: bool,
+    /// The end of the context waited for a queue in vain; nobody need do so again.
+    stuck: AtomicBool,
     counters: Counters,
     control: Mutex<Control>,
     output: Mutex<Output>,
@@ -95,6 +99,8 @@ impl Log {
             on: AtomicBool::new(false),
             filter,
             hookless: AtomicBool::new(false),
+            remove: control.options.remove,
+            stuck: AtomicBool::new(false),
             counters: Counters::default(),
             control: Mutex::new(control),
             output: Mutex::default(),
@@ -185,7 +191,9 @@ impl Drop for Log {
         // So that its files can be removed then, on Windows too.
         let deadline = Instant::now() + FLUSH;
         for writer in output.past.iter().chain(&queue) {
-            writer.wait(Some(deadline));
+            if !*self.stuck.get_mut() {
+                writer.wait(Some(deadline));
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use super::{lock, Control, Log, Ticket};
 use crate::keylog::group::Group;
 use crate::keylog::sink::{Aside, Failure, Function, Outcome, Queue, Sink, Target};
 use crate::keylog::way::Way;
-use crate::keylog::{forks, KeyLogError};
+use crate::keylog::{forks, KeyLogError, TARGET};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::{Arc, MutexGuard, Weak};
@@ -268,16 +268,18 @@ impl Log {
         let Some(most) = control.queue else {
             return Sink::open(target, &control.options).map(Way::Direct);
         };
-        let log = Weak::clone(&self.me);
+        let me = Weak::clone(&self.me);
         let generation = lock(&self.output).generation + 1;
-        let report = move |outcome: Outcome<'_>| match log.upgrade() {
+        let report = move |outcome: Outcome<'_>| match me.upgrade() {
             Some(log) => log.told_by_writer(outcome, generation),
-            // Nobody is left to resume a panic.
-            None => {
-                if let Outcome::Panicked(panic, _) = outcome {
-                    crate::panic::discard(panic);
+            // Nobody is left to count, or to resume a panic.
+            None => match outcome {
+                Outcome::Written(_, Ok(_)) => {}
+                Outcome::Written(_, Err((failure, _))) => {
+                    log::error!(target: TARGET, "{}", failure.error);
                 }
-            }
+                Outcome::Panicked(panic, _) => crate::panic::discard(panic),
+            },
         };
         Queue::start(target, &control.options, most, Arc::new(report)).map(Way::Queued)
     }

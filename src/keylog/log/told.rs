@@ -24,6 +24,14 @@ impl Told {
     /// Without a lock: the application's logger may come back to the log. A panic of the
     /// application's is resumed at the end, when all is told.
     pub fn tell(self) {
+        if let Some(panic) = self.tell_all() {
+            resume_unwind(panic);
+        }
+    }
+
+    /// The same, and returns the first panic of the application's code.
+    #[must_use = "a panic is to be resumed"]
+    pub fn tell_all(self) -> Option<Box<dyn Any + Send>> {
         let mut first = self.panic;
         let mut guarded = |f: &mut dyn FnMut()| {
             if let Err(panic) = catch_unwind(AssertUnwindSafe(f)) {
@@ -58,8 +66,6 @@ impl Told {
                 );
             });
         }
-        if let Some(panic) = first {
-            resume_unwind(panic);
-        }
+        first
     }
 }

@@ -7,7 +7,7 @@ use crate::keylog::limit::Limit;
 use crate::keylog::sink::{self, Sink, Target};
 use crate::keylog::way::Way;
 use crate::keylog::{KeyLogError, Problem, Source, Stats, TARGET};
-use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
@@ -26,8 +26,11 @@ impl Log {
     fn verb_and_wait<R>(&self, f: impl FnOnce(&mut Control, &mut Told) -> R) -> R {
         let mut told = Told::default();
         let result = f(&mut lock(&self.control), &mut told);
+        let panic = told.tell_all();
         self.wait_for_past(None);
-        told.tell();
+        if let Some(panic) = panic {
+            resume_unwind(panic);
+        }
         result
     }
 
@@ -35,12 +38,15 @@ impl Log {
     fn wait_for_past(&self, deadline: Option<Instant>) {
         let past = lock(&self.output).past.clone();
         for writer in past {
-            writer.wait(deadline);
+            if !writer.wait(deadline) {
+                self.stuck.store(true, Relaxed);
+            }
         }
         lock(&self.output).past.retain(|writer| !writer.is_done());
     }
 
-    /// Does something with the open files, between two writes; `None`: there are none.
+    /// Does something with the open files, between two writes; `None`: there are none. With
+    /// a queue that may take as long as a disk does; the lock of `control` mustn't be held.
     fn with_sink<R>(&self, f: impl FnOnce(&mut Sink) -> R) -> Option<R> {
         let writer = match &mut lock(&self.output).way {
             None => return None,
@@ -50,26 +56,36 @@ impl Log {
         writer.with(f)
     }
 
-    /// Whether the log is on, and all files that it had opened still are.
-    fn is_open(&self) -> bool {
-        let writer = match &lock(&self.output).way {
-            None => return false,
-            Some(Way::Direct(sink)) => return sink.is_open(),
-            Some(Way::Queued(queue)) => queue.writer().clone(),
+    /// Whether the log is on, and all files that it had opened still are; and which way that
+    /// was asked of. As above.
+    fn is_open(&self) -> (bool, u64) {
+        let (writer, generation) = {
+            let output = lock(&self.output);
+            let generation = output.generation;
+            match &output.way {
+                None => return (false, generation),
+                Some(Way::Direct(sink)) => return (sink.is_open(), generation),
+                Some(Way::Queued(queue)) => (queue.writer().clone(), generation),
+            }
         };
-        writer.is_open()
+        (writer.is_open(), generation)
     }
 
     pub(in crate::keylog) fn enable(&self) -> Result<(), KeyLogError> {
-        if !self.is_on() {
+        if !self.is_enabled() {
             // What is switched off may have the same file, to write to and then to remove.
             self.wait_for_past(None);
         }
+        let (is_open, generation) = self.is_open();
         self.verb(|control, told| {
             let target = control.target.clone().ok_or(KeyLogError::NoPath)?;
-            self.look_at_the_clock(told);
-            if self.is_open() {
-                return Ok(());
+            {
+                let output = lock(&self.output);
+                // Another thread may have begun a new one, or ended it.
+                let is_open = is_open || output.generation != generation;
+                if output.way.is_some() && is_open {
+                    return Ok(());
+                }
             }
             match self.open(control, &target) {
                 Ok(way) => self.start(control, way, true, told),
@@ -150,14 +166,17 @@ impl Log {
     }
 
     pub(in crate::keylog) fn rotate(&self) -> Result<(), KeyLogError> {
-        self.verb(|_, told| {
-            self.write_out(&mut lock(&self.output), told);
-            let Some((result, aside)) = self.with_sink(Sink::rotate) else {
-                return Ok(());
-            };
-            self.count_aside(&mut lock(&self.output), told, aside);
-            result
-        })
+        let mut told = Told::default();
+        self.write_out(&mut lock(&self.output), &mut told);
+        let result = match self.with_sink(Sink::rotate) {
+            None => Ok(()),
+            Some((result, aside)) => {
+                self.count_aside(&mut lock(&self.output), &mut told, aside);
+                result
+            }
+        };
+        told.tell();
+        result
     }
 
     /// The context is about to be destroyed: the records of handshakes that were under way
@@ -177,15 +196,15 @@ impl Log {
             self.guard(|| self.write(group));
         }
         self.guard(|| self.end_turn());
-        if lock(&self.control).options.remove {
+        if self.remove {
             self.remove(deadline);
         } else {
             let writer = match &lock(&self.output).way {
                 Some(Way::Queued(queue)) => Some(queue.writer().clone()),
                 _ => None,
             };
-            if let Some(writer) = writer {
-                writer.flush(deadline);
+            if writer.is_some_and(|writer| !writer.flush(deadline)) {
+                self.stuck.store(true, Relaxed);
             }
             self.wait_for_past(Some(deadline));
         }
@@ -195,19 +214,28 @@ impl Log {
     fn remove(&self, deadline: Instant) {
         // They may have the same file, and would make it anew.
         self.wait_for_past(Some(deadline));
-        let (mut told, mut paths, mut writer) = (Told::default(), Vec::new(), None);
-        {
-            let _control = lock(&self.control);
+        let mut told = Told::default();
+        let (paths, writer, past) = {
             let output = &mut *lock(&self.output);
-            if let Some(Way::Queued(queue)) = &output.way {
-                writer = Some(queue.writer().clone());
-            }
-            paths.extend(self.close(output, true, &mut told));
-        }
+            let writer = match &output.way {
+                Some(Way::Queued(queue)) => Some(queue.writer().clone()),
+                _ => None,
+            };
+            let past = output.past.clone();
+            (self.close(output, true, &mut told), writer, past)
+        };
         if let Some(writer) = writer {
+            // Those of the past are stuck, and may have the same file.
+            let same = past.into_iter().filter(|old| old.path() == writer.path());
             if !writer.flush(deadline) {
-                // Its thread is at an end, but for the write that it is stuck in.
-                self.counters.dropped.fetch_add(writer.abandon(), Relaxed);
+                self.stuck.store(true, Relaxed);
+            }
+            for old in same.chain([writer.clone()]) {
+                if !old.wait(Some(deadline)) {
+                    // It removes the file after the write that it is stuck in.
+                    self.counters.dropped.fetch_add(old.abandon(), Relaxed);
+                    old.end(true);
+                }
             }
         }
         self.wait_for_past(Some(deadline));
@@ -226,7 +254,7 @@ impl Log {
 
     pub(in crate::keylog) fn path(&self) -> Option<PathBuf> {
         let control = lock(&self.control);
-        let open = self.with_sink(|sink| sink.path()).flatten();
+        let open = lock(&self.output).way.as_ref().and_then(Way::path);
         open.or_else(|| Some(control.target.as_ref()?.template()?.given().to_owned()))
     }
 

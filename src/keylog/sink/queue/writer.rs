@@ -2,29 +2,31 @@
 
 use super::{Outcome, Report};
 use crate::keylog::batch::Batch;
+use crate::keylog::forks::{self, forks};
 use crate::keylog::group::Group;
 use crate::keylog::sink::{remove_all, Sink};
-use crate::keylog::{forks, KeyLogError, TARGET};
+use crate::keylog::{KeyLogError, TARGET};
 use std::any::Any;
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
 
 thread_local! {
-    /// Whether this thread is one that writes. It waits for none: two that call functions
-    /// of an application might wait for each other.
-    static WRITES: Cell<bool> = const { Cell::new(false) };
+    /// Whether this thread is one that writes, and of which process. It waits for none: two
+    /// that call functions of an application might wait for each other.
+    static WRITES: Cell<Option<u32>> = const { Cell::new(None) };
 }
 
 /// A thread that writes to a sink, as others see it.
 #[derive(Clone)]
 pub(in crate::keylog) struct Writer {
     shared: Arc<Shared>,
-    /// Whether the sink has files, which can be asked for something.
-    has_files: bool,
+    /// The path of its file, or with placeholders. Without one it can't be asked for anything.
+    path: Option<PathBuf>,
     /// The process that has the thread.
     forks: u32,
 }
@@ -43,13 +45,16 @@ struct State {
     /// How many wait for the sink, to ask it for something. They go first, for there is
     /// always something to write where much comes.
     asking: usize,
-    waiting: VecDeque<Group>,
+    /// Each with how many records are missing before it.
+    waiting: VecDeque<(Group, u64)>,
     /// The length of those, and of the one that is being written.
     bytes: usize,
     /// A group is being written, or told of.
     writing: bool,
     /// How many records found no room since the last that did, for each file.
     lost: Vec<(Arc<str>, u64)>,
+    /// What tells of them couldn't be written alone; the next record takes it along.
+    mute: bool,
     ending: bool,
     remove: bool,
     /// The sink was taken for good.
@@ -60,7 +65,7 @@ struct State {
 
 impl Writer {
     pub fn start(sink: Sink, most: usize, report: &Report) -> Result<Self, KeyLogError> {
-        let (has_files, per_vhost) = (sink.path().is_some(), sink.is_per_vhost());
+        let (path, per_vhost) = (sink.path(), sink.is_per_vhost());
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
                 sink: Some(sink),
@@ -69,6 +74,7 @@ impl Writer {
                 bytes: 0,
                 writing: false,
                 lost: Vec::new(),
+                mute: false,
                 ending: false,
                 remove: false,
                 closed: false,
@@ -85,7 +91,7 @@ impl Writer {
             .map_err(|source| KeyLogError::Thread { source })?;
         Ok(Writer {
             shared,
-            has_files,
+            path,
             forks: forks(),
         })
     }
@@ -97,22 +103,19 @@ impl Writer {
     }
 
     /// Queues records; `false` if there is no room for them.
-    pub(super) fn push(&self, mut group: Group) -> bool {
+    pub(super) fn push(&self, group: Group) -> bool {
         let mut state = self.shared.lock();
         if state.bytes + group.len() > self.shared.most {
-            let (vhost, records) = (group.vhost(), group.records());
-            match state.lost_of(self.shared.per_vhost, vhost) {
-                Some(at) => state.lost[at].1 += records,
-                None => state.lost.push((Arc::clone(vhost), records)),
-            }
+            state.lose(self.shared.per_vhost, group.vhost(), group.records());
             return false;
         }
-        if let Some(at) = state.lost_of(self.shared.per_vhost, group.vhost()) {
-            let (_, lost) = state.lost.swap_remove(at);
-            group.comment(&missing(lost));
-        }
+        let lost = match state.lost_of(self.shared.per_vhost, group.vhost()) {
+            Some(at) => state.lost.swap_remove(at).1,
+            None => 0,
+        };
+        state.mute = false;
         state.bytes += group.len();
-        state.waiting.push_back(group);
+        state.waiting.push_back((group, lost));
         self.shared.changed.notify_all();
         true
     }
@@ -120,7 +123,7 @@ impl Writer {
     /// Does something with a sink of files, between two writes. Others have nothing to ask
     /// for. No lock may be held that a write wants.
     pub fn with<R>(&self, f: impl FnOnce(&mut Sink) -> R) -> Option<R> {
-        if !self.has_files || !self.is_here() {
+        if self.path.is_none() || !self.is_here() {
             return None;
         }
         let mut state = self.shared.lock();
@@ -141,17 +144,24 @@ impl Writer {
 
     /// Whether everything that was opened still is. No lock may be held that a write wants.
     pub fn is_open(&self) -> bool {
-        match self.has_files {
-            true => self.with(|sink| sink.is_open()).unwrap_or(false),
-            false => self.is_here(),
+        match self.path {
+            Some(_) => self.with(|sink| sink.is_open()).unwrap_or(false),
+            None => self.is_here(),
         }
     }
 
-    /// Ends the thread once it has written what waits.
-    pub(super) fn end(&self, remove: bool) {
+    /// The path of its file, or with placeholders. A child after a fork has another one.
+    pub fn path(&self) -> Option<&PathBuf> {
+        self.path.as_ref().filter(|_| self.is_here())
+    }
+
+    /// Ends the thread once it has written what waits; it then removes the files, if that
+    /// is wanted.
+    pub fn end(&self, remove: bool) {
         if self.is_here() {
             let mut state = self.shared.lock();
             state.ending = true;
+            state.mute = false;
             state.remove |= remove;
             self.shared.changed.notify_all();
         }
@@ -161,18 +171,19 @@ impl Writer {
     /// may be held that a write wants.
     pub fn flush(&self, deadline: Instant) -> bool {
         self.wait_until(Some(deadline), |state| {
-            state.waiting.is_empty() && state.lost.is_empty() && !state.writing
+            let told = state.lost.is_empty() || state.mute;
+            state.waiting.is_empty() && told && !state.writing
         })
     }
 
-    /// Waits for the end of the thread, once it was told to end; or it is so late. No lock
-    /// may be held that a write wants.
-    pub fn wait(&self, deadline: Option<Instant>) {
-        self.wait_until(deadline, |_| false);
+    /// Waits for the end of the thread, once it was told to end; `false`: it is so late
+    /// before. No lock may be held that a write wants.
+    pub fn wait(&self, deadline: Option<Instant>) -> bool {
+        self.wait_until(deadline, |_| false)
     }
 
     fn wait_until(&self, deadline: Option<Instant>, is: impl Fn(&State) -> bool) -> bool {
-        if !self.is_here() || WRITES.get() {
+        if !self.is_here() || WRITES.get() == Some(forks()) {
             return true;
         }
         let mut state = self.shared.lock();
@@ -198,8 +209,9 @@ impl Writer {
         let mut state = self.shared.lock();
         let waiting = std::mem::take(&mut state.waiting);
         state.lost.clear();
-        state.bytes -= waiting.iter().map(Group::len).sum::<usize>();
-        waiting.iter().map(Group::records).sum()
+        let groups = waiting.iter().map(|(group, _)| group);
+        state.bytes -= groups.clone().map(Group::len).sum::<usize>();
+        groups.map(Group::records).sum()
     }
 }
 
@@ -210,12 +222,22 @@ impl State {
         self.lost.iter().position(is)
     }
 
-    /// What is to be written next. Of what was lost last no record tells.
-    fn next(&mut self) -> Option<Group> {
+    /// Counts records that are missing.
+    fn lose(&mut self, per_vhost: bool, vhost: &Arc<str>, records: u64) {
+        match self.lost_of(per_vhost, vhost) {
+            Some(at) => self.lost[at].1 += records,
+            None => self.lost.push((Arc::clone(vhost), records)),
+        }
+    }
+
+    /// What is to be written next, and how many records are missing before it. Of what was
+    /// lost last no record tells.
+    fn next(&mut self) -> Option<(Group, u64)> {
         let next = self.waiting.pop_front();
         next.or_else(|| {
-            let (vhost, lost) = self.lost.pop()?;
-            Some(Group::new(Batch::comment(&missing(lost)), &vhost, false))
+            let last = if self.mute { None } else { self.lost.pop() };
+            let (vhost, lost) = last?;
+            Some((Group::new(Batch::default(), &vhost, false), lost))
         })
     }
 }
@@ -268,11 +290,11 @@ impl Shared {
 
     /// What the thread does.
     fn work(&self, report: &Report) {
-        WRITES.set(true);
+        WRITES.set(Some(forks()));
         let _done = Done(self);
         let sink = loop {
             match self.next() {
-                (sink, Some((group, len))) => self.write(group, len, sink, report),
+                (sink, Some((group, lost))) => self.write(group, lost, sink, report),
                 (sink, None) => break sink,
             }
         };
@@ -287,9 +309,9 @@ impl Shared {
         });
     }
 
-    /// Waits for where to write to, and for what, and how much room it takes; `None`:
-    /// that was all.
-    fn next(&self) -> (Sink, Option<(Group, usize)>) {
+    /// Waits for where to write to, and for what, with how many records are missing before
+    /// it; `None`: that was all.
+    fn next(&self) -> (Sink, Option<(Group, u64)>) {
         let mut state = self.lock();
         loop {
             let sink = match state.asking {
@@ -297,11 +319,9 @@ impl Shared {
                 _ => None,
             };
             if let Some(sink) = sink {
-                let queued = !state.waiting.is_empty();
-                if let Some(group) = state.next() {
+                if let Some(next) = state.next() {
                     state.writing = true;
-                    let len = if queued { group.len() } else { 0 };
-                    return (sink, Some((group, len)));
+                    return (sink, Some(next));
                 }
                 if state.ending {
                     state.closed = true;
@@ -314,7 +334,13 @@ impl Shared {
         }
     }
 
-    fn write(&self, group: Group, len: usize, sink: Sink, report: &Report) {
+    fn write(&self, mut group: Group, lost: u64, sink: Sink, report: &Report) {
+        let len = group.len();
+        if lost > 0 {
+            group.comment(&missing(lost));
+        }
+        // A lock that this takes must not be held at a fork; it isn't the application's.
+        let no_fork = matches!(sink, Sink::Memory(_)).then(forks::hold);
         let mut lent = Lent {
             shared: self,
             sink: Some(sink),
@@ -324,10 +350,19 @@ impl Shared {
             Some(sink.append(group.batch(), group.vhost()))
         });
         let appended = catch_unwind(append);
+        drop(no_fork);
         drop(lent);
+        let told = match &appended {
+            Ok(Some(Err((failure, _)))) => failure.written > 0,
+            appended => appended.is_ok(),
+        };
         {
             let mut state = self.lock();
-            state.bytes = state.bytes.saturating_sub(len);
+            state.bytes -= len;
+            if lost > 0 && !told {
+                state.lose(self.per_vhost, group.vhost(), lost);
+                state.mute = true;
+            }
         }
         match appended {
             Ok(None) => {}
