@@ -7,7 +7,7 @@ mod common;
 use common::certs::Ca;
 use common::peer;
 use common::secrets::{labels, lines, open_tls, randoms, TLS12, TLS13};
-use common::temp::{removed_files_keep_their_names, TempDir};
+use common::temp::{is_wine, removed_files_keep_their_names, TempDir};
 use common::{client_context, loopback, probe, Echo, Running};
 use libwebsockets::keylog::{KeyLog, KeyLogError, Problem, Source};
 use libwebsockets::{Client, Context, Error};
@@ -124,14 +124,17 @@ fn several_contexts_share_one_file() {
     let dir = TempDir::new();
     let path = dir.file("keys.log");
     let servers: Vec<_> = (0..3).map(|_| server(&ca, KeyLog::file(&path))).collect();
+    let one = std::sync::Mutex::new(());
     let seen = std::thread::scope(|scope| {
-        let threads: Vec<_> = servers
-            .iter()
-            .map(|server| {
-                let (addr, ca) = (server.addr(), &ca);
-                scope.spawn(move || (0..10).map(|_| visit_at(addr, ca)).collect::<Vec<_>>())
-            })
-            .collect();
+        let visits = |server: &Running| {
+            let (addr, ca, one) = (server.addr(), &ca, &one);
+            let visit = move || {
+                let _in_turn = is_wine().then(|| one.lock().unwrap());
+                visit_at(addr, ca)
+            };
+            scope.spawn(move || (0..10).map(|_| visit()).collect::<Vec<_>>())
+        };
+        let threads: Vec<_> = servers.iter().map(visits).collect();
         let seen = threads.into_iter().flat_map(|t| t.join().unwrap());
         seen.collect::<std::collections::BTreeSet<_>>()
     });
