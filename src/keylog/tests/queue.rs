@@ -464,6 +464,7 @@ fn the_end_of_a_context_and_of_its_log_wait_once() {
 }
 
 /// Lost: that records are missing, where the disk was full when that was to be told.
+#[cfg(unix)] // elsewhere a removed file may keep its name while it is open
 #[test]
 fn what_cannot_be_told_at_first_is_told_later() {
     let dir = Dir::new("queue-untold");
