@@ -3,13 +3,20 @@
 use std::any::Any;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
+/// How many payloads are dropped of which each panics as it goes.
+const PATIENCE: usize = 8;
+
 /// Drops a panic's payload where nothing may unwind. The panic hook has reported it; its
 /// drop is the application's code as well, and may panic itself.
-pub(crate) fn discard(panic: Box<dyn Any + Send>) {
-    if let Err(again) = catch_unwind(AssertUnwindSafe(move || drop(panic))) {
-        // This one's might do so for ever.
-        std::mem::forget(again);
+pub(crate) fn discard(mut panic: Box<dyn Any + Send>) {
+    for _ in 0..PATIENCE {
+        match catch_unwind(AssertUnwindSafe(move || drop(panic))) {
+            Ok(()) => return,
+            Err(again) => panic = again,
+        }
     }
+    // It would go on for ever.
+    std::mem::forget(panic);
 }
 
 #[cfg(test)]
