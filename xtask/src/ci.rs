@@ -49,6 +49,12 @@ const STEPS: &[Step] = &[
     ("package", || package::check().map(|()| Outcome::Passed)),
     ("address sanitizer", || sanitize::address(&[])),
     ("tests for Windows, under Wine", windows::check),
+    ("soak, quick", || {
+        soak::run(&["--quick".to_owned()]).map(|()| Outcome::Passed)
+    }),
+    ("conformance, bounded", || {
+        conformance::run(&conformance::Options::quick()).map(|()| Outcome::Passed)
+    }),
 ];
 
 /// What takes too long for each change: `cargo xtask ci --all`.
@@ -64,12 +70,6 @@ const MORE: &[Step] = &[
     }),
     ("features, each alone", features::singles),
     ("minimum Rust", msrv::check),
-    ("soak, quick", || {
-        soak::run(&["--quick".to_owned()]).map(|()| Outcome::Passed)
-    }),
-    ("conformance, bounded", || {
-        conformance::run(&conformance::Options::quick()).map(|()| Outcome::Passed)
-    }),
     ("fuzz targets", || fuzz::all(60)),
 ];
 
