@@ -1,6 +1,7 @@
 //! Paths with placeholders, so that processes and vhosts each have a file.
 
 use super::KeyLogError;
+use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -54,7 +55,11 @@ impl Template {
     /// whatever they can stand for; the rest of the name, behind what the template
     /// covers, is for `suffix` to judge.
     pub fn process_of(&self, name: &OsStr, suffix: &dyn Fn(&[u8]) -> bool) -> Option<u32> {
-        process_of(&self.parts, name.as_encoded_bytes(), None, suffix)
+        let mut search = Search {
+            suffix,
+            in_vain: HashSet::new(),
+        };
+        search.process(&self.parts, name.as_encoded_bytes(), None)
     }
 
     /// The path as it was given, made absolute.
@@ -100,38 +105,48 @@ impl Now {
     }
 }
 
-fn process_of(
-    parts: &[Part],
-    name: &[u8],
-    found: Option<u32>,
-    suffix: &dyn Fn(&[u8]) -> bool,
-) -> Option<u32> {
-    let Some((part, parts)) = parts.split_first() else {
-        return found.filter(|_| suffix(name));
-    };
-    let fits = |b: &u8| match part {
-        Part::Pid => b.is_ascii_digit(),
-        _ => is_kept(*b),
-    };
-    match part {
-        Part::Text(text) => {
-            let rest = name.strip_prefix(text.as_encoded_bytes())?;
-            process_of(parts, rest, found, suffix)
-        }
-        Part::Pid => {
-            // All the digits: a part of a number is another process.
-            let end = name.iter().position(|b| !fits(b)).unwrap_or(name.len());
-            let (digits, rest) = name.split_at(end);
-            let pid: u32 = std::str::from_utf8(digits).ok()?.parse().ok()?;
-            let same = found.is_none_or(|found| found == pid) && digits[0] != b'0';
-            same.then(|| process_of(parts, rest, Some(pid), suffix))?
-        }
-        Part::Exe | Part::Vhost | Part::Time => {
-            let most = name.iter().position(|b| !fits(b)).unwrap_or(name.len());
-            // The longest first; a name has at most 255 bytes.
-            (1..=most.min(LONGEST + 1))
-                .rev()
-                .find_map(|end| process_of(parts, &name[end..], found, suffix))
+/// Looks for a process in a name.
+struct Search<'a> {
+    suffix: &'a dyn Fn(&[u8]) -> bool,
+    /// From where it was looked for in vain: how many parts and bytes were left, and the
+    /// process that was found before. Names may be made by others, so that each is looked
+    /// from once: placeholders in a row can share a name's letters in very many ways.
+    in_vain: HashSet<(usize, usize, Option<u32>)>,
+}
+
+impl Search<'_> {
+    fn process(&mut self, parts: &[Part], name: &[u8], found: Option<u32>) -> Option<u32> {
+        let Some((part, rest)) = parts.split_first() else {
+            return found.filter(|_| (self.suffix)(name));
+        };
+        match part {
+            Part::Text(text) => {
+                let name = name.strip_prefix(text.as_encoded_bytes())?;
+                self.process(rest, name, found)
+            }
+            Part::Pid => {
+                // All the digits: a part of a number is another process.
+                let end = name.iter().position(|b| !b.is_ascii_digit());
+                let (digits, name) = name.split_at(end.unwrap_or(name.len()));
+                let pid: u32 = std::str::from_utf8(digits).ok()?.parse().ok()?;
+                let same = found.is_none_or(|found| found == pid) && digits[0] != b'0';
+                same.then(|| self.process(rest, name, Some(pid)))?
+            }
+            Part::Exe | Part::Vhost | Part::Time => {
+                let from = (parts.len(), name.len(), found);
+                if self.in_vain.contains(&from) {
+                    return None;
+                }
+                let most = name.iter().position(|b| !is_kept(*b)).unwrap_or(name.len());
+                // The longest first; a name has at most 255 bytes.
+                let process = (1..=most.min(LONGEST + 1))
+                    .rev()
+                    .find_map(|end| self.process(rest, &name[end..], found));
+                if process.is_none() {
+                    self.in_vain.insert(from);
+                }
+                process
+            }
         }
     }
 }
@@ -286,6 +301,16 @@ mod tests {
                 "it says how to write a brace: {error}"
             );
         }
+    }
+
+    /// Lost: a program that starts with `clean()`, to a name that somebody else made.
+    #[test]
+    fn a_name_that_fits_in_many_ways_is_soon_looked_through() {
+        let template = "{exe}.{vhost}.{time}.".repeat(10) + "{pid}#";
+        let template = Template::parse(Path::new(&template)).unwrap();
+        let name = ".1".repeat(127);
+        let end = |rest: &[u8]| rest.is_empty();
+        assert_eq!(template.process_of(OsStr::new(&name), &end), None);
     }
 
     #[test]
