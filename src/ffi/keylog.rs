@@ -126,7 +126,7 @@ impl super::wsi::Wsi<'_> {
         // SAFETY: it is null or the connection's Session. Callbacks of the TLS library use
         // it alone, and none of this connection runs as long as this borrow lasts.
         if let Some(session) = unsafe { records.cast::<Session>().as_mut() } {
-            guard(log, || session.commit());
+            log.guard(|| session.commit());
         }
     }
 }
@@ -249,7 +249,7 @@ unsafe extern "C" fn on_line(
     };
     // SAFETY: the contract of this function, or it was made just now.
     let session = unsafe { &mut *records.as_ptr() };
-    guard(&hook.log, || session.line(line));
+    hook.log.guard(|| session.line(line));
     records.as_ptr().cast()
 }
 
@@ -261,7 +261,7 @@ unsafe extern "C" fn on_finished(records: *mut c_void) {
     // SAFETY: the contract of this function.
     let session = unsafe { &mut *records.cast::<Session>() };
     let log = session.log();
-    guard(&log, || session.finish());
+    log.guard(|| session.finish());
 }
 
 /// What C calls when a connection is freed.
@@ -272,7 +272,7 @@ unsafe extern "C" fn free_records(records: *mut c_void) {
     // SAFETY: the contract of this function; on_line took it from a Box.
     let session = unsafe { Box::from_raw(records.cast::<Session>()) };
     let log = session.log();
-    guard(&log, move || drop(session));
+    log.guard(move || drop(session));
 }
 
 /// What C calls when an SSL_CTX is freed.
@@ -283,7 +283,7 @@ unsafe extern "C" fn free_hook(hook: *mut c_void) {
     // SAFETY: the contract of this function; `attach` took it from a Box.
     let hook = unsafe { Box::from_raw(hook.cast::<Hook>()) };
     let log = Arc::clone(&hook.log);
-    guard(&log, move || drop(hook));
+    log.guard(move || drop(hook));
 }
 
 /// Has the log told of every fork, from now on; once in a process. `false`: no memory.
@@ -315,13 +315,6 @@ unsafe extern "C" fn after_fork() {
 /// What it calls in the child.
 unsafe extern "C" fn on_fork() {
     forks::forked();
-}
-
-/// A panic (of the application's filter or logger, say) must not unwind into C.
-fn guard(log: &Log, f: impl FnOnce()) {
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(f)) {
-        log.keep_panic(panic);
-    }
 }
 
 impl Hook {

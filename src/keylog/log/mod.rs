@@ -13,6 +13,7 @@ use super::{forks, Problem, Source};
 use crate::ffi::context::Waker;
 use output::Output;
 use std::any::Any;
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -162,6 +163,14 @@ impl Log {
             crate::panic::discard(panic);
         } else if let Some(waker) = self.waker.get() {
             waker.wake();
+        }
+    }
+
+    /// Runs what may run the application's code, where a panic must not unwind: into C, say.
+    /// It is kept.
+    pub(crate) fn guard(&self, f: impl FnOnce()) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(f)) {
+            self.keep_panic(panic);
         }
     }
 

@@ -35,6 +35,14 @@ pub(super) struct Output {
 }
 
 impl Output {
+    /// The thread that writes, if there is a queue.
+    pub fn writer(&self) -> Option<Writer> {
+        match &self.way {
+            Some(Way::Queued(queue)) => Some(queue.writer().clone()),
+            _ => None,
+        }
+    }
+
     /// Keeps an error; returns it if its cause is new.
     pub fn complain(&mut self, message: String) -> Option<String> {
         self.last_error = Some(message.clone());
@@ -50,7 +58,7 @@ impl Output {
     /// the paths of others are returned.
     pub fn close(&mut self, way: Way, remove: bool, told: &mut Told) -> Vec<PathBuf> {
         match way {
-            Way::Direct(Sink::Function(function)) => told.functions.push(function),
+            Way::Direct(Sink::Function(_)) => told.closing.push(way),
             Way::Direct(sink) => return sink.into_paths(),
             Way::Queued(queue) => {
                 self.past.retain(|writer| !writer.is_done());

@@ -129,7 +129,7 @@ impl Log {
         let call = AssertUnwindSafe(|| function(group.batch().lines()));
         let called = catch_unwind(call);
         // It may be the last that has it.
-        told.functions.push(function);
+        told.closing.push(Way::Direct(Sink::Function(function)));
         let mut output = lock(&self.output);
         match called {
             Ok(()) => {

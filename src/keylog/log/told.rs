@@ -1,6 +1,5 @@
 //! What a log has to say, and to drop, once it holds no lock.
 
-use crate::keylog::sink::Function;
 use crate::keylog::way::Way;
 use crate::keylog::{Problem, Source, TARGET};
 use std::any::Any;
@@ -11,7 +10,6 @@ use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 pub(super) struct Told {
     /// With a function of the application's, whose drop is its own.
     pub closing: Vec<Way>,
-    pub functions: Vec<Function>,
     pub errors: Vec<String>,
     pub off: Option<&'static str>,
     /// Where a log begins, and who asked for it.
@@ -44,10 +42,6 @@ impl Told {
         for way in self.closing {
             let mut way = Some(way);
             guarded(&mut || drop(way.take()));
-        }
-        for function in self.functions {
-            let mut function = Some(function);
-            guarded(&mut || drop(function.take()));
         }
         for message in self.errors {
             guarded(&mut || log::error!(target: TARGET, "{message}"));

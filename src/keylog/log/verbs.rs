@@ -7,7 +7,7 @@ use crate::keylog::limit::Limit;
 use crate::keylog::sink::{self, Sink, Target};
 use crate::keylog::way::Way;
 use crate::keylog::{KeyLogError, Problem, Source, Stats, TARGET};
-use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
@@ -154,7 +154,7 @@ impl Log {
                 None
             };
             if let Some(Target::Function(old)) = control.target.replace(target) {
-                told.functions.push(old);
+                told.closing.push(Way::Direct(Sink::Function(old)));
             }
             control.source = Source::Api;
             control.refused = None;
@@ -199,10 +199,7 @@ impl Log {
         if self.remove {
             self.remove(deadline);
         } else {
-            let writer = match &lock(&self.output).way {
-                Some(Way::Queued(queue)) => Some(queue.writer().clone()),
-                _ => None,
-            };
+            let writer = lock(&self.output).writer();
             if writer.is_some_and(|writer| !writer.flush(deadline)) {
                 self.stuck.store(true, Relaxed);
             }
@@ -217,19 +214,13 @@ impl Log {
         let mut told = Told::default();
         let (paths, writer, past) = {
             let output = &mut *lock(&self.output);
-            let writer = match &output.way {
-                Some(Way::Queued(queue)) => Some(queue.writer().clone()),
-                _ => None,
-            };
+            let writer = output.writer();
             let past = output.past.clone();
             (self.close(output, true, &mut told), writer, past)
         };
         if let Some(writer) = writer {
             // Those of the past are stuck, and may have the same file.
             let same = past.into_iter().filter(|old| old.path() == writer.path());
-            if !writer.flush(deadline) {
-                self.stuck.store(true, Relaxed);
-            }
             for old in same.chain([writer.clone()]) {
                 if !old.wait(Some(deadline)) {
                     // It removes the file after the write that it is stuck in.
@@ -243,13 +234,6 @@ impl Log {
             self.guard(|| log::error!(target: TARGET, "{error}"));
         }
         self.guard(|| told.tell());
-    }
-
-    /// Runs what may run the application's code; a panic is kept.
-    fn guard(&self, f: impl FnOnce()) {
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(f)) {
-            self.keep_panic(panic);
-        }
     }
 
     pub(in crate::keylog) fn path(&self) -> Option<PathBuf> {

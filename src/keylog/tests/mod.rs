@@ -17,7 +17,8 @@ use super::{Facts, KeyLog, KeyLogHandle, Session};
 use crate::connection::Role;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{mpsc, Arc};
+use std::time::Duration;
 
 /// A directory of one test, removed when the test ends.
 pub(crate) struct Dir(PathBuf);
@@ -55,6 +56,24 @@ impl Drop for Dir {
 fn set_mode(path: &Path, mode: u32) {
     use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// Longer than what stands still for a while on a busy machine.
+const LONG: Duration = Duration::from_secs(60);
+
+/// Runs this on a thread; fails if it stands still for so long.
+fn in_time(patience: Duration, f: impl FnOnce() + Send + 'static) {
+    let (tell, told) = mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        f();
+        let _ = tell.send(());
+    });
+    let done = told.recv_timeout(patience);
+    assert!(
+        done != Err(mpsc::RecvTimeoutError::Timeout),
+        "it stands still"
+    );
+    thread.join().unwrap();
 }
 
 /// Whether this is Wine, which does some things to files otherwise than Windows.

@@ -1,7 +1,7 @@
 //! A queue before what is slow. Lost without these: handshakes that wait for a disk, a
 //! program that stands still, or records that nobody tells of.
 
-use super::{line, lines, record, session_of, Dir};
+use super::{in_time, line, lines, record, session_of, Dir};
 use crate::keylog::file::lock;
 use crate::keylog::{self, AutoOff, KeyLog, KeyLogHandle, Rotation};
 use crate::Context;
@@ -303,15 +303,8 @@ fn the_end_of_a_context_waits_for_nobody_for_ever() {
         for n in 0..3 {
             record(&handle, &line(0, n));
         }
-        let (tell, told) = mpsc::channel();
         let own = handle.clone();
-        let thread = thread::spawn(move || {
-            own.log().context_gone();
-            tell.send(()).unwrap();
-        });
-        let ended = told.recv_timeout(Duration::from_secs(20));
-        assert_eq!(ended, Ok(()));
-        thread.join().unwrap();
+        in_time(Duration::from_secs(20), move || own.log().context_gone());
         // What can't be written any more is counted; else it may still be.
         assert_eq!(handle.stats().dropped, if remove { 2 } else { 0 });
         drop(reader);
@@ -420,8 +413,7 @@ fn a_log_is_switched_on_when_what_it_was_is_written() {
 /// Lost: a panic, until something happens by chance.
 #[test]
 fn a_panic_of_who_writes_wakes_the_loop_that_resumes_it() {
-    let (tell, told) = mpsc::channel();
-    let thread = thread::spawn(move || {
+    in_time(Duration::from_secs(15), || {
         let keylog = KeyLog::function(|_| panic!("this panic is part of a test"));
         let mut context = Context::builder()
             .keylog(keylog.queue(1 << 16))
@@ -436,14 +428,7 @@ fn a_panic_of_who_writes_wakes_the_loop_that_resumes_it() {
         let run = std::panic::AssertUnwindSafe(|| context.run());
         assert!(std::panic::catch_unwind(run).is_err());
         other.join().unwrap();
-        tell.send(()).unwrap();
     });
-    let done = told.recv_timeout(Duration::from_secs(15));
-    assert!(
-        done != Err(mpsc::RecvTimeoutError::Timeout),
-        "it stands still"
-    );
-    thread.join().unwrap();
 }
 
 /// The same where nobody else has a handle: it waits once.

@@ -1,6 +1,6 @@
 //! Where records can go beside a file of lines.
 
-use super::{line, lines, record, Dir};
+use super::{in_time, line, lines, record, Dir, LONG};
 use crate::keylog::{
     self, AutoOff, KeyLog, KeyLogError, KeyLogHandle, MemoryLog, Problem, Rotation,
 };
@@ -8,7 +8,6 @@ use std::fs;
 use std::io::Read;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{mpsc, Arc, Mutex, OnceLock, Weak};
-use std::time::Duration;
 
 #[test]
 fn memory_holds_the_last_records_and_nothing_is_on_disk() {
@@ -104,7 +103,7 @@ fn what_a_function_owns_may_use_the_handle_as_it_goes() {
     });
     own.set(keylog::start(&keylog).unwrap()).unwrap();
     drop(keylog);
-    in_time(move || {
+    in_time(LONG, move || {
         let handle = own.get().unwrap();
         record(handle, &line(0, 0));
         record(handle, &line(0, 1));
@@ -127,7 +126,7 @@ fn what_a_function_owns_may_use_the_handle_as_it_goes() {
             own.set(keylog::start(&keylog).unwrap()).unwrap();
             drop(keylog);
             let path = path.clone();
-            in_time(move || {
+            in_time(LONG, move || {
                 let handle = own.get().unwrap();
                 record(handle, &line(0, 2));
                 if !on {
@@ -138,21 +137,6 @@ fn what_a_function_owns_may_use_the_handle_as_it_goes() {
             assert!(told.try_recv().is_ok());
         }
     }
-}
-
-/// Runs this on a thread; fails if it stands still.
-fn in_time(f: impl FnOnce() + Send + 'static) {
-    let (tell, told) = mpsc::channel();
-    let thread = std::thread::spawn(move || {
-        f();
-        let _ = tell.send(());
-    });
-    let done = told.recv_timeout(Duration::from_secs(60));
-    assert!(
-        done != Err(mpsc::RecvTimeoutError::Timeout),
-        "it stands still"
-    );
-    thread.join().unwrap();
 }
 
 /// Lost: a limit, because what reached it was lost to a panic.

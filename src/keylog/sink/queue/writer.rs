@@ -129,8 +129,7 @@ impl Writer {
         let mut state = self.shared.lock();
         state.asking += 1;
         while state.sink.is_none() && !state.closed {
-            let waited = self.shared.changed.wait(state);
-            state = waited.unwrap_or_else(PoisonError::into_inner);
+            state = self.shared.wait(state);
         }
         state.asking -= 1;
         let sink = state.sink.take()?;
@@ -188,7 +187,7 @@ impl Writer {
         }
         let mut state = self.shared.lock();
         while !state.done && !is(&state) {
-            match self.shared.wait(state, deadline) {
+            match self.shared.wait_until(state, deadline) {
                 Some(again) => state = again,
                 None => return false,
             }
@@ -273,15 +272,20 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for a change; `None`: it is too late.
-    fn wait<'a>(
+    /// Waits for a change.
+    fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        let waited = self.changed.wait(state);
+        waited.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same; `None`: it is too late.
+    fn wait_until<'a>(
         &self,
         state: MutexGuard<'a, State>,
         deadline: Option<Instant>,
     ) -> Option<MutexGuard<'a, State>> {
         let Some(deadline) = deadline else {
-            let waited = self.changed.wait(state);
-            return Some(waited.unwrap_or_else(PoisonError::into_inner));
+            return Some(self.wait(state));
         };
         let left = deadline.checked_duration_since(Instant::now())?;
         let waited = self.changed.wait_timeout(state, left);
@@ -329,8 +333,7 @@ impl Shared {
                 }
                 state.sink = Some(sink);
             }
-            let waited = self.changed.wait(state);
-            state = waited.unwrap_or_else(PoisonError::into_inner);
+            state = self.wait(state);
         }
     }
 
