@@ -4,6 +4,7 @@ pub mod aws_lc;
 pub mod bindings;
 pub mod config;
 pub mod glue;
+pub mod known;
 pub mod library;
 pub mod metadata;
 pub mod mingw;

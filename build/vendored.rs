@@ -2,7 +2,7 @@
 
 use super::config::{sanitizer_flags, Config};
 use super::library::Library;
-use super::{mingw, vars, versions, Result};
+use super::{known, mingw, vars, versions, Result};
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -86,6 +86,8 @@ fn options(config: &Config) -> Result<Vec<(&'static str, OsString)>> {
         ("LWS_WITH_STATIC", on(true)),
         ("LWS_WITH_SHARED", on(false)),
         ("LWS_STATIC_PIC", on(true)),
+        // Nothing is installed. The library would have the path of this build in it.
+        ("CMAKE_INSTALL_PREFIX", "/usr/local".into()),
         ("LWS_WITHOUT_TESTAPPS", on(true)),
         ("LWS_WITH_MINIMAL_EXAMPLES", on(false)),
         ("LWS_WITH_EXPORT_LWSTARGETS", on(false)),
@@ -116,6 +118,7 @@ fn options(config: &Config) -> Result<Vec<(&'static str, OsString)>> {
         // Its parser has a stack overflow (CVE-2025-11678).
         ("LWS_WITH_SYS_ASYNC_DNS", on(false)),
     ];
+    options.extend(known::answers(&config.target).map(|(name, value)| (name, value.into())));
     options.extend(
         versions::switches()
             .into_iter()

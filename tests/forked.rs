@@ -5,6 +5,7 @@
 
 mod common;
 
+use common::child::in_a_child;
 use common::peer::{Raw, TEXT};
 use common::{loopback, Echo};
 use libwebsockets::Context;
@@ -22,20 +23,10 @@ fn a_child_that_drops_its_parents_context_leaves_the_parents_connections() {
     }
     let mut raw = client.join().unwrap();
 
-    // SAFETY: this process has no other thread now but the harness', which waits.
-    let child = unsafe { libc::fork() };
-    if child == 0 {
-        // SAFETY: its signal ends the child, should it hang.
-        unsafe { libc::alarm(20) };
-        drop(context);
-        // SAFETY: ends the child without running what is the parent's.
-        unsafe { libc::_exit(0) };
-    }
-    assert!(child > 0);
-    let mut status = 0;
-    // SAFETY: `status` is valid for the write.
-    assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
-    assert_eq!(status, 0);
+    // This process has no other thread now but the harness', which waits.
+    let mut context = Some(context);
+    in_a_child(|| drop(context.take()));
+    let mut context = context.unwrap();
 
     let client = std::thread::spawn(move || {
         raw.send_frame(0x80 | TEXT, b"still there?");

@@ -5,6 +5,7 @@
 
 mod common;
 
+use common::child::in_a_child;
 use common::temp::TempDir;
 use libwebsockets::keylog::KeyLog;
 use libwebsockets::Context;
@@ -21,25 +22,16 @@ fn a_child_takes_neither_its_parents_log_nor_the_thread_that_writes_it_for_its_o
             Some(most) => keylog.queue(most),
             None => keylog,
         };
-        let context = Context::builder().keylog(keylog).build().unwrap();
-        // SAFETY: this process has no other threads now but the harness', which waits, and
-        // the log's, which does.
-        let child = unsafe { libc::fork() };
-        if child == 0 {
-            // SAFETY: its signal ends the child, should it hang.
-            unsafe { libc::alarm(20) };
+        let mut context = Some(Context::builder().keylog(keylog).build().unwrap());
+        // This process has no other threads now but the harness', which waits, and the
+        // log's, which does.
+        in_a_child(|| {
+            let context = context.take().unwrap();
             context.keylog().rotate().unwrap();
             let began = Instant::now();
             drop(context);
-            let in_time = began.elapsed() < Duration::from_secs(4);
-            // SAFETY: ends the child without running what is the parent's.
-            unsafe { libc::_exit(if in_time { 0 } else { 1 }) };
-        }
-        assert!(child > 0);
-        let mut status = 0;
-        // SAFETY: `status` is valid for the write.
-        assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
-        assert_eq!(status, 0, "{name}");
+            assert!(began.elapsed() < Duration::from_secs(4));
+        });
         assert!(path.exists(), "{name} is the parent's");
         drop(context);
         assert!(!path.exists(), "{name}");

@@ -7,6 +7,9 @@ pub mod capture;
 pub mod cargo;
 #[cfg(feature = "_tls")]
 pub mod certs;
+#[cfg(target_os = "linux")]
+#[path = "../../src/ffi/keylog/fork_tests/child.rs"]
+pub mod child;
 pub mod events;
 #[path = "../../examples/common/pcapng.rs"]
 pub mod pcapng;

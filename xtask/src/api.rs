@@ -4,18 +4,16 @@
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use crate::error::{Error, IoContext, Result};
 use crate::sanitize::Outcome;
-use crate::{features, paths, process, setup, tools, vendor};
+use crate::{features, paths, process, setup, vendor};
 
 /// The snapshot, below the repository's root.
 const SNAPSHOT: &str = "tests/api.txt";
 
-/// The program that reads rustdoc's JSON, the version of it that wrote the
-/// snapshot, and the version of the format that this one reads.
-const READER: (&str, &str, u32) = ("cargo-public-api", "0.52.0", 57);
+/// The version of rustdoc's JSON that the reader in `Cargo.toml` reads.
+const FORMAT: u32 = 57;
 
 /// What is on in the snapshot: everything that adds to the API.
 const FEATURES: &str = "keylog-gzip,ipv6,unix-sockets";
@@ -118,29 +116,18 @@ fn present() -> Result<std::result::Result<String, String>> {
         Ok(json) => json,
         Err(why) => return Ok(Err(why)),
     };
-    let (name, version, readable) = READER;
     let format = format_version(&json)?;
-    if format != Some(readable) {
+    if format != Some(FORMAT) {
         return Ok(Err(format!(
-            "{name} {version} reads version {readable} of rustdoc's JSON, and the rustdoc here \
-             writes {}",
+            "what reads rustdoc's JSON reads version {FORMAT}, and the rustdoc here writes {}",
             format.map_or("none".to_owned(), |number| number.to_string())
         )));
     }
-    let mut list = Command::new(tools::obtain_version(name, version)?);
-    list.current_dir(paths::root())
-        .args(["--omit", "blanket-impls", "--color", "never"])
-        .arg("--rustdoc-json")
-        .arg(&json);
-    let out = list
-        .stderr(Stdio::inherit())
-        .output()
-        .map_err(|e| Error::new(format!("cannot start {name}: {e}")))?;
-    if !out.status.success() {
-        return Err(Error::new(format!("{name} fails on {}", json.display())));
-    }
-    let text = String::from_utf8_lossy(&out.stdout);
-    Ok(Ok(told(&text)))
+    let api = public_api::Builder::from_rustdoc_json(&json)
+        .omit_blanket_impls(true)
+        .build()
+        .map_err(|e| Error::new(format!("cannot read {}: {e}", json.display())))?;
+    Ok(Ok(told(&api.to_string())))
 }
 
 /// The lines that make up the snapshot.

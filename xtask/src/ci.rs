@@ -20,7 +20,6 @@ const NO_FEATURES: &[&str] = &["--no-default-features"];
 /// What each change has to pass.
 const STEPS: &[Step] = &[
     ("format", || cargo(&["fmt", "--all", "--", "--check"])),
-    ("clippy", || clippy(&[WORKSPACE, &test::NO_PEERS].concat())),
     ("clippy, with additive features", || {
         let features = ["--features", test::FEATURES, "--features", "bench/keylog"];
         clippy(&[WORKSPACE, &test::NO_PEERS, &features].concat())
@@ -59,6 +58,9 @@ const STEPS: &[Step] = &[
 
 /// What takes too long for each change: `cargo xtask ci --all`.
 const MORE: &[Step] = &[
+    ("clippy, default features", || {
+        clippy(&[WORKSPACE, &test::NO_PEERS].concat())
+    }),
     ("clippy, only the feature tls", || {
         clippy(&[LIBRARY, NO_FEATURES, &["--features", "tls"]].concat())
     }),

@@ -3,6 +3,7 @@
 mod api;
 mod bench;
 mod ci;
+mod compiler_cache;
 mod conformance;
 mod debian;
 mod demo;

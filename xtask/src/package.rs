@@ -6,7 +6,7 @@ use std::path::Path;
 use flate2::read::GzDecoder;
 
 use crate::error::{Error, IoContext, Result};
-use crate::{paths, process};
+use crate::{features, paths, process};
 
 /// Name of the published package.
 const NAME: &str = "libwebsockets";
@@ -48,13 +48,12 @@ fn document(file: &Path, stem: &str, features: &str) -> Result<()> {
     let packed = File::open(file).doing("read", file)?;
     let unpacked = tar::Archive::new(GzDecoder::new(packed)).unpack(&folder);
     let documented = unpacked.doing("unpack", file).and_then(|()| {
+        let mut doc = process::cargo();
+        features::headers_only(&mut doc);
         process::run(
-            process::cargo()
-                .args(["doc", "--offline", "--no-deps", "--quiet"])
+            doc.args(["doc", "--offline", "--no-deps", "--quiet"])
                 .args(["--features", features])
-                .env("DOCS_RS", "1")
                 .env("RUSTDOCFLAGS", "-D warnings")
-                .env("CARGO_TARGET_DIR", paths::target_dir().join("docs-rs"))
                 .current_dir(folder.join(stem)),
         )
     });

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use crate::error::{Error, Result};
 use crate::std_sources::Library;
-use crate::{paths, process, setup, test, vendor};
+use crate::{compiler_cache, paths, process, setup, test, vendor};
 
 /// How a run ended, if it did not fail.
 pub enum Outcome {
@@ -215,6 +215,7 @@ impl Toolchain {
             }
         }
         command.current_dir(paths::root());
+        compiler_cache::enable(&mut command);
         command
     }
 

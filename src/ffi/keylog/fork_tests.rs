@@ -1,37 +1,14 @@
 //! The child of a fork, which has copies of what its parent is going to write, the
 //! parent's open files, and none of its threads.
 
+mod child;
+
 use crate::keylog::tests::{record, session, Dir};
 use crate::keylog::{self, KeyLog};
-use std::panic::{catch_unwind, AssertUnwindSafe};
+use child::{in_a_child, PATIENCE};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{mpsc, Arc};
 use std::time::{Duration, Instant};
-
-/// The longest that a child lives.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Runs this in a child, and waits until it ends well.
-fn in_a_child(f: impl FnOnce()) -> u32 {
-    // SAFETY: the child calls nothing that another thread of this process can have
-    // locked but the allocator, which glibc and musl make fit for a child; it ends by
-    // _exit.
-    let child = unsafe { libc::fork() };
-    if child == 0 {
-        // SAFETY: alarm() has no precondition; its signal ends the child.
-        unsafe { libc::alarm(PATIENCE.as_secs() as u32) };
-        // The harness takes a panic for the end of a test, which has another process.
-        let done = catch_unwind(AssertUnwindSafe(f)).is_ok();
-        // SAFETY: ends the child without running what is the parent's.
-        unsafe { libc::_exit(if done { 0 } else { 101 }) };
-    }
-    assert!(child > 0);
-    let mut status = 0;
-    // SAFETY: `status` is valid for the write.
-    assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
-    assert_eq!(status, 0);
-    child.unsigned_abs()
-}
 
 /// Lost: records that are in a file twice, or under the parent's name.
 #[test]

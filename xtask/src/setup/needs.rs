@@ -114,6 +114,16 @@ pub const NEEDS: &[Need] = &[
         brew: "wireshark",
         windows: "Wireshark, with its directory in PATH",
     },
+    Need {
+        what: "ccache",
+        required: false,
+        found: probe::ccache,
+        apt: "ccache",
+        dnf: "ccache",
+        pacman: "ccache",
+        brew: "ccache",
+        windows: "ccache, with its directory in PATH",
+    },
 ];
 
 /// Unpacks the sources of the standard library.

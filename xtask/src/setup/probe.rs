@@ -63,6 +63,11 @@ pub fn tshark() -> bool {
     program("TSHARK", &["tshark"])
 }
 
+/// ccache.
+pub fn ccache() -> bool {
+    find_program("ccache").is_some()
+}
+
 /// xz.
 pub fn xz() -> bool {
     find_program("xz").is_some()
