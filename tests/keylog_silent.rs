@@ -52,14 +52,29 @@ impl Shown {
     }
 }
 
-/// The secrets of which a text holds a half, or all, in either case of letters.
+/// The secrets of which a text holds a half, or all: in either case of letters, or as the
+/// numbers by which a derived Debug shows the bytes, or those of the letters.
 fn leaked(text: &str, secrets: &BTreeSet<Line>) -> usize {
-    let text = text.to_ascii_lowercase();
-    let halves = |secret: &str| {
-        let (start, end) = secret.split_at(secret.len() / 2);
-        [start.to_ascii_lowercase(), end.to_ascii_lowercase()]
+    // The pretty form has a line for each number.
+    let text = text.to_ascii_lowercase().replace(char::is_whitespace, "");
+    let numbers = |bytes: &[u8]| {
+        let numbers: Vec<_> = bytes.iter().map(u8::to_string).collect();
+        format!(",{},", numbers.join(","))
     };
-    let leaks = |line: &&Line| halves(&line.secret).iter().any(|half| text.contains(half));
+    let shapes = |half: &str| {
+        let bytes: Vec<u8> = (0..half.len() / 2)
+            .map(|at| u8::from_str_radix(&half[2 * at..2 * at + 2], 16).unwrap())
+            .collect();
+        [half.to_owned(), numbers(&bytes), numbers(half.as_bytes())]
+    };
+    let leaks = |line: &&Line| {
+        let secret = line.secret.to_ascii_lowercase();
+        let (start, end) = secret.split_at(secret.len() / 2);
+        // Without what stands first or last in a list.
+        let inner = [&start[2..start.len() - 2], &end[2..end.len() - 2]];
+        let mut shapes = inner.into_iter().flat_map(shapes);
+        shapes.any(|shape| text.contains(&shape))
+    };
     secrets.iter().filter(leaks).count()
 }
 
@@ -192,6 +207,17 @@ fn no_secret_is_in_any_log_message_or_debug_output() {
         assert_eq!(leaked(said, &secrets), 0, "{said}");
     }
     // That it would be found.
-    let secret = secrets.first().unwrap().secret.to_ascii_uppercase();
-    assert_eq!(leaked(&format!("{logged}{}", &secret[32..]), &secrets), 1);
+    let first = secrets.first().unwrap();
+    let secret = first.secret.to_ascii_uppercase();
+    let bytes: Vec<u8> = (0..secret.len() / 2)
+        .map(|at| u8::from_str_radix(&secret[2 * at..2 * at + 2], 16).unwrap())
+        .collect();
+    for shown in [
+        secret[secret.len() / 2..].to_owned(),
+        format!("{bytes:?}"),
+        format!("{bytes:#?}"),
+        format!("{:?}", first.secret.as_bytes()),
+    ] {
+        assert_eq!(leaked(&format!("{logged}{shown}"), &secrets), 1);
+    }
 }

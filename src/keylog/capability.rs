@@ -32,8 +32,9 @@ pub fn capability() -> Capability {
 
 impl Capability {
     /// Whether secrets of a context that is built now would be logged, as far as
-    /// can be told. Nothing is opened or created to find out, so that a full disk,
-    /// say, shows itself only later, in [`Stats`](super::Stats).
+    /// can be told. Nothing is opened or created to find out: that a folder is read-only,
+    /// or a file has the other format, is [`build`](crate::ContextBuilder::build)'s to say,
+    /// and that the disk is full shows itself only later, in [`Stats`](super::Stats).
     pub fn is_capable(&self) -> bool {
         self.problems
             .iter()

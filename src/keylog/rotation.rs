@@ -120,6 +120,9 @@ impl Default for Retention {
 /// When a key log switches itself off, so that one that was forgotten doesn't go
 /// on for ever. Each [`enable`](super::KeyLogHandle::enable) starts anew.
 ///
+/// No clock runs for it: nothing is logged once the time is over, and the file is closed by
+/// what comes next, a record or a question to the handle.
+///
 /// ```
 /// use libwebsockets::keylog::{AutoOff, KeyLog};
 /// use std::time::Duration;

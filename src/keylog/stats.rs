@@ -34,7 +34,8 @@ pub struct Stats {
     pub last_error: Option<String>,
     /// Who asked for this log.
     pub requested_by: Source,
-    /// Why nothing is logged at present; `None`: records are.
+    /// Why nothing is logged at present; `None` if nothing but a filter, or a queue that is
+    /// full, keeps records out.
     pub problem: Option<Problem>,
 }
 

@@ -31,14 +31,15 @@ pub struct Line {
     pub secret: String,
 }
 
-/// The lines of a file, each checked against the format.
+/// The lines of a file, each checked against the format, and none there twice.
 #[track_caller]
 pub fn lines(path: &Path) -> BTreeSet<Line> {
     let text = std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     assert!(text.is_empty() || text.ends_with('\n'), "a cut line");
     let hex = |text: &str| text.bytes().all(|b| b.is_ascii_hexdigit());
-    text.lines()
-        .map(|line| {
+    let mut found = BTreeSet::new();
+    for line in text.lines() {
+        let line = {
             let fields: Vec<_> = line.split(' ').collect();
             let [label, random, secret] = fields[..] else {
                 panic!("no line of the format: {line:?}");
@@ -50,8 +51,10 @@ pub fn lines(path: &Path) -> BTreeSet<Line> {
                 label: label.to_owned(),
                 secret: secret.to_ascii_lowercase(),
             }
-        })
-        .collect()
+        };
+        assert!(found.insert(line), "a record is there twice");
+    }
+    found
 }
 
 /// The labels of the lines with this client random, sorted.

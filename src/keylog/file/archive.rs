@@ -143,9 +143,13 @@ pub(in crate::keylog) fn tail(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; room];
     let mut filled = 0;
     while filled < room {
-        match file.read(&mut bytes[filled..])? {
-            0 => break,
-            n => filled += n,
+        match file.read(&mut bytes[filled..]) {
+            Ok(0) => break,
+            Ok(n) => filled += n,
+            Err(error) => {
+                wipe(&mut bytes);
+                return Err(error);
+            }
         }
     }
     bytes.truncate(filled);

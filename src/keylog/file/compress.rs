@@ -13,6 +13,11 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
+
+/// A process that has no rotation of its own takes a second to notice another's, and goes on
+/// in the old file until then.
+const SETTLED: Duration = Duration::from_secs(2);
 
 /// One file at a time in this process.
 static ONE: Mutex<()> = Mutex::new(());
@@ -25,6 +30,7 @@ pub(in crate::keylog) fn in_the_background(
 ) -> Result<(), KeyLogError> {
     let (own, options) = (path.to_owned(), Arc::clone(options));
     let compress = move || {
+        thread::sleep(SETTLED);
         let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
         let result = all(&own, &options);
         drop(one);
@@ -63,7 +69,7 @@ fn one(log: &Path, old: &Path, options: &FileOptions) -> io::Result<()> {
     archive::remove(&part)?;
     let to = open(&part, &options.rules).map_err(io::Error::other)?.file;
     let mut to = GzEncoder::new(Quiet(to), Compression::default());
-    copy(&mut from, &mut to)?;
+    let copied = copy(&mut from, &mut to)?;
     to.finish()?.flush()?;
     // A rotation may have given it another number meanwhile, or removed it.
     let lock = Lock::open(log, &options.rules).map_err(io::Error::other)?;
@@ -71,6 +77,10 @@ fn one(log: &Path, old: &Path, options: &FileOptions) -> io::Result<()> {
     if held.is_some() {
         for now in archive::paths(log)? {
             if Identity::at(&now).is_ok_and(|found| found == identity) {
+                if from.metadata()?.len() != copied {
+                    archive::remove(&part)?;
+                    return Err(io::Error::other("something still writes to them"));
+                }
                 let mut name = OsString::from(&now);
                 name.push(archive::COMPRESSED);
                 fs::rename(&part, name)?;
@@ -94,16 +104,18 @@ impl Write for Quiet {
     }
 }
 
-/// Copies all, and leaves no secret in the buffer.
-fn copy(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
+/// Copies all, and leaves no secret in the buffer; the number of bytes.
+fn copy(from: &mut impl Read, to: &mut impl Write) -> io::Result<u64> {
     let mut buffer = vec![0; 16 << 10];
+    let mut copied = 0;
     let result = loop {
         match from.read(&mut buffer) {
-            Ok(0) => break Ok(()),
+            Ok(0) => break Ok(copied),
             Ok(n) => {
                 if let Err(error) = to.write_all(&buffer[..n]) {
                     break Err(error);
                 }
+                copied += n as u64;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => break Err(error),

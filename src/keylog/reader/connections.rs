@@ -3,7 +3,7 @@
 use super::Record;
 use crate::keylog::batch::Batch;
 use crate::keylog::file::{self, Rules};
-use crate::keylog::KeyLogError;
+use crate::keylog::{sink, KeyLogError};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{self, Write};
 use std::path::Path;
@@ -194,7 +194,7 @@ fn save<'a>(
         for record in &connection.records {
             lines.push_record(record);
         }
-        if let Err(source) = file.write_all(lines.lines()) {
+        if let Err((source, _)) = sink::write(&mut file, &mut false, lines.lines()) {
             return Err(KeyLogError::Write { path, source });
         }
     }

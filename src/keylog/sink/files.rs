@@ -405,15 +405,18 @@ impl LogFile {
             true => Ok(Vec::new()),
         };
         self.looked = Instant::now();
-        let opened = self
-            .opened
-            .insert(file::open(&self.path, &self.options.rules)?);
-        self.rotated = true;
+        let mut opened =
+            file::open(&self.path, &self.options.rules).map(|new| self.opened.insert(new));
+        self.rotated = opened.is_ok();
         let copied = tail.and_then(|mut tail| {
-            let copied = write(&mut opened.file, &mut opened.torn, &tail);
+            let copied = match &mut opened {
+                Ok(opened) => write(&mut opened.file, &mut opened.torn, &tail),
+                Err(_) => Ok(()),
+            };
             wipe(&mut tail);
             copied.map_err(|(source, _)| source)
         });
+        opened?;
         let retention = self.options.retention.clone().unwrap_or_default();
         let retained = archive::retain(&self.path, &retention);
         copied

@@ -196,6 +196,7 @@ fn switch_at_run_time_is_atomic() {
     assert_eq!(found.len(), count, "no record twice");
     let stats = handle.stats();
     assert_eq!((stats.written, stats.failed), (count as u64, 0));
+    assert!(0 < count && count < 12_000, "it was on, and off: {count}");
 }
 
 #[test]

@@ -32,7 +32,8 @@ fn delete_and_rename_while_in_use_on_windows() {
             fs::rename(&path, &old)?;
             // It is still written to: the log looks at the path once a second.
             fs::remove_file(&old)?;
-            while !path.exists() {
+            let began = std::time::Instant::now();
+            while !path.exists() && began.elapsed() < std::time::Duration::from_secs(30) {
                 thread::yield_now();
             }
             fs::remove_file(&path)
