@@ -5,14 +5,17 @@
  * SOAK_FAIL_EACH=N    each Nth does
  * SOAK_FAIL_TLS=1     those of the TLS library are meant instead
  * SOAK_CLOCK=1        the wall clock jumps once a second, by days, to and fro
+ * SOAK_REPORT=FILE    eight bytes: how often an allocation failed, or the clock was wrong
  */
 
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <link.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <time.h>
@@ -24,7 +27,9 @@ extern void *__libc_realloc(void *old, size_t size);
 
 static long fail_at, fail_each;
 static int fail_tls, jump;
-static atomic_long count;
+static atomic_long count, untold;
+/* In the report, whoever ends the server. */
+static atomic_long *faults = &untold;
 static char *tls_begin, *tls_end;
 
 static long
@@ -60,9 +65,29 @@ visit(struct dl_phdr_info *info, size_t size, void *data)
 	return 0;
 }
 
+static void
+report(const char *name)
+{
+	int fd = open(name, O_RDWR | O_CREAT | O_TRUNC, 0600);
+	void *shared;
+
+	if (fd < 0 || ftruncate(fd, sizeof(*faults)))
+		abort();
+	shared = mmap(NULL, sizeof(*faults), PROT_READ | PROT_WRITE, MAP_SHARED,
+		      fd, 0);
+	if (shared == MAP_FAILED)
+		abort();
+	faults = shared;
+	close(fd);
+}
+
 __attribute__((constructor)) static void
 begin(void)
 {
+	const char *name = getenv("SOAK_REPORT");
+
+	if (name)
+		report(name);
 	fail_at = number("SOAK_FAIL_AT");
 	fail_each = number("SOAK_FAIL_EACH");
 	fail_tls = (int)number("SOAK_FAIL_TLS");
@@ -80,7 +105,10 @@ fails(void)
 	if (!fail_at && !fail_each)
 		return 0;
 	n = atomic_fetch_add(&count, 1) + 1;
-	return n == fail_at || (fail_each && n % fail_each == 0);
+	if (n != fail_at && (!fail_each || n % fail_each))
+		return 0;
+	atomic_fetch_add(faults, 1);
+	return 1;
 }
 
 void *
@@ -119,6 +147,8 @@ error(void)
 	if (!jump)
 		return 0;
 	syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &now);
+	if (now.tv_sec % (sizeof(days) / sizeof(days[0])))
+		atomic_fetch_add(faults, 1);
 	return days[now.tv_sec % (sizeof(days) / sizeof(days[0]))] * 86400;
 }
 

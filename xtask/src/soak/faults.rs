@@ -1,7 +1,6 @@
 //! Faults that come from the C library's functions: `bench/csrc/faults.c` is put before
 //! them.
 
-use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
@@ -17,6 +16,13 @@ const EACH: [(&str, &str); 2] = [
     ("SOAK_FAIL_TLS=1 SOAK_FAIL_EACH=1500", "the TLS library's"),
 ];
 
+/// Where servers tell of their faults.
+const CLOCK: &str = "clock.count";
+const MEMORY: &str = "memory.count";
+
+/// How a Rust program ends that has panicked.
+const PANICKED: i32 = 101;
+
 /// Clients of a server of which one allocation fails, and how many that may hit.
 const FEW: &[&str] = &["--count", "6", "--limit", "2"];
 
@@ -26,10 +32,21 @@ impl Soak {
         if !self.options.wants("clock-jumps") {
             return Ok(None);
         }
-        let shell = self.faults("SOAK_CLOCK=1")?;
+        let shell = self.faults(CLOCK, "SOAK_CLOCK=1")?;
         let server = Server::start(&shell, IMPATIENT)?;
         let client = server.client("half-open", options)?;
         Ok(Some(Beside::new("clock-jumps", server, client)))
+    }
+
+    /// A verdict on that server, whose clock has to have been wrong.
+    pub(super) fn jumped(
+        &self,
+        verdict: std::result::Result<String, String>,
+    ) -> std::result::Result<String, String> {
+        verdict.and_then(|numbers| match self.hits(CLOCK)? {
+            0 => Err("the clock was never wrong".into()),
+            times => Ok(format!("{numbers}; the clock was wrong {times} times")),
+        })
     }
 
     /// Servers of which one of the first allocations fails, and some of which one in so
@@ -41,10 +58,10 @@ impl Soak {
         let start = Instant::now();
         let verdict = self.first_allocations()?;
         self.note("no-memory", start, None, verdict);
-        let (_, count) = self.sizes.no_memory;
+        let (_, count, most) = self.sizes.no_memory;
         for (which, whose) in EACH {
             let start = Instant::now();
-            let shell = self.faults(which)?;
+            let shell = self.faults(MEMORY, which)?;
             // It may not be able to start: then it is asked once more.
             let mut server = None;
             for _ in 0..10 {
@@ -62,10 +79,13 @@ impl Soak {
                 );
                 continue;
             };
-            let options = ["--count", count, "--limit", count];
+            let options = ["--count", count, "--limit", most];
             let client = server.client("starved", &options)?;
             let verdict = client.verdict(self.options.limit());
-            let verdict = verdict.map(|numbers| format!("{whose}: {numbers}"));
+            let verdict = verdict.and_then(|numbers| match self.hits(MEMORY)? {
+                0 => Err("no allocation has failed".into()),
+                hits => Ok(format!("{whose}: {hits} failed; {numbers}")),
+            });
             self.note("no-memory", start, server.end(), verdict);
         }
         Ok(())
@@ -73,12 +93,12 @@ impl Soak {
 
     /// A server for each of them, which has to end with an error or serve on.
     fn first_allocations(&mut self) -> Result<std::result::Result<String, String>> {
-        let (count, _) = self.sizes.no_memory;
+        let (count, ..) = self.sizes.no_memory;
         // The quick form picks some out of the same range.
         let step = if self.options.quick { 17 } else { 1 };
-        let (mut refused, mut bad) = (0, Vec::new());
+        let (mut refused, mut hit, mut bad) = (0, 0, Vec::new());
         for number in (1..=count).map(|n| n * step) {
-            let shell = self.faults(&format!("SOAK_FAIL_AT={number}"))?;
+            let shell = self.faults(MEMORY, &format!("SOAK_FAIL_AT={number}"))?;
             // That it says why it can't start is expected.
             let shell = format!("{shell}\nexec 2>/dev/null");
             let end = match Server::try_start(&shell, &[])? {
@@ -87,31 +107,54 @@ impl Soak {
                     let verdict = verdict.verdict(self.options.limit());
                     server.end().or(verdict.err())
                 }
-                Err(status) if status.signal().is_none() && !status.success() => {
+                Err(status) if status.code().is_some_and(|c| c != 0 && c != PANICKED) => {
                     refused += 1;
                     None
                 }
                 Err(status) => Some(status.to_string()),
             };
             bad.extend(end.map(|end| format!("allocation {number}: {end}")));
+            match self.hits(MEMORY) {
+                Ok(hits) => hit += hits,
+                Err(why) => bad.push(format!("allocation {number}: {why}")),
+            }
+        }
+        if refused == 0 || hit * 2 < u64::from(count) {
+            bad.push(format!(
+                "{hit} allocations failed, {refused} servers didn't start"
+            ));
         }
         if !bad.is_empty() {
             return Ok(Err(bad.join("; ")));
         }
         Ok(Ok(format!(
-            "one of the first {} allocations failed, in {count} runs: {refused} servers didn't \
-             start, the others served on",
+            "of {count} runs one of the first {} allocations failed in {hit}: {refused} servers \
+             didn't start, the others served on",
             count * step
         )))
     }
 
     /// What a shell has to do for a server to have these faults.
-    fn faults(&self, which: &str) -> Result<String> {
+    fn faults(&self, report: &str, which: &str) -> Result<String> {
         let library = self.folder.join("faults.so");
         if !library.exists() {
             process::run(&mut compile(&library))?;
         }
-        Ok(format!("export LD_PRELOAD='{}' {which}", library.display()))
+        let report = self.folder.join(report);
+        // Of another server.
+        let _ = std::fs::remove_file(&report);
+        let (library, report) = (library.display(), report.display());
+        Ok(format!(
+            "export LD_PRELOAD='{library}' SOAK_REPORT='{report}' {which}"
+        ))
+    }
+
+    /// How often the server that was started last has met a fault.
+    fn hits(&self, report: &str) -> std::result::Result<u64, String> {
+        let read =
+            std::fs::read(self.folder.join(report)).map_err(|e| format!("no report: {e}"))?;
+        let bytes = <[u8; 8]>::try_from(read).map_err(|_| "a report that is cut".to_owned())?;
+        Ok(u64::from_ne_bytes(bytes))
     }
 }
 
