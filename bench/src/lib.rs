@@ -4,8 +4,11 @@
 pub mod args;
 pub mod frames;
 pub mod load_tls;
+mod meter;
 pub mod soak;
 pub mod tls;
+
+pub use meter::Meter;
 
 /// Any error: programs print it and end with status 1.
 pub type Fail = Box<dyn std::error::Error + Send + Sync>;

@@ -7,7 +7,8 @@ use crate::error::{Error, Result};
 use crate::sanitize::{self, Outcome};
 use crate::tls::Library;
 use crate::{
-    api, conformance, features, fuzz, msrv, package, process, setup, soak, test, vendor, windows,
+    api, bench, conformance, features, fuzz, msrv, package, process, setup, soak, test, vendor,
+    windows,
 };
 
 /// A check: its name and what it runs.
@@ -50,6 +51,9 @@ const STEPS: &[Step] = &[
     ("tests for Windows, under Wine", windows::check),
     ("soak, quick", || {
         soak::run(&["--quick".to_owned()]).map(|()| Outcome::Passed)
+    }),
+    ("bench echo, quick", || {
+        bench::echo::quick().map(|()| Outcome::Passed)
     }),
     ("conformance, bounded", || {
         conformance::run(&conformance::Options::quick()).map(|()| Outcome::Passed)

@@ -68,7 +68,7 @@ Verbs:
                                   in those named
                                     --quick         in a minute, with less of each
                                     --seed N        other malformed frames
-  bench NAME [ARGS]               run a benchmark, print its ratios
+  bench [NAME] [ARGS]             run a benchmark, or all; print ratios, and goals missed
   conformance [--quick] [--suite NAME] [--cases LIST]
                                   run the Autobahn|Testsuite's cases against our server
                                   and our client, plain and over TLS

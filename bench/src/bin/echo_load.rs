@@ -7,19 +7,15 @@
 
 use bench::args::Args;
 use bench::frames::{masked, payload, Counter};
-use bench::Fail;
-use bench::{cpu, load_tls as tls};
+use bench::{load_tls as tls, Fail, Meter};
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use rustls::{ClientConfig, ClientConnection};
 use std::io::{self, ErrorKind, Read, Write};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 type Result<T> = std::result::Result<T, Fail>;
-
-/// Time in which buffers grow and nothing is counted.
-const WARM_UP: Duration = Duration::from_millis(150);
 
 /// As much as is read at once.
 const READ: usize = 256 << 10;
@@ -66,10 +62,10 @@ fn main() -> Result<()> {
     for _ in 0..connections {
         peers.push(Peer::connect(port, tls.as_ref(), &load)?);
     }
-    measure(&mut peers, &load, pid, time)
+    measure(&mut peers, &load, Meter::new(pid, time))
 }
 
-fn measure(peers: &mut [Peer], load: &Load, pid: u32, time: Duration) -> Result<()> {
+fn measure(peers: &mut [Peer], load: &Load, mut meter: Meter) -> Result<()> {
     let mut poll = Poll::new()?;
     let mut events = Events::with_capacity(256);
     let mut buffers = Buffers::new();
@@ -78,14 +74,7 @@ fn measure(peers: &mut [Peer], load: &Load, pid: u32, time: Duration) -> Result<
         poll.registry()
             .register(&mut peer.socket, Token(index), both)?;
     }
-    let sample = |messages: u64| -> Result<_> {
-        let server = cpu::time(pid).ok_or("the server is gone")?;
-        let own = cpu::time(std::process::id()).ok_or("no own CPU time")?;
-        Ok((messages, Instant::now(), server, own))
-    };
-    let start = Instant::now();
     let mut messages = 0;
-    let mut first = None;
     loop {
         poll.poll(&mut events, Some(Duration::from_secs(10)))?;
         if events.is_empty() {
@@ -95,20 +84,9 @@ fn measure(peers: &mut [Peer], load: &Load, pid: u32, time: Duration) -> Result<
             let peer = &mut peers[event.token().0];
             messages += peer.serve(event.is_readable(), load, &mut buffers)? as u64;
         }
-        match first {
-            None if start.elapsed() > WARM_UP => first = Some(sample(messages)?),
-            Some((before, since, server, own)) if since.elapsed() > time => {
-                let (after, now, server_now, own_now) = sample(messages)?;
-                println!(
-                    "{} {} {} {}",
-                    after - before,
-                    (now - since).as_nanos(),
-                    (server_now - server).as_nanos(),
-                    (own_now - own).as_nanos()
-                );
-                return Ok(());
-            }
-            _ => {}
+        if let Some(line) = meter.look(messages)? {
+            println!("{line}");
+            return Ok(());
         }
     }
 }

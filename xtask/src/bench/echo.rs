@@ -1,5 +1,6 @@
 //! `cargo xtask bench echo`: our echo server beside those of others, over a matrix
-//! of message sizes, connections and windows, plain and with TLS.
+//! of message sizes, connections and windows, and by connections a second, plain and
+//! with TLS.
 //!
 //! All servers run at once on one core and wait; the load generator has another core
 //! and asks them in turns, in another order in each round. The machine's mood is then
@@ -10,17 +11,21 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use super::programs::Programs;
+use super::verdict::Verdicts;
 use crate::error::{Error, Result};
 use crate::{paths, process, setup, vendor};
 
 const HELP: &str = "\
-Usage: cargo xtask bench echo [--rounds N] [--ms N] [--only TEXT]... [--peer NAME]... [--aws-lc]
+Usage: cargo xtask bench echo [--quick] [--rounds N] [--ms N] [--only TEXT]... [--peer NAME]...
+                              [--aws-lc]
 
   --rounds N   times that each server is asked for each cell (default 5)
   --ms N       milliseconds that are measured at a time (default 400)
   --only TEXT  only cells in whose name TEXT occurs, like `TLS` or `64 KiB`
   --peer NAME  compare with this server only: lws, tungstenite, fastws, fastws-openssl, sockudo
   --aws-lc     ours with AWS-LC instead of OpenSSL; only cells with TLS
+  --quick      few cells, short, beside the server in C alone, and a goal that only a
+               defect misses: what CI runs
 ";
 
 /// Ours, then those it is compared with: a name, a program, and what makes it speak
@@ -39,6 +44,22 @@ const SIZES: [(&str, usize); 3] = [("64 B", 64), ("1 KiB", 1 << 10), ("64 KiB", 
 /// Connections, and messages under way on each.
 const LOADS: [(usize, usize); 4] = [(1, 1), (1, 16), (64, 4), (1000, 1)];
 
+/// Connections under way at a time, where they are what is counted.
+const PARALLEL: usize = 32;
+
+/// Those that the goal is about: the same C library by hand, and the fastest of the rest.
+const RIVALS: [&str; 3] = ["lws", "fastws", "fastws-openssl"];
+
+/// Ours as a multiple of theirs, at least: what differs by less is the machine's noise.
+const GOAL: f64 = 0.97;
+
+/// The goal of `--quick`, which is short, and may run beside other programs.
+const QUICK_GOAL: f64 = 0.5;
+
+/// A load generator that is busy for more of the time is what decides: then what counts is
+/// the servers' CPU time.
+const SATURATED: f64 = 0.9;
+
 /// The core of the servers, and that of the load generator.
 const CORES: [&str; 2] = ["0", "1"];
 
@@ -48,22 +69,34 @@ struct Options {
     only: Vec<String>,
     peers: Vec<String>,
     aws_lc: bool,
+    quick: bool,
 }
 
 struct Cell {
     name: String,
-    size: usize,
-    connections: usize,
-    window: usize,
+    what: What,
     tls: bool,
+}
+
+/// What is counted.
+#[derive(Clone, Copy)]
+enum What {
+    /// Messages of a size that come back, on some connections with some under way.
+    Echoes {
+        size: usize,
+        connections: usize,
+        window: usize,
+    },
+    /// Connections that the server agrees to switch to WebSocket, with so many on their way.
+    Upgrades { parallel: usize },
 }
 
 /// What one server did in one round.
 #[derive(Clone, Copy)]
 struct Sample {
-    /// Messages a second.
+    /// Messages, or connections, a second.
     rate: f64,
-    /// Messages a second of the server's CPU time.
+    /// The same by a second of the server's CPU time.
     per_cpu: f64,
     /// The part of the time in which the load generator was at work.
     load: f64,
@@ -74,16 +107,25 @@ pub fn run(args: &[String]) -> Result<()> {
     let options = Options::parse(args)?;
     setup::run()?;
     vendor::run(&vendor::Options::default())?;
-    let build = ["build", "--release", "-p", "bench", "-p", "peers"];
-    process::run(process::cargo().args(build))?;
+    let mut build = process::cargo();
+    build.args(["build", "--release", "-p", "bench", "-p", "peers"]);
+    if options.quick {
+        // With soak's feature: then CI compiles them once.
+        build.args([
+            "--no-default-features",
+            "--features",
+            "bench/tls,bench/keylog",
+        ]);
+    }
+    process::run(&mut build)?;
     let folder = paths::target_dir().join("bench");
     std::fs::create_dir_all(&folder).map_err(|e| Error::new(format!("{folder:?}: {e}")))?;
     process::run(Command::new(program("certificate")).arg(&folder))?;
 
     println!(
-        "ours: messages a second. Others: ours as a multiple of theirs, of messages a \
-         second / of messages a CPU second; medians of {} rounds. load: the part of the \
-         time that the load generator was busy.",
+        "ours: messages, or handshakes, a second. Others: ours as a multiple of theirs, by \
+         seconds / by CPU seconds; medians of {} rounds. load: the part of the time that \
+         the load generator was busy.",
         options.rounds
     );
     let ours = match options.aws_lc {
@@ -94,6 +136,7 @@ pub fn run(args: &[String]) -> Result<()> {
         false => program("echo_server"),
     };
     print!("{}", row("", SERVERS.map(|(name, ..)| name.into()), "load"));
+    let mut verdicts = Verdicts::default();
     for tls in [false, true] {
         if options.aws_lc && !tls {
             continue;
@@ -104,10 +147,17 @@ pub fn run(args: &[String]) -> Result<()> {
         }
         let servers = options.start(&ours, tls.then_some(&*folder))?;
         for cell in &cells {
-            print!("{}", measure(&options, cell, &servers, &folder)?);
+            let rounds = measure(&options, cell, &servers, &folder)?;
+            print!("{}", line(cell, &rounds));
+            judge(&mut verdicts, cell, &rounds, options.goal());
         }
     }
-    Ok(())
+    verdicts.print()
+}
+
+/// What CI runs.
+pub fn quick() -> Result<()> {
+    run(&["--quick".to_owned()])
 }
 
 impl Options {
@@ -118,11 +168,19 @@ impl Options {
             only: Vec::new(),
             peers: Vec::new(),
             aws_lc: false,
+            quick: false,
         };
         let mut args = args.iter();
         while let Some(name) = args.next() {
             if name == "--aws-lc" {
                 options.aws_lc = true;
+                continue;
+            }
+            if name == "--quick" {
+                options.quick = true;
+                options.rounds = 3;
+                options.ms = 150;
+                options.peers = vec!["lws".to_owned()];
                 continue;
             }
             let value = args.next().ok_or_else(|| Error::new(HELP))?;
@@ -143,7 +201,23 @@ impl Options {
     }
 
     fn wants(&self, cell: &Cell) -> bool {
-        self.only.is_empty() || self.only.iter().any(|text| cell.name.contains(text))
+        // With thousand connections a round takes seconds.
+        let short = !matches!(
+            cell.what,
+            What::Echoes {
+                connections: 1000,
+                ..
+            }
+        );
+        (short || !self.quick)
+            && (self.only.is_empty() || self.only.iter().any(|text| cell.name.contains(text)))
+    }
+
+    fn goal(&self) -> f64 {
+        match self.quick {
+            true => QUICK_GOAL,
+            false => GOAL,
+        }
     }
 
     /// Starts the servers, with TLS if there is a folder with a certificate.
@@ -201,16 +275,28 @@ impl Server {
     }
 
     fn ask(&self, options: &Options, cell: &Cell, folder: &Path) -> Result<Sample> {
-        let mut command = pinned(CORES[1], &program("echo_load"));
-        let numbers = [
-            ("--pid", self.child.id().to_string()),
-            ("--connections", cell.connections.to_string()),
-            ("--window", cell.window.to_string()),
-            ("--size", cell.size.to_string()),
-            ("--ms", options.ms.to_string()),
-            ("--port", self.port.clone()),
-        ];
-        command.args(numbers.iter().flat_map(|(name, value)| [name, &**value]));
+        let (load, numbers) = match cell.what {
+            What::Echoes {
+                size,
+                connections,
+                window,
+            } => (
+                "echo_load",
+                vec![
+                    ("--size", size),
+                    ("--connections", connections),
+                    ("--window", window),
+                ],
+            ),
+            What::Upgrades { parallel } => ("upgrade_load", vec![("--parallel", parallel)]),
+        };
+        let mut command = pinned(CORES[1], &program(load));
+        command.args(["--port", &self.port]);
+        command.args(["--pid", &self.child.id().to_string()]);
+        command.args(["--ms", &options.ms.to_string()]);
+        for (name, number) in numbers {
+            command.arg(name).arg(number.to_string());
+        }
         if cell.tls {
             command.arg("--cert").arg(folder.join("cert.pem"));
         }
@@ -243,58 +329,98 @@ impl Sample {
     }
 }
 
-/// Asks every server in every round; the line of the table.
+/// What each server did in each round; nothing for those that aren't there.
+type Rounds = Vec<Vec<Option<Sample>>>;
+
+/// Asks every server in every round.
 fn measure(
     options: &Options,
     cell: &Cell,
     servers: &[Option<Server>],
     folder: &Path,
-) -> Result<String> {
+) -> Result<Rounds> {
     let mut rounds = Vec::new();
     for round in 0..options.rounds {
         let mut samples = vec![None; servers.len()];
         for turn in 0..servers.len() {
             let which = (round + turn) % servers.len();
+            // Back and forth, so that none has the same one before it each time.
+            let which = match round % 2 {
+                0 => which,
+                _ => servers.len() - 1 - which,
+            };
             if let Some(server) = &servers[which] {
                 samples[which] = Some(server.ask(options, cell, folder)?);
             }
         }
         rounds.push(samples);
     }
-    let of = |which: usize, what: fn(&Sample) -> f64| {
-        let all = rounds.iter().filter_map(|samples| samples[which].as_ref());
-        all.map(what).collect::<Vec<_>>()
-    };
-    let ratio = |which: usize, what: fn(&Sample) -> f64| {
-        let pairs = of(0, what).into_iter().zip(of(which, what));
-        median(pairs.map(|(ours, theirs)| ours / theirs).collect())
-    };
-    let column = |which: usize| match (which, &servers[which]) {
-        (_, None) => String::new(),
-        (0, _) => format!("{:.0}", median(of(0, |s| s.rate))),
+    Ok(rounds)
+}
+
+/// Of one server, in each round.
+fn of(rounds: &Rounds, which: usize, what: fn(&Sample) -> f64) -> Vec<f64> {
+    let all = rounds.iter().filter_map(|samples| samples[which].as_ref());
+    all.map(what).collect()
+}
+
+/// Ours as a multiple of another's; no number if that one isn't there.
+fn ratio(rounds: &Rounds, which: usize, what: fn(&Sample) -> f64) -> f64 {
+    let pairs = of(rounds, 0, what).into_iter().zip(of(rounds, which, what));
+    median(pairs.map(|(ours, theirs)| ours / theirs).collect())
+}
+
+/// The part of the time that the load generator was busy.
+fn busy(rounds: &Rounds) -> f64 {
+    let all = (0..SERVERS.len()).flat_map(|which| of(rounds, which, |s| s.load));
+    median(all.collect())
+}
+
+/// The line of the table.
+fn line(cell: &Cell, rounds: &Rounds) -> String {
+    let column = |which: usize| match which {
+        0 => format!("{:.0}", median(of(rounds, 0, |s| s.rate))),
+        _ if of(rounds, which, |s| s.rate).is_empty() => String::new(),
         _ => format!(
             "{:.2} / {:.2}",
-            ratio(which, |s| s.rate),
-            ratio(which, |s| s.per_cpu)
+            ratio(rounds, which, |s| s.rate),
+            ratio(rounds, which, |s| s.per_cpu)
         ),
     };
-    let busy = (0..servers.len()).flat_map(|which| of(which, |s| s.load));
-    let busy = format!("{:.0} %", median(busy.collect()) * 100.0);
-    Ok(row(&cell.name, std::array::from_fn(column), &busy))
+    let busy = format!("{:.0} %", busy(rounds) * 100.0);
+    row(&cell.name, std::array::from_fn(column), &busy)
+}
+
+fn judge(verdicts: &mut Verdicts, cell: &Cell, rounds: &Rounds, goal: f64) {
+    let (by, what): (_, fn(&Sample) -> f64) = match busy(rounds) > SATURATED {
+        true => ("CPU seconds", |s| s.per_cpu),
+        false => ("seconds", |s| s.rate),
+    };
+    for (which, (name, ..)) in SERVERS.iter().enumerate() {
+        let found = ratio(rounds, which, what);
+        if RIVALS.contains(name) && !found.is_nan() {
+            verdicts.at_least(&format!("{}, {name}, by {by}", cell.name), goal, found);
+        }
+    }
 }
 
 fn cells(tls: bool) -> impl Iterator<Item = Cell> {
-    SIZES.into_iter().flat_map(move |(text, size)| {
-        LOADS.into_iter().map(move |(connections, window)| Cell {
-            name: format!(
-                "{text} × {connections} × {window}{}",
-                if tls { " TLS" } else { "" }
-            ),
-            size,
-            connections,
-            window,
-            tls,
+    let echoes = SIZES.into_iter().flat_map(|(text, size)| {
+        LOADS.into_iter().map(move |(connections, window)| {
+            let what = What::Echoes {
+                size,
+                connections,
+                window,
+            };
+            (format!("{text} × {connections} × {window}"), what)
         })
+    });
+    let upgrades = What::Upgrades { parallel: PARALLEL };
+    let upgrades = (format!("handshakes × {PARALLEL}"), upgrades);
+    echoes.chain([upgrades]).map(move |(name, what)| Cell {
+        name: name + if tls { " TLS" } else { "" },
+        what,
+        tls,
     })
 }
 
@@ -342,6 +468,26 @@ mod tests {
         assert_eq!((sample.rate, sample.per_cpu), (200.0, 400.0));
         assert!((sample.load - 0.1).abs() < 1e-9);
         assert!(Sample::parse("1 2 3").is_none());
+    }
+
+    #[test]
+    fn goals_are_looked_at_for_the_rivals_that_were_asked() {
+        let sample = |rate, per_cpu, load| Sample {
+            rate,
+            per_cpu,
+            load,
+        };
+        let verdict = |load| {
+            let mut samples = vec![None; SERVERS.len()];
+            samples[0] = Some(sample(96.0, 100.0, load));
+            samples[1] = Some(sample(100.0, 100.0, load));
+            let mut verdicts = Verdicts::default();
+            let cell = cells(false).next().unwrap();
+            judge(&mut verdicts, &cell, &vec![samples], GOAL);
+            verdicts.print().is_ok()
+        };
+        assert!(!verdict(0.5), "by seconds");
+        assert!(verdict(0.95), "by CPU seconds");
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! `cargo xtask bench NAME`: benchmarks, each of which prints ratios of one run.
+//! `cargo xtask bench [NAME]`: benchmarks, each of which prints ratios of one run.
 
-mod echo;
+pub mod echo;
 mod keylog;
 mod programs;
 mod ratio;
@@ -19,18 +19,36 @@ const BENCHMARKS: &[Benchmark] = &[
     ("tls", tls::run),
 ];
 
-/// Runs the benchmark that the first argument names.
+/// Runs the benchmark that the first argument names; without one, all of them, also after
+/// one has missed a goal.
 pub fn run(args: &[String]) -> Result<()> {
-    let names: Vec<&str> = BENCHMARKS.iter().map(|(name, _)| *name).collect();
-    let which = args.split_first().ok_or_else(|| unknown("none", &names))?;
-    let found = BENCHMARKS.iter().find(|(name, _)| name == which.0);
-    let (_, benchmark) = found.ok_or_else(|| unknown(which.0, &names))?;
-    benchmark(which.1)
+    let Some((name, rest)) = args.split_first() else {
+        return all();
+    };
+    let found = BENCHMARKS.iter().find(|(known, _)| known == name);
+    let (_, benchmark) = found.ok_or_else(|| unknown(name))?;
+    benchmark(rest)
 }
 
-fn unknown(given: &str, names: &[&str]) -> Error {
+fn all() -> Result<()> {
+    let mut failed = Vec::new();
+    for (name, benchmark) in BENCHMARKS {
+        println!("== bench {name}");
+        if let Err(why) = benchmark(&[]) {
+            println!("{why}");
+            failed.push(*name);
+        }
+    }
+    match failed.is_empty() {
+        true => Ok(()),
+        false => Err(Error::new(format!("bench: see {}", failed.join(", ")))),
+    }
+}
+
+fn unknown(given: &str) -> Error {
+    let names: Vec<_> = BENCHMARKS.iter().map(|(name, _)| *name).collect();
     Error::new(format!(
-        "which benchmark? `{given}` was given; there are: {}",
+        "no benchmark `{given}`; there are: {}",
         names.join(", ")
     ))
 }
