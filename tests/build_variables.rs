@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::cargo::{build_echo_server, cargo_program, package, stderr, Workshop};
+use common::cargo::{build_dir, build_echo_server, cargo_program, package, stderr, Workshop};
 use common::temp::{copy, TempDir};
 use common::WAIT;
 use std::ffi::OsStr;
@@ -227,7 +227,10 @@ fn what_has_not_changed_is_not_built_again() {
 /// When the C libraries in the workshop were compiled.
 fn compiled(workshop: &Workshop) -> Vec<(PathBuf, SystemTime)> {
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(workshop.target().join("debug/build")).unwrap() {
+    // Cargo before 1.91 knows of one folder alone.
+    let folders = [build_dir(), workshop.target()].map(|dir| dir.join("debug/build"));
+    let folders = folders.into_iter().filter_map(|dir| dir.read_dir().ok());
+    for entry in folders.flatten() {
         let path = entry
             .unwrap()
             .path()

@@ -1,5 +1,7 @@
 //! What the compiler must refuse, and with which words.
 
+mod common;
+
 use libwebsockets::{Connection, ConnectionId, Context, ContextHandle, Request};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -27,7 +29,8 @@ fn misuse_does_not_compile() {
     child
         .args(["--exact", "misuse_does_not_compile"])
         // Nothing is linked, so the C library's headers will do.
-        .env("DOCS_RS", "1");
+        .env("DOCS_RS", "1")
+        .env("CARGO_BUILD_BUILD_DIR", common::cargo::build_dir());
     // Relative, as the messages name the files; cargo runs tests in the package's folder.
     let own = Path::new("tests/compile_fail");
     if release() == MESSAGES_OF {

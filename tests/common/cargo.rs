@@ -37,6 +37,13 @@ impl Workshop {
     }
 }
 
+/// Where cargo keeps what it made on the way to this test program, so that
+/// dependencies which are there needn't be compiled again.
+pub fn build_dir() -> &'static Path {
+    let own = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    own.parent().unwrap_or(own)
+}
+
 /// Cargo for a package's folder, with nothing of this run's settings that
 /// changes a build of it.
 pub fn cargo(package: &Path, target: &Path) -> Command {
@@ -44,6 +51,8 @@ pub fn cargo(package: &Path, target: &Path) -> Command {
     cargo
         .current_dir(package)
         .env("CARGO_TARGET_DIR", target)
+        // Cargo before 1.91 doesn't know it, and compiles more.
+        .env("CARGO_BUILD_BUILD_DIR", build_dir())
         .env_remove("RUSTFLAGS")
         .env_remove("CARGO_ENCODED_RUSTFLAGS");
     for variable in [

@@ -45,8 +45,7 @@ pub fn run(args: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// The integration tests that run this process' own code: the others start
-/// builds or programs of their own, which aren't instrumented.
+/// The integration tests that run this process' own code, or start the test program again.
 const SUITES: &[&str] = &[
     "addresses",
     "batches",
@@ -55,8 +54,12 @@ const SUITES: &[&str] = &[
     "client",
     "closing",
     "closing_input",
+    "decrypt",
+    "decrypt_live",
     "deflate",
     "descriptors",
+    "forked",
+    "forked_keylog",
     "fragments",
     "handle",
     "handshake",
@@ -64,9 +67,16 @@ const SUITES: &[&str] = &[
     "interop",
     "keylog",
     "keylog_files",
+    "keylog_protection",
+    "keylog_silent",
+    "keylog_stress",
+    "keylog_table",
+    "keylog_variable",
+    "keylog_wiped",
     "lifecycle",
     "load",
     "logging",
+    "random",
     "rfc6455",
     "subprotocols",
     "tls",
@@ -75,6 +85,26 @@ const SUITES: &[&str] = &[
     "unix_sockets",
     "violations",
     "websocket",
+];
+
+/// The others, which have nothing that is instrumented.
+#[cfg(test)]
+const ELSEWHERE: &[&str] = &[
+    // Builds of their own, with settings of their own.
+    "aws_lc",
+    "build_variables",
+    "compile_fail",
+    "known",
+    "sources",
+    "symbols",
+    // The C library alone, which they instrument themselves.
+    "vendored_patches",
+    // Programs that Cargo builds with documentation tests, which would need flags of their own;
+    // `cargo xtask valgrind` looks at them.
+    "examples",
+    "examples_tls",
+    "keylog_doctor",
+    "other_languages",
 ];
 
 /// Runs the tests under AddressSanitizer; `args` go to the test programs.
@@ -244,6 +274,27 @@ fn host_line(version: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Lost: what a new file of tests would have found.
+    #[test]
+    fn every_file_of_tests_is_run_or_named() {
+        let folder = paths::root().join("tests");
+        let entries = folder
+            .read_dir()
+            .unwrap()
+            .map(|entry| entry.unwrap().path());
+        let is_suite = |path: &std::path::PathBuf| {
+            path.join("main.rs").is_file() || path.extension().is_some_and(|e| e == "rs")
+        };
+        let mut there: Vec<_> = entries
+            .filter(is_suite)
+            .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
+            .collect();
+        there.sort();
+        let mut named = [SUITES, ELSEWHERE].concat();
+        named.sort_unstable();
+        assert_eq!(named, there);
+    }
 
     #[test]
     fn flags_are_appended() {

@@ -7,7 +7,8 @@ use crate::{process, setup, vendor};
 /// Features that are tested on top of the default ones. `vendored-openssl` and
 /// `system` change where libraries come from, not what the crate does; `aws-lc` is
 /// tested by `--tls aws-lc`.
-pub const FEATURES: &str = "libwebsockets/ipv6,libwebsockets/unix-sockets";
+pub const FEATURES: &str =
+    "libwebsockets/ipv6,libwebsockets/unix-sockets,libwebsockets/keylog-gzip";
 
 /// Members that a mere check of the workspace leaves out: what the servers of other
 /// libraries need, which benchmarks alone start, takes minutes to compile.

@@ -10,7 +10,7 @@ use crate::setup::Need;
 use crate::{paths, process, setup};
 
 /// What doesn't depend on the TLS library, turned on so that it is built as well.
-const FEATURES: &str = "keylog,deflate,ipv6,unix-sockets";
+const FEATURES: &str = "keylog-gzip,deflate,ipv6,unix-sockets";
 
 /// The tests of TLS, the key log, decryption, and messages over TLS.
 const SUITES: &[&str] = &[

@@ -21,7 +21,8 @@ const TARGET: &str = "x86_64-pc-windows-gnu";
 const COMPILER: &str = "x86_64-w64-mingw32-gcc";
 
 /// On top of the default features. Unix domain sockets are left out: Wine 8 has none.
-const FEATURES: &str = "libwebsockets/vendored-openssl,libwebsockets/ipv6";
+const FEATURES: &str =
+    "libwebsockets/vendored-openssl,libwebsockets/ipv6,libwebsockets/keylog-gzip";
 
 /// The integration tests that make sense there: the others start cargo, or look
 /// at what only Linux has.
