@@ -200,7 +200,11 @@ mod tests {
         });
         for name in found {
             let ours = SWITCHES.iter().any(|s| s.split('=').next() == Some(name));
-            assert!(ours, "{name} isn't set here");
+            // Where a library is installed isn't what it is.
+            assert!(
+                ours || name == "CMAKE_INSTALL_PREFIX",
+                "{name} isn't set here"
+            );
         }
     }
 
