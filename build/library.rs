@@ -70,12 +70,13 @@ impl Library {
         self.defines.contains_key(name)
     }
 
-    /// More than one context at a time is sound only with lws' locks compiled in.
+    /// More than one context at a time is sound only with lws' locks compiled in, and
+    /// without its count of allocated bytes, which has no lock.
     pub fn is_multi_context(&self) -> bool {
-        self.defines
-            .get("LWS_MAX_SMP")
-            .and_then(|n| n.parse::<u32>().ok())
+        let smp = self.defines.get("LWS_MAX_SMP");
+        smp.and_then(|n| n.parse::<u32>().ok())
             .is_some_and(|n| n > 1)
+            && !self.defines("LWS_HAVE_MALLOC_USABLE_SIZE")
     }
 
     /// Refuses a library of another version, or one that lacks what a feature needs.

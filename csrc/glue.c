@@ -9,6 +9,19 @@ lwsrs_kill_async(struct lws *wsi)
 			LWS_TO_KILL_ASYNC);
 }
 
+void
+lwsrs_no_proxy(struct lws_context_creation_info *info)
+{
+	/* Without an address lws asks the environment; port 0 is no proxy. */
+#if defined(LWS_ROLE_H1) || defined(LWS_ROLE_H2)
+	info->http_proxy_address = ":0";
+#endif
+#if defined(LWS_WITH_SOCKS5)
+	info->socks_proxy_address = ":0";
+#endif
+	(void)info;
+}
+
 #if !defined(LWS_WITHOUT_EXTENSIONS)
 
 static const struct lws_extension deflate[] = {

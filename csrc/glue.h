@@ -7,7 +7,6 @@
 
 #include <libwebsockets.h>
 
-
 /* Bytes that Rust keeps free in front of a payload. */
 #define LWSRS_HEADROOM 16
 
@@ -16,6 +15,9 @@ void lwsrs_kill_async(struct lws *wsi);
 
 /* permessage-deflate's offer for vhosts; NULL where it isn't compiled in. */
 const struct lws_extension *lwsrs_extensions(void);
+
+/* Keeps a vhost's clients from a proxy that the environment names. */
+void lwsrs_no_proxy(struct lws_context_creation_info *info);
 
 #if defined(LWSRS_TLS) || defined(LWS_WITH_TLS)
 

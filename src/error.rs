@@ -41,7 +41,8 @@ pub enum Error {
     /// The key log can't be started.
     #[cfg(feature = "keylog")]
     KeyLog(crate::keylog::KeyLogError),
-    /// This build's C library has no locks (`LWS_MAX_SMP` is 1), so that only
+    /// This build's C library lacks locks (`LWS_MAX_SMP` is 1), or counts what it allocates
+    /// without one (`LWS_HAVE_MALLOC_USABLE_SIZE` is set), so that only
     /// one context may live at a time, and there is one.
     OnlyOneContext,
 }
@@ -84,8 +85,9 @@ impl fmt::Display for Error {
             #[cfg(feature = "keylog")]
             Error::KeyLog(e) => e.fmt(f),
             Error::OnlyOneContext => f.write_str(
-                "this libwebsockets was built with LWS_MAX_SMP=1, so that only one context may \
-                 live at a time: drop the other one first, or use the vendored library",
+                "this libwebsockets was built without LWS_MAX_SMP=2 and \
+                 LWS_HAVE_MALLOC_USABLE_SIZE=0, so that only one context may live at a time: \
+                 drop the other one first, or use the vendored library",
             ),
         }
     }

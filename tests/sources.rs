@@ -60,6 +60,9 @@ fn keylog_example(kind: &str, prefix: &Path) -> PathBuf {
 fn run(program: &Path, prefix: &Path) -> Output {
     Command::new(program)
         .env("LD_LIBRARY_PATH", prefix.join("lib"))
+        // Nobody is there. A library as its makers build it takes them for a proxy.
+        .env("http_proxy", "127.0.0.1:1")
+        .env("socks_proxy", "127.0.0.1:1")
         .output()
         .unwrap()
 }
@@ -101,11 +104,23 @@ fn a_library_without_locks_gives_one_context_and_says_why_no_second() {
         ]
         .concat(),
     );
-    let program = keylog_example("single", prefix);
-    let output = run(&program, prefix);
-    let text = stderr(&output);
-    assert!(!output.status.success(), "it got its three contexts");
-    assert!(text.contains("LWS_MAX_SMP"), "{text}");
+    let refused = || {
+        let program = keylog_example("single", prefix);
+        let output = run(&program, prefix);
+        let text = stderr(&output);
+        assert!(!output.status.success(), "it got its three contexts");
+        assert!(text.contains("LWS_MAX_SMP"), "{text}");
+        assert!(text.contains("LWS_HAVE_MALLOC_USABLE_SIZE"), "{text}");
+    };
+    refused();
+    // With locks, but for the count of allocated bytes.
+    let header = prefix.join("include/lws_config.h");
+    let defines = std::fs::read_to_string(&header).unwrap();
+    assert!(defines.contains("#define LWS_HAVE_MALLOC_USABLE_SIZE"));
+    let more = defines.replace("#define LWS_MAX_SMP 1", "#define LWS_MAX_SMP 2");
+    assert_ne!(more, defines);
+    std::fs::write(&header, more).unwrap();
+    refused();
 }
 
 /// What is known of 5.0's headers and could touch a binding: file, 4.3's text,

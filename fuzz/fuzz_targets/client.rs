@@ -66,9 +66,7 @@ fuzz_target!(|data: &[u8]| {
                 break;
             }
         }
-        let Some(mut peer) = accepted else {
-            return;
-        };
+        let mut peer = accepted.expect("it connects");
         peer.set_nonblocking(true).expect("a socket");
         let Some(key) = key(context, &mut peer) else {
             return finish(context, peer);

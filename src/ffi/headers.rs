@@ -140,6 +140,9 @@ impl Wsi<'_> {
             let Ok(len) = usize::try_from(len) else {
                 return;
             };
+            if name.is_null() {
+                return;
+            }
             // SAFETY: lws passes a name of `len` bytes that lies in its header buffer.
             let name = unsafe { std::slice::from_raw_parts(name.cast::<u8>(), len) };
             // SAFETY: the pointer is to the Vec below, which nothing else uses meanwhile.

@@ -121,6 +121,8 @@ impl RawContext {
             user: std::ptr::without_provenance_mut(options.index + 1),
             ..Default::default()
         };
+        // SAFETY: takes an exclusive reference, and puts static strings into it.
+        unsafe { sys::lwsrs_no_proxy(&mut info) };
         if options.deflate {
             // SAFETY: takes nothing, and returns a static table or null.
             info.extensions = unsafe { sys::lwsrs_extensions() };
