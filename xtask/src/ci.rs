@@ -71,6 +71,10 @@ const MORE: &[Step] = &[
     ("clippy, AWS-LC", || {
         clippy(&[LIBRARY, NO_FEATURES, &["--features", "aws-lc,keylog"]].concat())
     }),
+    ("clippy, all features", || {
+        setup::satisfy(&[setup::CXX, setup::PERL, setup::MAKE])?;
+        clippy(&[LIBRARY, &["--all-features"]].concat())
+    }),
     ("tests, AWS-LC", || {
         Library::AwsLc.test_few().map(|()| Outcome::Passed)
     }),
