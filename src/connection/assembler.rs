@@ -45,7 +45,8 @@ pub(crate) struct Assembler {
     /// on: a compressed frame that inflates to nothing is not told, and what comes
     /// after it isn't marked as the first.
     begun: bool,
-    payload: Payload,
+    /// What came of the present message.
+    payload: Option<Payload>,
     /// Bytes of the present frame that came already.
     frame: usize,
     /// Bytes of a text payload that are known to be UTF-8.
@@ -58,7 +59,7 @@ impl Assembler {
             max_message: config.max_message_size,
             max_frame: config.max_frame_size,
             begun: false,
-            payload: Payload::new(),
+            payload: None,
             frame: 0,
             valid: 0,
         }
@@ -90,23 +91,25 @@ impl Assembler {
         if self.fragment(chunk).is_none() {
             return Assembled::Violation(CloseCode::TOO_BIG, FRAME_TOO_BIG);
         }
-        let so_far = self.payload.len().saturating_add(chunk.data.len());
+        let before = self.payload.as_ref().map_or(0, |payload| payload.len());
+        let so_far = before.saturating_add(chunk.data.len());
         if so_far.saturating_add(chunk.remaining) > self.max_message {
             return Assembled::Violation(CloseCode::TOO_BIG, "message too big");
         }
-        if self.payload.is_empty() {
-            let expected = so_far + chunk.remaining.min(MAX_RESERVE);
-            self.payload = spare.take(expected);
-        }
-        self.payload.extend_from_slice(chunk.data);
+        let mut payload = match self.payload.take() {
+            Some(payload) if before > 0 => payload,
+            _ => spare.take(so_far + chunk.remaining.min(MAX_RESERVE)),
+        };
+        payload.extend_from_slice(chunk.data);
         if !chunk.last {
             // A bad sequence is refused as soon as it shows (RFC 6455 §8.1 allows it).
-            return match chunk.binary || self.is_utf8_so_far() {
+            let fine = chunk.binary || self.is_utf8_so_far(&payload);
+            self.payload = Some(payload);
+            return match fine {
                 true => Assembled::Partial,
                 false => not_utf8(),
             };
         }
-        let payload = std::mem::take(&mut self.payload);
         self.valid = 0;
         if chunk.binary {
             return Assembled::Message(Message::Binary(payload));
@@ -118,8 +121,8 @@ impl Assembler {
     }
 
     /// Whether the text up to now can be the start of UTF-8. Looks at each byte once.
-    fn is_utf8_so_far(&mut self) -> bool {
-        match std::str::from_utf8(&self.payload[self.valid..]) {
+    fn is_utf8_so_far(&mut self, text: &[u8]) -> bool {
+        match std::str::from_utf8(&text[self.valid..]) {
             Ok(text) => {
                 self.valid += text.len();
                 true

@@ -1,25 +1,27 @@
-//! A buffer that waits to be used again.
+//! Buffers that wait to be used again.
 
 use crate::message::Payload;
 use std::cell::Cell;
+use std::ops::RangeInclusive;
 
-/// The buffer of a long message that was sent, for the next one that comes. The
-/// allocator may give that much back to the system, and page by page take it again.
+/// The buffers of a message that was sent, for the next one that comes: of a long one, for
+/// the allocator may give that much back to the system, and page by page take it again; and
+/// of one that is too long for the allocator's shortest way.
 #[derive(Default)]
-pub(crate) struct Spare(Cell<Option<Payload>>);
+pub(crate) struct Spare([Cell<Option<Payload>>; 2]);
 
 /// What is worth it, and what isn't too much to hold for nothing.
-const KEPT: std::ops::RangeInclusive<usize> = (8 << 10)..=(256 << 10);
+const KEPT: [RangeInclusive<usize>; 2] = [512..=(8 << 10) - 1, (8 << 10)..=(256 << 10)];
 
 impl Spare {
     /// An empty payload with room for `capacity` bytes, and not for many more.
     pub fn take(&self, capacity: usize) -> Payload {
-        if KEPT.contains(&capacity) {
-            match self.0.take() {
+        if let Some(place) = self.place(capacity) {
+            match place.take() {
                 Some(spare) if (capacity..=capacity * 2).contains(&spare.capacity()) => {
                     return spare;
                 }
-                other => self.0.set(other),
+                other => place.set(other),
             }
         }
         Payload::with_capacity(capacity)
@@ -27,10 +29,15 @@ impl Spare {
 
     /// Keeps the buffer of a payload that nobody needs any more.
     pub fn keep(&self, mut payload: Payload) {
-        if KEPT.contains(&payload.capacity()) {
+        if let Some(place) = self.place(payload.capacity()) {
             payload.clear();
-            self.0.set(Some(payload));
+            place.set(Some(payload));
         }
+    }
+
+    fn place(&self, capacity: usize) -> Option<&Cell<Option<Payload>>> {
+        let class = KEPT.iter().position(|kept| kept.contains(&capacity))?;
+        self.0.get(class)
     }
 }
 
@@ -57,12 +64,24 @@ mod tests {
         assert_ne!(spare.take(9_000).as_ptr(), address);
     }
 
+    /// Lost: the buffer of long messages, to short ones that come between them.
+    #[test]
+    fn a_short_one_takes_no_long_ones_place() {
+        let spare = Spare::default();
+        let (long, short) = (spare.take(10_000), spare.take(1000));
+        let addresses = [long.as_ptr(), short.as_ptr()];
+        spare.keep(long);
+        spare.keep(short);
+        assert_eq!(spare.take(10_000).as_ptr(), addresses[0]);
+        assert_eq!(spare.take(1000).as_ptr(), addresses[1]);
+    }
+
     #[test]
     fn neither_small_nor_huge_ones_are_kept() {
-        for size in [100, 1 << 20] {
+        for size in [100, 500, 1 << 20] {
             let spare = Spare::default();
             spare.keep(Payload::with_capacity(size));
-            assert!(spare.0.take().is_none(), "{size}");
+            assert!(spare.0.iter().all(|place| place.take().is_none()), "{size}");
         }
     }
 }
