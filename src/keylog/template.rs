@@ -268,6 +268,20 @@ mod tests {
         assert_eq!(expand("/k/plain", "x").as_deref(), Ok("/k/plain"));
     }
 
+    /// Lost: logs of programs that overwrite each other, or can't be told apart.
+    #[test]
+    fn what_is_filled_in_is_this_process_and_this_second() {
+        let seconds = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let before = seconds().as_secs();
+        let now = Now::new();
+        let after = seconds().as_secs();
+        assert!((before..=after).any(|second| utc(second) == now.time));
+        assert_eq!(now.pid, std::process::id().to_string());
+        // Cargo's name of this test program: the crate's, and a number in hex.
+        let rest = now.exe.strip_prefix("libwebsockets-").unwrap();
+        assert!(rest.bytes().all(|b| b.is_ascii_hexdigit()), "{rest}");
+    }
+
     #[test]
     fn a_value_never_leads_elsewhere() {
         for (vhost, expected) in [
