@@ -80,8 +80,8 @@ pub fn send(context: &mut Context, peer: &mut UnixStream, mut bytes: &[u8]) -> b
     true
 }
 
-/// Ends the connection from this side, and turns until the context knows. What isn't
-/// freed by then makes the fuzzer look for leaks, which takes a hundred times longer.
+/// Ends the connection from this side, and turns until the context knows: what isn't
+/// freed by then makes the fuzzer look for leaks.
 pub fn finish(context: &mut Context, peer: UnixStream) {
     let _ = peer.shutdown(std::net::Shutdown::Both);
     drop(peer);
