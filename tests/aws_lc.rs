@@ -4,15 +4,16 @@
 
 mod common;
 
-use common::cargo::{cargo, package, stderr};
+use common::cargo::{build_dir, cargo, package, stderr};
 use common::certs::Ca;
 use common::temp::TempDir;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// Where this run's own builds are: AWS-LC takes a minute, and is there already.
+/// Where this run's own builds are: AWS-LC takes a minute, and is there already. By the very
+/// path of the build folder, or Cargo waits for a lock that it holds itself.
 fn target() -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join("..")
+    build_dir().to_owned()
 }
 
 /// Builds the program of `tests/aws_lc/both.rs`, as a package that turns on `tls` and

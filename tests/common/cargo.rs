@@ -51,6 +51,8 @@ pub fn cargo(package: &Path, target: &Path) -> Command {
     cargo
         .current_dir(package)
         .env("CARGO_TARGET_DIR", target)
+        // As in this workspace: else packages of their own would compile all again.
+        .env("CARGO_PROFILE_DEV_DEBUG", "line-tables-only")
         // Cargo before 1.91 doesn't know it, and compiles more.
         .env("CARGO_BUILD_BUILD_DIR", build_dir())
         .env_remove("RUSTFLAGS")
