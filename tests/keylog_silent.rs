@@ -52,6 +52,12 @@ impl Shown {
     }
 }
 
+/// The bytes that a secret's digits stand for.
+fn bytes(digits: &str) -> Vec<u8> {
+    let byte = |at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap();
+    (0..digits.len()).step_by(2).map(byte).collect()
+}
+
 /// The secrets of which a text holds a half, or all: in either case of letters, or as the
 /// numbers by which a derived Debug shows the bytes, or those of the letters.
 fn leaked(text: &str, secrets: &BTreeSet<Line>) -> usize {
@@ -62,10 +68,8 @@ fn leaked(text: &str, secrets: &BTreeSet<Line>) -> usize {
         format!(",{},", numbers.join(","))
     };
     let shapes = |half: &str| {
-        let bytes: Vec<u8> = (0..half.len() / 2)
-            .map(|at| u8::from_str_radix(&half[2 * at..2 * at + 2], 16).unwrap())
-            .collect();
-        [half.to_owned(), numbers(&bytes), numbers(half.as_bytes())]
+        let digits = half.as_bytes();
+        [half.to_owned(), numbers(&bytes(half)), numbers(digits)]
     };
     let leaks = |line: &&Line| {
         let secret = line.secret.to_ascii_lowercase();
@@ -209,9 +213,7 @@ fn no_secret_is_in_any_log_message_or_debug_output() {
     // That it would be found.
     let first = secrets.first().unwrap();
     let secret = first.secret.to_ascii_uppercase();
-    let bytes: Vec<u8> = (0..secret.len() / 2)
-        .map(|at| u8::from_str_radix(&secret[2 * at..2 * at + 2], 16).unwrap())
-        .collect();
+    let bytes = bytes(&secret);
     for shown in [
         secret[secret.len() / 2..].to_owned(),
         format!("{bytes:?}"),

@@ -4,8 +4,8 @@
 
 mod common;
 
+use common::cargo::{cmake, package};
 use common::temp::TempDir;
-use std::process::Command;
 
 /// What the build script's file takes from beside it.
 mod config {
@@ -33,22 +33,16 @@ fn what_cmake_need_not_look_for_is_what_it_finds() {
         "gnu"
     };
     let folder = TempDir::new();
-    let cmake = std::env::var_os("CMAKE").unwrap_or_else(|| "cmake".into());
-    let output = Command::new(cmake)
-        .arg("-S")
-        .arg(common::cargo::package().join("vendor/libwebsockets"))
-        .arg("-B")
-        .arg(folder.path())
-        .args(["-DLWS_WITH_SSL=OFF", "-DLWS_WITHOUT_TESTAPPS=ON"])
-        .args(["-DLWS_WITH_MINIMAL_EXAMPLES=OFF"])
-        .arg("-DCMAKE_POLICY_VERSION_MINIMUM=3.5")
-        .output()
-        .expect("cmake: run `cargo xtask setup`");
-    assert!(
-        output.status.success(),
-        "{}",
-        common::cargo::stderr(&output)
-    );
+    cmake(|cmake| {
+        cmake
+            .arg("-S")
+            .arg(package().join("vendor/libwebsockets"))
+            .arg("-B")
+            .arg(folder.path())
+            .args(["-DLWS_WITH_SSL=OFF", "-DLWS_WITHOUT_TESTAPPS=ON"])
+            .args(["-DLWS_WITH_MINIMAL_EXAMPLES=OFF"])
+            .arg("-DCMAKE_POLICY_VERSION_MINIMUM=3.5")
+    });
     let cache = std::fs::read_to_string(folder.file("CMakeCache.txt")).unwrap();
     let found = |name: &str| {
         let start = format!("{name}:INTERNAL=");

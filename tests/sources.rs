@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::cargo::{self, build_example, package, stderr, verdict, Workshop};
+use common::cargo::{self, build_example, cmake, package, stderr, verdict, Workshop};
 use common::temp::{copy, TempDir};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -33,23 +33,22 @@ fn check<V: AsRef<OsStr>>(features: &str, variables: &[(&str, V)]) -> Result<(),
 /// Installs the vendored library below a prefix, as a packager would.
 fn install(prefix: &Path, options: &[&str]) {
     let build = TempDir::new();
-    let cmake = std::env::var_os("CMAKE").unwrap_or_else(|| "cmake".into());
-    let run = |command: &mut Command| {
-        let output = command.output().expect("cmake: run `cargo xtask setup`");
-        assert!(output.status.success(), "{}", stderr(&output));
-    };
-    run(Command::new(&cmake)
-        .arg(package().join("vendor/libwebsockets"))
-        .arg(format!("-DCMAKE_INSTALL_PREFIX={}", prefix.display()))
-        .args(["-DCMAKE_BUILD_TYPE=None", "-DDISABLE_WERROR=ON"])
-        .arg("-DCMAKE_POLICY_VERSION_MINIMUM=3.5")
-        .args(["-DLWS_WITHOUT_TESTAPPS=ON", "-DLWS_WITH_EVLIB_PLUGINS=OFF"])
-        .args(["-DLWS_WITHOUT_EXTENSIONS=OFF", "-DLWS_WITH_ZLIB=ON"])
-        .args(options)
-        .current_dir(build.path()));
-    run(Command::new(&cmake)
-        .args(["--build", ".", "--parallel", "2", "--target", "install"])
-        .current_dir(build.path()));
+    cmake(|cmake| {
+        cmake
+            .arg(package().join("vendor/libwebsockets"))
+            .arg(format!("-DCMAKE_INSTALL_PREFIX={}", prefix.display()))
+            .args(["-DCMAKE_BUILD_TYPE=None", "-DDISABLE_WERROR=ON"])
+            .arg("-DCMAKE_POLICY_VERSION_MINIMUM=3.5")
+            .args(["-DLWS_WITHOUT_TESTAPPS=ON", "-DLWS_WITH_EVLIB_PLUGINS=OFF"])
+            .args(["-DLWS_WITHOUT_EXTENSIONS=OFF", "-DLWS_WITH_ZLIB=ON"])
+            .args(options)
+            .current_dir(build.path())
+    });
+    cmake(|cmake| {
+        cmake
+            .args(["--build", ".", "--parallel", "2", "--target", "install"])
+            .current_dir(build.path())
+    });
 }
 
 /// Builds the example `keylog` against a prefix.

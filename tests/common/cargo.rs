@@ -75,6 +75,16 @@ pub fn cargo_program() -> OsString {
     std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
 
+/// Runs CMake, which has to succeed.
+#[track_caller]
+pub fn cmake(with: impl FnOnce(&mut Command) -> &mut Command) {
+    let program = std::env::var_os("CMAKE").unwrap_or_else(|| "cmake".into());
+    let mut cmake = Command::new(program);
+    let output = with(&mut cmake).output();
+    let output = output.expect("cmake: run `cargo xtask setup`");
+    assert!(output.status.success(), "{}", stderr(&output));
+}
+
 /// This package's folder.
 pub fn package() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -39,18 +39,16 @@ pub fn lines(path: &Path) -> BTreeSet<Line> {
     let hex = |text: &str| text.bytes().all(|b| b.is_ascii_hexdigit());
     let mut found = BTreeSet::new();
     for line in text.lines() {
-        let line = {
-            let fields: Vec<_> = line.split(' ').collect();
-            let [label, random, secret] = fields[..] else {
-                panic!("no line of the format: {line:?}");
-            };
-            assert!(random.len() == 64 && hex(random), "no client random");
-            assert!(secret.len() >= 64 && hex(secret), "no secret");
-            Line {
-                random: random.to_ascii_lowercase(),
-                label: label.to_owned(),
-                secret: secret.to_ascii_lowercase(),
-            }
+        let fields: Vec<_> = line.split(' ').collect();
+        let [label, random, secret] = fields[..] else {
+            panic!("no line of the format: {line:?}");
+        };
+        assert!(random.len() == 64 && hex(random), "no client random");
+        assert!(secret.len() >= 64 && hex(secret), "no secret");
+        let line = Line {
+            random: random.to_ascii_lowercase(),
+            label: label.to_owned(),
+            secret: secret.to_ascii_lowercase(),
         };
         assert!(found.insert(line), "a record is there twice");
     }

@@ -3,7 +3,7 @@
 use super::{archive, lock::Lock, open, platform, Identity};
 use crate::ffi::sigxfsz;
 use crate::ffi::wipe::wipe;
-use crate::keylog::sink::FileOptions;
+use crate::keylog::sink::{FileOptions, LOOK_EVERY};
 use crate::keylog::{KeyLogError, TARGET};
 use flate2::write::GzEncoder;
 use flate2::Compression;
@@ -11,50 +11,88 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// A process that has no rotation of its own takes a second to notice another's, and goes on
-/// in the old file until then.
-const SETTLED: Duration = Duration::from_secs(2);
+/// After it nobody writes to an old file any more: who has no rotation of its own may take
+/// half of it to notice that the path means another.
+const SETTLED: Duration = LOOK_EVERY.saturating_mul(2);
 
 /// One file at a time in this process.
 static ONE: Mutex<()> = Mutex::new(());
 
-/// Compresses the old files of the log at `path`. What goes wrong then is logged by the
-/// thread that does it; a file that wasn't compressed stays as it is.
-pub(in crate::keylog) fn in_the_background(
-    path: &Path,
-    options: &Arc<FileOptions>,
-) -> Result<(), KeyLogError> {
-    let (own, options) = (path.to_owned(), Arc::clone(options));
-    let compress = move || {
-        thread::sleep(SETTLED);
-        let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-        let result = all(&own, &options);
-        drop(one);
-        if let Err(error) = result {
-            log::warn!(target: TARGET, "old files of the key log {own:?} stay uncompressed: {error}");
+/// No thread is there.
+const IDLE: u8 = 0;
+/// It has looked which files there are, and sees to them.
+const AT_WORK: u8 = 1;
+/// There may be more of them since.
+const MORE: u8 = 2;
+
+/// Compresses the old files of one log, by a thread that is there while there is something
+/// to do: however often the log is rotated, it is one.
+#[derive(Default)]
+pub(in crate::keylog) struct Compressor(Arc<AtomicU8>);
+
+impl Compressor {
+    /// Sees to it that what has been rotated is compressed. What goes wrong then is logged by
+    /// the thread that does it; a file that wasn't compressed stays as it is.
+    pub fn start(&self, path: &Path, options: &Arc<FileOptions>) -> Result<(), KeyLogError> {
+        if self.0.swap(MORE, SeqCst) != IDLE {
+            return Ok(());
         }
-    };
-    thread::Builder::new()
-        .name("lws-keylog-gzip".into())
-        .spawn(compress)
-        .map(drop)
-        .map_err(|source| KeyLogError::Compress {
-            path: path.to_owned(),
-            source,
-        })
+        let (own, options) = (path.to_owned(), Arc::clone(options));
+        let state = Arc::clone(&self.0);
+        thread::Builder::new()
+            .name("lws-keylog-gzip".into())
+            .spawn(move || work(&state, &own, &options))
+            .map(drop)
+            .map_err(|source| {
+                self.0.store(IDLE, SeqCst);
+                KeyLogError::Compress {
+                    path: path.to_owned(),
+                    source,
+                }
+            })
+    }
 }
 
-fn all(path: &Path, options: &FileOptions) -> io::Result<()> {
-    for old in archive::paths(path)? {
-        if !old
-            .as_os_str()
-            .as_encoded_bytes()
-            .ends_with(archive::COMPRESSED.as_bytes())
-        {
+fn work(state: &AtomicU8, path: &Path, options: &FileOptions) {
+    loop {
+        state.store(AT_WORK, SeqCst);
+        let found = uncompressed(path);
+        thread::sleep(SETTLED);
+        let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = found.and_then(|found| all(path, &found, options));
+        drop(one);
+        if let Err(error) = result {
+            log::warn!(target: TARGET, "old files of the key log {path:?} stay uncompressed: {error}");
+        }
+        let done = state.compare_exchange(AT_WORK, IDLE, SeqCst, SeqCst);
+        if done.is_ok() {
+            return;
+        }
+    }
+}
+
+/// The old files that aren't compressed: their names change with each rotation.
+fn uncompressed(path: &Path) -> io::Result<Vec<(PathBuf, Identity)>> {
+    let plain = |old: &PathBuf| {
+        let name = old.as_os_str().as_encoded_bytes();
+        !name.ends_with(archive::COMPRESSED.as_bytes())
+    };
+    let old = archive::paths(path)?.into_iter().filter(plain);
+    // One may have moved on, or gone, since it was listed.
+    Ok(old
+        .filter_map(|old| Identity::at(&old).ok().map(|identity| (old, identity)))
+        .collect())
+}
+
+/// Compresses those that were found when there was time for them to settle.
+fn all(path: &Path, settled: &[(PathBuf, Identity)], options: &FileOptions) -> io::Result<()> {
+    for (old, identity) in uncompressed(path)? {
+        if settled.iter().any(|(_, found)| *found == identity) {
             one(path, &old, options)?;
         }
     }

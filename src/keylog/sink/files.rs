@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 /// How long another file may stand at our path unnoticed, where nothing rotates.
 /// What is written meanwhile goes to the file that was renamed, and isn't lost.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+pub(in crate::keylog) const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What happens to files, beyond being written.
 #[derive(Clone, Debug, Default)]
@@ -193,6 +193,8 @@ struct LogFile {
     looked: Instant,
     trouble: Option<KeyLogError>,
     rotated: bool,
+    #[cfg(feature = "keylog-gzip")]
+    compressor: file::compress::Compressor,
     /// A rotation that failed is tried again after this.
     rotate_after: Option<Instant>,
     /// The directory that paths begin in.
@@ -226,6 +228,8 @@ impl LogFile {
             looked: Instant::now(),
             trouble: None,
             rotated: false,
+            #[cfg(feature = "keylog-gzip")]
+            compressor: file::compress::Compressor::default(),
             rotate_after: None,
             root: file::root(),
             unsure: false,
@@ -400,23 +404,21 @@ impl LogFile {
             self.opened = None;
         }
         let old = archive::shift(&self.path).map_err(|source| self.cannot_rotate(source))?;
+        self.looked = Instant::now();
+        let opened = self
+            .opened
+            .insert(file::open(&self.path, &self.options.rules)?);
+        self.rotated = true;
+        // Read when there is a place for it: nothing may end here with secrets in hand.
         let tail = match self.options.pcapng {
             false => archive::tail(&old, rotation.sane_overlap()),
             true => Ok(Vec::new()),
         };
-        self.looked = Instant::now();
-        let mut opened =
-            file::open(&self.path, &self.options.rules).map(|new| self.opened.insert(new));
-        self.rotated = opened.is_ok();
         let copied = tail.and_then(|mut tail| {
-            let copied = match &mut opened {
-                Ok(opened) => write(&mut opened.file, &mut opened.torn, &tail),
-                Err(_) => Ok(()),
-            };
+            let copied = write(&mut opened.file, &mut opened.torn, &tail);
             wipe(&mut tail);
             copied.map_err(|(source, _)| source)
         });
-        opened?;
         let retention = self.options.retention.clone().unwrap_or_default();
         let retained = archive::retain(&self.path, &retention);
         copied
@@ -424,7 +426,7 @@ impl LogFile {
             .map_err(|source| self.cannot_rotate(source))?;
         #[cfg(feature = "keylog-gzip")]
         if self.options.compress {
-            let started = file::compress::in_the_background(&self.path, &self.options);
+            let started = self.compressor.start(&self.path, &self.options);
             // The rotation is done; the next one tries it again.
             self.trouble = started.err().or(self.trouble.take());
         }

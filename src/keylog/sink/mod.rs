@@ -13,6 +13,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+#[cfg(feature = "keylog-gzip")]
+pub(super) use files::LOOK_EVERY;
 pub(super) use files::{remove, FileOptions, Files};
 pub use memory::MemoryLog;
 pub(super) use queue::{Outcome, Queue, Writer};

@@ -328,6 +328,40 @@ fn what_comes_to_an_old_file_late_is_compressed_with_it() {
     assert_eq!(text, format!("{}\n{}\n", line(0, 0), line(0, 1)));
 }
 
+/// Lost: a process full of threads that wait, where each handshake is a rotation.
+#[cfg(all(feature = "keylog-gzip", target_os = "linux"))]
+#[test]
+fn one_thread_compresses_however_often_a_log_is_rotated() {
+    let threads = || {
+        let tasks = fs::read_dir("/proc/self/task").unwrap();
+        let names =
+            tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok());
+        names
+            .filter(|name| name.trim() == "lws-keylog-gzip")
+            .count()
+    };
+    let dir = Dir::new("rotate-gzip-often");
+    let keylog = KeyLog::file(dir.path("k"))
+        .rotation(Rotation::new().overlap(0))
+        .retention(Retention::new().max_files(100))
+        .compress(true);
+    let handle = keylog::start(&keylog).unwrap();
+    for n in 0..30 {
+        record(&handle, &line(0, n));
+        handle.rotate().unwrap();
+    }
+    // Those of the tests beside this are among them.
+    assert!((1..10).contains(&threads()), "{}", threads());
+    // The first and the last: also what came while the thread waited.
+    for n in [30, 1] {
+        let text = decompressed(
+            &dir.path(&format!("k.{n}.gz")),
+            &dir.path(&format!("k.{n}")),
+        );
+        assert_eq!(text, format!("{}\n", line(0, 30 - n)));
+    }
+}
+
 #[cfg(feature = "keylog-gzip")]
 #[test]
 fn old_files_are_compressed_and_can_be_read_again() {
