@@ -6,6 +6,7 @@ pub mod frames;
 pub mod load_tls;
 mod meter;
 pub mod soak;
+pub mod socket;
 pub mod tls;
 
 pub use meter::Meter;

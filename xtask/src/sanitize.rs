@@ -45,50 +45,7 @@ pub fn run(args: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// The integration tests that run this process' own code, or start the test program again.
-const SUITES: &[&str] = &[
-    "addresses",
-    "batches",
-    "builders",
-    "certificates",
-    "client",
-    "closing",
-    "closing_input",
-    "decrypt",
-    "decrypt_live",
-    "deflate",
-    "descriptors",
-    "forked",
-    "forked_keylog",
-    "fragments",
-    "handle",
-    "handshake",
-    "headers",
-    "interop",
-    "keylog",
-    "keylog_files",
-    "keylog_protection",
-    "keylog_silent",
-    "keylog_stress",
-    "keylog_table",
-    "keylog_variable",
-    "keylog_wiped",
-    "lifecycle",
-    "load",
-    "logging",
-    "random",
-    "rfc6455",
-    "subprotocols",
-    "tls",
-    "tls_endings",
-    "turns",
-    "unix_sockets",
-    "violations",
-    "websocket",
-];
-
-/// The others, which have nothing that is instrumented.
-#[cfg(test)]
+/// Suites that have nothing that is instrumented.
 const ELSEWHERE: &[&str] = &[
     // Builds of their own, with settings of their own.
     "aws_lc",
@@ -99,8 +56,8 @@ const ELSEWHERE: &[&str] = &[
     "symbols",
     // The C library alone, which they instrument themselves.
     "vendored_patches",
-    // Programs that Cargo builds with documentation tests, which would need flags of their own;
-    // `cargo xtask valgrind` looks at them.
+    // They run the examples, which would need the flags too; `cargo xtask valgrind` looks at
+    // these.
     "examples",
     "examples_tls",
     "keylog_doctor",
@@ -117,7 +74,7 @@ pub fn address(args: &[String]) -> Result<Outcome> {
         ));
     };
     println!("sanitize: using {}, target {host}", toolchain.name());
-    let mut command = tests(toolchain.cargo(), "address", &host);
+    let mut command = tests(toolchain.cargo(), "address", &host)?;
     if env::var_os("ASAN_OPTIONS").is_none() {
         // LeakSanitizer is part of it on Linux only.
         let leaks = u8::from(cfg!(target_os = "linux"));
@@ -147,7 +104,7 @@ fn thread(args: &[String]) -> Result<Outcome> {
     let Some(host) = Toolchain::Current.host() else {
         return Ok(Outcome::Skipped("the toolchain has no sanitizers".into()));
     };
-    let mut command = tests(Toolchain::Current.cargo(), "thread", &host);
+    let mut command = tests(Toolchain::Current.cargo(), "thread", &host)?;
     library.enable(&mut command).arg("-Zbuild-std");
     if env::var_os("TSAN_OPTIONS").is_none() {
         let known = paths::root().join("xtask/tsan-suppressions.txt");
@@ -164,7 +121,7 @@ fn undefined(args: &[String]) -> Result<Outcome> {
     let Some(host) = Toolchain::Current.host() else {
         return Ok(Outcome::Skipped("the toolchain has no sanitizers".into()));
     };
-    let mut command = tests(process::cargo(), "undefined", &host);
+    let mut command = tests(process::cargo(), "undefined", &host)?;
     if env::var_os("UBSAN_OPTIONS").is_none() {
         command.env("UBSAN_OPTIONS", "print_stacktrace=1");
     }
@@ -173,14 +130,15 @@ fn undefined(args: &[String]) -> Result<Outcome> {
 }
 
 /// The command that runs the tests under a sanitizer, up to their arguments.
-fn tests(mut cargo: Command, sanitizer: &str, host: &str) -> Command {
+fn tests(mut cargo: Command, sanitizer: &str, host: &str) -> Result<Command> {
+    let suites = test::suites(ELSEWHERE)?;
     // `--target` keeps the flags away from build scripts and procedural macros.
     // Documentation tests would need flags of their own.
     cargo
         .args(["test", "-p", "libwebsockets", "--no-fail-fast"])
         .args(["--target", host])
         .args(["--features", test::FEATURES, "--lib"])
-        .args(SUITES.iter().flat_map(|suite| ["--test", suite]))
+        .args(suites.iter().flat_map(|suite| ["--test", suite]))
         .env(
             "CARGO_TARGET_DIR",
             paths::target_dir().join(format!("sanitize-{sanitizer}")),
@@ -193,7 +151,7 @@ fn tests(mut cargo: Command, sanitizer: &str, host: &str) -> Command {
         // Looking up names takes longer there than a test waits for what panics.
         .env("RUST_BACKTRACE", "0")
         .env("LWS_SANITIZE", sanitizer);
-    cargo
+    Ok(cargo)
 }
 
 fn rustflags(sanitizer: &str, given: Option<&str>) -> String {
@@ -274,27 +232,6 @@ fn host_line(version: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Lost: what a new file of tests would have found.
-    #[test]
-    fn every_file_of_tests_is_run_or_named() {
-        let folder = paths::root().join("tests");
-        let entries = folder
-            .read_dir()
-            .unwrap()
-            .map(|entry| entry.unwrap().path());
-        let is_suite = |path: &std::path::PathBuf| {
-            path.join("main.rs").is_file() || path.extension().is_some_and(|e| e == "rs")
-        };
-        let mut there: Vec<_> = entries
-            .filter(is_suite)
-            .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
-            .collect();
-        there.sort();
-        let mut named = [SUITES, ELSEWHERE].concat();
-        named.sort_unstable();
-        assert_eq!(named, there);
-    }
 
     #[test]
     fn flags_are_appended() {

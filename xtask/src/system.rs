@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::Command;
 
-use crate::error::{Error, IoContext, Result};
+use crate::error::{Error, Result};
 use crate::{paths, process, setup, test, vendor};
 
 /// As in `build/vendored.rs`, where the reasons are, apart from what makes it a
@@ -36,6 +36,7 @@ const SWITCHES: &[&str] = &[
     "LWS_WITH_NETLINK=OFF",
     "LWS_HAVE_LIBCAP=OFF",
     "LWS_CLIENT_HTTP_PROXYING=OFF",
+    "LWS_LOG_TAG_LIFECYCLE=OFF",
     "LWS_WITH_SYS_ASYNC_DNS=OFF",
     "LWS_HAVE_SSL_CTX_set_keylog_callback=OFF",
     "LWS_WITH_TLS_KEYLOG=OFF",
@@ -50,6 +51,7 @@ const SWITCHES: &[&str] = &[
 const NOT_WITH_IT: &[&str] = &[
     "build_variables",
     "compile_fail",
+    "known",
     "sources",
     "symbols",
     "vendored_patches",
@@ -93,7 +95,7 @@ pub fn run(args: &[String]) -> Result<()> {
     setup::run()?;
     vendor::run(&vendor::Options::default())?;
     let suites = match options.only.is_empty() {
-        true => suites()?,
+        true => test::suites(NOT_WITH_IT)?,
         false => options.only.clone(),
     };
     let prefix = paths::target_dir().join("prefix");
@@ -111,21 +113,6 @@ pub fn run(args: &[String]) -> Result<()> {
         NOT_WITH_IT.join(", ")
     );
     Ok(())
-}
-
-/// All suites that run the crate of this build.
-fn suites() -> Result<Vec<String>> {
-    let dir = paths::root().join("tests");
-    let mut names: Vec<String> = std::fs::read_dir(&dir)
-        .doing("read", &dir)?
-        .filter_map(|entry| {
-            let name = entry.ok()?.file_name().into_string().ok()?;
-            name.strip_suffix(".rs").map(str::to_owned)
-        })
-        .filter(|name| !NOT_WITH_IT.contains(&name.as_str()))
-        .collect();
-    names.sort();
-    Ok(names)
 }
 
 /// Builds the vendored tree and installs it below the prefix.
@@ -205,16 +192,6 @@ mod tests {
                 ours || name == "CMAKE_INSTALL_PREFIX",
                 "{name} isn't set here"
             );
-        }
-    }
-
-    #[test]
-    fn what_is_left_out_exists() {
-        let all = suites().unwrap();
-        assert!(all.iter().any(|name| name == "websocket"), "{all:?}");
-        for name in NOT_WITH_IT {
-            let file = paths::root().join(format!("tests/{name}.rs"));
-            assert!(file.is_file(), "{name}");
         }
     }
 

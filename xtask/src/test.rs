@@ -1,8 +1,8 @@
 //! `cargo xtask test`: run the tests from nothing.
 
-use crate::error::Result;
+use crate::error::{Error, IoContext, Result};
 use crate::tls::Library;
-use crate::{process, setup, vendor};
+use crate::{paths, process, setup, vendor};
 
 /// Features that are tested on top of the default ones. `vendored-openssl` and
 /// `system` change where libraries come from, not what the crate does; `aws-lc` is
@@ -13,6 +13,30 @@ pub const FEATURES: &str =
 /// Members that a mere check of the workspace leaves out: what the servers of other
 /// libraries need, which benchmarks alone start, takes minutes to compile.
 pub const NO_PEERS: [&str; 2] = ["--exclude", "peers"];
+
+/// The programs of tests in `tests/`, apart from some.
+pub fn suites(without: &[&str]) -> Result<Vec<String>> {
+    let folder = paths::root().join("tests");
+    let mut names = Vec::new();
+    for entry in folder.read_dir().doing("read", &folder)? {
+        let path = entry.doing("read", &folder)?.path();
+        let is_suite =
+            path.join("main.rs").is_file() || path.extension().is_some_and(|e| e == "rs");
+        let name = path.file_stem().and_then(|name| name.to_str());
+        names.extend(name.filter(|_| is_suite).map(str::to_owned));
+    }
+    names.sort();
+    match without
+        .iter()
+        .find(|name| !names.iter().any(|n| n == *name))
+    {
+        Some(name) => Err(Error::new(format!("there is no tests/{name} to leave out"))),
+        None => {
+            names.retain(|name| !without.contains(&name.as_str()));
+            Ok(names)
+        }
+    }
+}
 
 /// Prepares everything, then runs `cargo test --workspace` with the arguments, or with
 /// `--tls` the tests of one TLS library.
@@ -25,4 +49,24 @@ pub fn run(args: &[String]) -> Result<()> {
     }
     let features = ["test", "--workspace", "--features", FEATURES];
     process::run(process::cargo().args(features).args(NO_PEERS).args(args))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suites_are_files_and_folders() {
+        let all = suites(&[]).unwrap();
+        assert!(all.is_sorted());
+        for name in ["websocket", "rfc6455"] {
+            assert!(all.iter().any(|n| n == name), "{all:?}");
+        }
+        for name in ["common", "api", "patches"] {
+            assert!(all.iter().all(|n| n != name), "{all:?}");
+        }
+        let less = suites(&["websocket"]).unwrap();
+        assert_eq!(less.len() + 1, all.len());
+        assert!(suites(&["webscoket"]).is_err());
+    }
 }

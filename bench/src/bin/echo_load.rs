@@ -7,11 +7,12 @@
 
 use bench::args::Args;
 use bench::frames::{masked, payload, Counter};
+use bench::socket::{would_block, UPGRADE};
 use bench::{load_tls as tls, Fail, Meter};
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use rustls::{ClientConfig, ClientConnection};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -190,18 +191,8 @@ impl Peer {
     }
 }
 
-fn would_block(result: io::Result<usize>) -> io::Result<Option<usize>> {
-    match result {
-        Err(e) if e.kind() == ErrorKind::WouldBlock => Ok(None),
-        other => other.map(Some),
-    }
-}
-
 fn upgrade(stream: &mut (impl Read + Write)) -> Result<()> {
-    stream.write_all(
-        b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
-    )?;
+    stream.write_all(UPGRADE)?;
     stream.flush()?;
     let mut answer = Vec::new();
     let mut byte = [0];

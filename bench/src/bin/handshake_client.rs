@@ -6,18 +6,13 @@
 //!
 //! Prints `handshakes N seconds S cpu S`: the servers' CPU time.
 
-use bench::{args::Args, cpu, tls, Fail};
+use bench::{args::Args, cpu, socket::UPGRADE, tls, Fail};
 use rustls::ClientConfig;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
-
-/// The key is the one of RFC 6455's examples: nobody looks at the answer's.
-const UPGRADE: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
-    Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
-    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
 fn main() -> std::process::ExitCode {
     bench::exit(run())

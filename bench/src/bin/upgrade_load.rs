@@ -7,20 +7,17 @@
 //! of the server with this pid, and its own.
 
 use bench::args::Args;
+use bench::socket::{would_block, UPGRADE};
 use bench::{load_tls as tls, Fail, Meter};
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use rustls::{ClientConfig, ClientConnection};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 type Result<T> = std::result::Result<T, Fail>;
-
-const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
-    Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-    Sec-WebSocket-Version: 13\r\n\r\n";
 
 /// What is connected to.
 struct Target {
@@ -117,8 +114,8 @@ impl Attempt {
     }
 
     fn proceed_plain(&mut self) -> Result<()> {
-        while self.asked < REQUEST.len() {
-            match would_block(self.socket.write(&REQUEST[self.asked..]))? {
+        while self.asked < UPGRADE.len() {
+            match would_block(self.socket.write(&UPGRADE[self.asked..]))? {
                 Some(n) => self.asked += n,
                 None => return Ok(()),
             }
@@ -143,8 +140,8 @@ impl Attempt {
                 }
             }
             if !tls.is_handshaking() && self.asked == 0 {
-                tls.writer().write_all(REQUEST)?;
-                self.asked = REQUEST.len();
+                tls.writer().write_all(UPGRADE)?;
+                self.asked = UPGRADE.len();
                 continue;
             }
             match would_block(tls.read_tls(&mut self.socket))? {
@@ -157,13 +154,5 @@ impl Attempt {
                 self.answer.extend_from_slice(&buf[..n]);
             }
         }
-    }
-}
-
-/// A socket that isn't connected yet takes nothing either.
-fn would_block(result: io::Result<usize>) -> io::Result<Option<usize>> {
-    match result {
-        Err(e) if [ErrorKind::WouldBlock, ErrorKind::NotConnected].contains(&e.kind()) => Ok(None),
-        other => other.map(Some),
     }
 }

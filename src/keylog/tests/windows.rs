@@ -10,6 +10,7 @@ use crate::keylog::{self, KeyLog, KeyLogError};
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 /// Lost: a log that somebody can't throw away or move while a service runs, for
 /// days.
@@ -32,8 +33,8 @@ fn delete_and_rename_while_in_use_on_windows() {
             fs::rename(&path, &old)?;
             // It is still written to: the log looks at the path once a second.
             fs::remove_file(&old)?;
-            let began = std::time::Instant::now();
-            while !path.exists() && began.elapsed() < std::time::Duration::from_secs(30) {
+            let began = Instant::now();
+            while !path.exists() && began.elapsed() < Duration::from_secs(30) {
                 thread::yield_now();
             }
             fs::remove_file(&path)

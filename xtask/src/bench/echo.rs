@@ -110,12 +110,7 @@ pub fn run(args: &[String]) -> Result<()> {
     let mut build = process::cargo();
     build.args(["build", "--release", "-p", "bench", "-p", "peers"]);
     if options.quick {
-        // With soak's feature: then CI compiles them once.
-        build.args([
-            "--no-default-features",
-            "--features",
-            "bench/tls,bench/keylog",
-        ]);
+        build.args(super::PROGRAMS);
     }
     process::run(&mut build)?;
     let folder = paths::target_dir().join("bench");
@@ -155,11 +150,6 @@ pub fn run(args: &[String]) -> Result<()> {
     verdicts.print()
 }
 
-/// What CI runs.
-pub fn quick() -> Result<()> {
-    run(&["--quick".to_owned()])
-}
-
 impl Options {
     fn parse(args: &[String]) -> Result<Self> {
         let mut options = Options {
@@ -172,24 +162,20 @@ impl Options {
         };
         let mut args = args.iter();
         while let Some(name) = args.next() {
-            if name == "--aws-lc" {
-                options.aws_lc = true;
-                continue;
-            }
-            if name == "--quick" {
-                options.quick = true;
-                options.rounds = 3;
-                options.ms = 150;
-                options.peers = vec!["lws".to_owned()];
-                continue;
-            }
-            let value = args.next().ok_or_else(|| Error::new(HELP))?;
-            let number = || value.parse::<u32>().map_err(|_| Error::new(HELP));
+            let mut value = || args.next().ok_or_else(|| Error::new(HELP));
+            let number = |value: &String| value.parse::<u32>().map_err(|_| Error::new(HELP));
             match name.as_str() {
-                "--rounds" => options.rounds = number()?.max(1) as usize,
-                "--ms" => options.ms = number()?,
-                "--only" => options.only.push(value.clone()),
-                "--peer" => options.peers.push(value.clone()),
+                "--aws-lc" => options.aws_lc = true,
+                "--quick" => {
+                    options.quick = true;
+                    options.rounds = 3;
+                    options.ms = 150;
+                    options.peers = vec!["lws".to_owned()];
+                }
+                "--rounds" => options.rounds = number(value()?)?.max(1) as usize,
+                "--ms" => options.ms = number(value()?)?,
+                "--only" => options.only.push(value()?.clone()),
+                "--peer" => options.peers.push(value()?.clone()),
                 _ => return Err(Error::new(HELP)),
             }
         }

@@ -10,6 +10,14 @@ mod watch;
 
 use crate::error::{Error, Result};
 
+/// How cargo builds the programs that CI runs, for `soak` and `bench echo` alike: then it
+/// compiles them once.
+pub const PROGRAMS: [&str; 3] = [
+    "--no-default-features",
+    "--features",
+    "bench/tls,bench/keylog",
+];
+
 /// A benchmark: its name and what runs it.
 type Benchmark = (&'static str, fn(&[String]) -> Result<()>);
 

@@ -47,7 +47,7 @@ pub fn satisfy(needs: &[Need]) -> Result<()> {
         )));
     }
     println!(
-        "setup: going on without {}; tests that use it may fail, builds without ccache take longer",
+        "setup: going on without {}; tests that use it may fail, and builds take longer",
         names(&optional)
     );
     Ok(())

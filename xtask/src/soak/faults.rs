@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use super::programs::Server;
-use super::{Beside, Soak, IMPATIENT};
+use super::{Beside, Soak, Verdict, IMPATIENT};
 use crate::error::Result;
 use crate::{paths, process};
 
@@ -35,17 +35,15 @@ impl Soak {
         let shell = self.faults(CLOCK, "SOAK_CLOCK=1")?;
         let server = Server::start(&shell, IMPATIENT)?;
         let client = server.client("half-open", options)?;
-        Ok(Some(Beside::new("clock-jumps", server, client)))
+        let beside = Beside::new("clock-jumps", server, client);
+        Ok(Some(beside.with_faults(CLOCK)))
     }
 
-    /// A verdict on that server, whose clock has to have been wrong.
-    pub(super) fn jumped(
-        &self,
-        verdict: std::result::Result<String, String>,
-    ) -> std::result::Result<String, String> {
-        verdict.and_then(|numbers| match self.hits(CLOCK)? {
-            0 => Err("the clock was never wrong".into()),
-            times => Ok(format!("{numbers}; the clock was wrong {times} times")),
+    /// A verdict on a server that has to have met faults.
+    pub(super) fn with_hits(&self, verdict: Verdict, report: &str) -> Verdict {
+        verdict.and_then(|numbers| match self.hits(report)? {
+            0 => Err("the fault never happened".into()),
+            hits => Ok(format!("{numbers}; {hits} faults")),
         })
     }
 
@@ -81,18 +79,15 @@ impl Soak {
             };
             let options = ["--count", count, "--limit", most];
             let client = server.client("starved", &options)?;
-            let verdict = client.verdict(self.options.limit());
-            let verdict = verdict.and_then(|numbers| match self.hits(MEMORY)? {
-                0 => Err("no allocation has failed".into()),
-                hits => Ok(format!("{whose}: {hits} failed; {numbers}")),
-            });
+            let verdict = self.with_hits(client.verdict(self.options.limit()), MEMORY);
+            let verdict = verdict.map(|numbers| format!("{whose}: {numbers}"));
             self.note("no-memory", start, server.end(), verdict);
         }
         Ok(())
     }
 
     /// A server for each of them, which has to end with an error or serve on.
-    fn first_allocations(&mut self) -> Result<std::result::Result<String, String>> {
+    fn first_allocations(&mut self) -> Result<Verdict> {
         let (count, ..) = self.sizes.no_memory;
         // The quick form picks some out of the same range.
         let step = if self.options.quick { 6 } else { 1 };

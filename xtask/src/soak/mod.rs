@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use programs::{program, Process, Server};
 
 use crate::error::{Error, IoContext, Result};
-use crate::{paths, process, setup, vendor};
+use crate::{bench, paths, process, setup, vendor};
 
 /// Bytes that a connection's queue may hold; more than busy connections have under way.
 const QUEUE: &str = "1048576";
@@ -101,12 +101,17 @@ struct Soak {
     failed: Vec<String>,
 }
 
+/// What a scenario's numbers are, or why it failed.
+type Verdict = std::result::Result<String, String>;
+
 /// A scenario that runs beside others.
 struct Beside {
     name: &'static str,
     start: Instant,
     server: Server,
     client: Process,
+    /// Where its server tells of the faults that it has to meet.
+    report: Option<&'static str>,
 }
 
 impl Beside {
@@ -117,6 +122,14 @@ impl Beside {
             start,
             server,
             client,
+            report: None,
+        }
+    }
+
+    fn with_faults(self, report: &'static str) -> Self {
+        Beside {
+            report: Some(report),
+            ..self
         }
     }
 }
@@ -159,8 +172,7 @@ pub fn run(args: &[String]) -> Result<()> {
 /// Builds the programs; the C library's echo server too, where it is in this checkout.
 fn build() -> Result<Option<PathBuf>> {
     let mut command = process::cargo();
-    command.args(["build", "--release", "--no-default-features"]);
-    command.args(["--features", "bench/tls,bench/keylog"]);
+    command.args(["build", "--release"]).args(bench::PROGRAMS);
     command.args([
         "-p",
         "bench",
@@ -232,8 +244,8 @@ impl Soak {
         self.no_memory()?;
         for scenario in beside.into_iter().flatten() {
             let mut verdict = scenario.client.verdict(self.options.limit());
-            if scenario.name == "clock-jumps" {
-                verdict = self.jumped(verdict);
+            if let Some(report) = scenario.report {
+                verdict = self.with_hits(verdict, report);
             }
             self.tell(scenario.name, scenario.start, scenario.server, verdict);
         }
@@ -418,23 +430,11 @@ impl Soak {
     }
 
     /// Prints a verdict on a server that isn't needed any more.
-    fn tell(
-        &mut self,
-        name: &str,
-        start: Instant,
-        mut server: Server,
-        verdict: std::result::Result<String, String>,
-    ) {
+    fn tell(&mut self, name: &str, start: Instant, mut server: Server, verdict: Verdict) {
         self.note(name, start, server.end(), verdict);
     }
 
-    fn note(
-        &mut self,
-        name: &str,
-        start: Instant,
-        ended: Option<String>,
-        verdict: std::result::Result<String, String>,
-    ) {
+    fn note(&mut self, name: &str, start: Instant, ended: Option<String>, verdict: Verdict) {
         let verdict = match (verdict, ended) {
             (Ok(numbers), None) => Ok(numbers),
             (Ok(_), Some(ended)) => Err(ended),
