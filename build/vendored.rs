@@ -115,6 +115,8 @@ fn options(config: &Config) -> Result<Vec<(&'static str, OsString)>> {
         ("LWS_HAVE_LIBCAP", on(false)),
         // The http_proxy variable must not redirect an application's connections.
         ("LWS_CLIENT_HTTP_PROXYING", on(false)),
+        // Two lines formatted for each connection, whoever wants them.
+        ("LWS_LOG_TAG_LIFECYCLE", on(false)),
         // Its parser has a stack overflow (CVE-2025-11678).
         ("LWS_WITH_SYS_ASYNC_DNS", on(false)),
     ];

@@ -6,9 +6,10 @@ use crate::message::Payload;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::ffi::{c_char, c_int, c_void, CStr};
 use std::marker::PhantomData;
+use std::sync::OnceLock;
 
 /// No header that the library holds is longer than its header buffer.
-const MAX_HEADER: c_int = 1 << 20;
+const MAX_HEADER: usize = 1 << 20;
 
 /// Headers that the library doesn't know are searched for one by one; more of
 /// them would cost too much time.
@@ -33,105 +34,122 @@ pub(crate) struct Target {
     pub query: Vec<Vec<u8>>,
 }
 
-impl Wsi<'_> {
-    /// The path and query of the request, while its headers are held.
-    pub fn request_target(&self) -> Target {
-        use sys::lws_token_indexes as token;
-        let path = self.header(token::WSI_TOKEN_GET_URI);
-        let mut query = self.header_fragments(token::WSI_TOKEN_HTTP_URI_ARGS);
-        query.retain(|piece| !piece.is_empty());
-        Target {
-            is_get: path.is_some(),
-            version: self.header(token::WSI_TOKEN_HTTP).unwrap_or_default(),
-            path: path.unwrap_or_default(),
-            query,
-        }
-    }
+/// As many as a browser's request has: most maps needn't grow.
+const USUAL: usize = 12;
 
-    /// Whether a client was answered in HTTP/1.0, while the headers are held.
-    pub fn answered_in_http_1_0(&self) -> bool {
-        self.header(sys::lws_token_indexes::WSI_TOKEN_HTTP1_0)
-            .is_some()
-    }
-
-    /// Every header that the library kept, while it holds them, with all its
-    /// values in their order. (A library without our patches gives only the first
-    /// value of one that it doesn't know.)
-    pub fn header_map(&self) -> Result<HeaderMap, BadHeaders> {
-        let mut map = HeaderMap::new();
-        for index in 0.. {
+/// Headers that the library knows by a number, and their names.
+fn known() -> &'static [(sys::lws_token_indexes, HeaderName)] {
+    static KNOWN: OnceLock<Vec<(sys::lws_token_indexes, HeaderName)>> = OnceLock::new();
+    KNOWN.get_or_init(|| {
+        let mut known = Vec::new();
+        for token in (0..).map(sys::lws_token_indexes) {
             // SAFETY: the function checks the index against its table and returns NULL beyond.
-            let name = unsafe { sys::lws_token_to_string(sys::lws_token_indexes(index)) };
+            let name = unsafe { sys::lws_token_to_string(token) };
             if name.is_null() {
                 break;
             }
             // SAFETY: a non-null result is a static NUL-terminated string.
             let name = unsafe { CStr::from_ptr(name.cast::<c_char>()) };
             // Header tokens end in a colon; methods and pseudo headers don't.
-            let Some(name) = name.to_bytes().strip_suffix(b":") else {
-                continue;
-            };
-            for value in self.header_values(sys::lws_token_indexes(index)) {
-                insert(&mut map, name, &value)?;
+            let name = name.to_bytes().strip_suffix(b":");
+            let name = name.and_then(|name| HeaderName::from_bytes(name).ok());
+            known.extend(name.map(|name| (token, name)));
+        }
+        known
+    })
+}
+
+impl Wsi<'_> {
+    /// The path and query of the request, while its headers are held.
+    pub fn request_target(&self) -> Target {
+        use sys::lws_token_indexes as token;
+        let mut scratch = Scratch::default();
+        let mut header = |which| self.header(which, &mut scratch).map(<[u8]>::to_vec);
+        let path = header(token::WSI_TOKEN_GET_URI);
+        let version = header(token::WSI_TOKEN_HTTP);
+        Target {
+            is_get: path.is_some(),
+            version: version.unwrap_or_default(),
+            path: path.unwrap_or_default(),
+            query: self.query(&mut scratch),
+        }
+    }
+
+    /// Whether a client was answered in HTTP/1.0, while the headers are held.
+    pub fn answered_in_http_1_0(&self) -> bool {
+        let token = sys::lws_token_indexes::WSI_TOKEN_HTTP1_0;
+        self.header(token, &mut Scratch::default()).is_some()
+    }
+
+    /// Every header that the library kept, while it holds them, with all its
+    /// values in their order. (A library without our patches gives only the first
+    /// value of one that it doesn't know.)
+    pub fn header_map(&self) -> Result<HeaderMap, BadHeaders> {
+        let mut map = HeaderMap::with_capacity(USUAL);
+        let mut scratch = Scratch::default();
+        for (token, name) in known() {
+            // Of all its lines together; 0 also where there is an empty one.
+            let all = self.header_length(*token);
+            let mut index = 0;
+            while let Some(value) = self.fragment(*token, index, all, &mut scratch) {
+                append(&mut map, name.clone(), value)?;
+                index += 1;
             }
         }
         for name in self.custom_names()? {
-            let values = self.custom_header(&name).unwrap_or_default();
+            let values = self.custom_header(&name, &mut scratch);
             let name = name.strip_suffix(b":").unwrap_or(&name);
+            let name = HeaderName::from_bytes(name).map_err(|_| BadHeaders::Malformed)?;
             // No value holds the end of a line.
-            for value in values.split(|b| *b == b'\n') {
-                insert(&mut map, name, value)?;
+            for value in values.unwrap_or_default().split(|b| *b == b'\n') {
+                append(&mut map, name.clone(), value)?;
             }
         }
         Ok(map)
     }
 
-    /// The values of a header that the library knows, one for each line of it.
-    fn header_values(&self, token: sys::lws_token_indexes) -> Vec<Vec<u8>> {
+    fn header_length(&self, token: sys::lws_token_indexes) -> c_int {
         // SAFETY: the wsi is valid; without held headers the length is 0.
-        let all = unsafe { sys::lws_hdr_total_length(self.as_ptr(), token) };
-        let mut values = Vec::new();
-        if !(0..=MAX_HEADER).contains(&all) {
-            return values;
-        }
-        // None is longer than all together.
-        while let Some(value) = copied(all, |buffer, size| {
-            let index = values.len() as c_int;
-            // SAFETY: the buffer has `size` bytes, room for the fragment and its NUL; an
-            // index beyond the last gives -1.
-            unsafe { sys::lws_hdr_copy_fragment(self.as_ptr(), buffer, size, token, index) }
-        }) {
-            values.push(value);
-        }
-        values
+        unsafe { sys::lws_hdr_total_length(self.as_ptr(), token) }
     }
 
-    fn header(&self, token: sys::lws_token_indexes) -> Option<Vec<u8>> {
-        // SAFETY: the wsi is valid; without held headers the length is 0.
-        let len = unsafe { sys::lws_hdr_total_length(self.as_ptr(), token) };
-        if len <= 0 || len > MAX_HEADER {
-            return None;
-        }
-        copied(len, |buffer, size| {
+    fn header<'s>(
+        &self,
+        token: sys::lws_token_indexes,
+        scratch: &'s mut Scratch,
+    ) -> Option<&'s [u8]> {
+        let len = Some(self.header_length(token)).filter(|len| *len > 0)?;
+        scratch.fill(len, |buffer, size| {
             // SAFETY: the buffer has `size` bytes, room for the value and its NUL.
             unsafe { sys::lws_hdr_copy(self.as_ptr(), buffer, size, token) }
         })
     }
 
-    fn header_fragments(&self, token: sys::lws_token_indexes) -> Vec<Vec<u8>> {
-        let fragment = |index| {
-            // SAFETY: the wsi is valid; an index beyond the last gives 0.
-            let len = unsafe { sys::lws_hdr_fragment_length(self.as_ptr(), token, index) };
-            if !(0..=MAX_HEADER).contains(&len) {
-                return None;
-            }
-            copied(len, |buffer, size| {
-                // SAFETY: the buffer has `size` bytes, room for the fragment and its NUL;
-                // beyond the last fragment, and not for an empty one, this gives -1.
-                unsafe { sys::lws_hdr_copy_fragment(self.as_ptr(), buffer, size, token, index) }
-            })
-        };
-        (0..).map_while(fragment).collect()
+    /// One line of a header, which is no longer than `len`.
+    fn fragment<'s>(
+        &self,
+        token: sys::lws_token_indexes,
+        index: c_int,
+        len: c_int,
+        scratch: &'s mut Scratch,
+    ) -> Option<&'s [u8]> {
+        scratch.fill(len, |buffer, size| {
+            // SAFETY: the buffer has `size` bytes, room for the fragment and its NUL; an
+            // index beyond the last gives -1.
+            unsafe { sys::lws_hdr_copy_fragment(self.as_ptr(), buffer, size, token, index) }
+        })
+    }
+
+    fn query(&self, scratch: &mut Scratch) -> Vec<Vec<u8>> {
+        let token = sys::lws_token_indexes::WSI_TOKEN_HTTP_URI_ARGS;
+        let all = self.header_length(token);
+        let mut query = Vec::new();
+        let mut index = 0;
+        while let Some(piece) = self.fragment(token, index, all, scratch) {
+            query.extend((!piece.is_empty()).then(|| piece.to_vec()));
+            index += 1;
+        }
+        query
     }
 
     /// The names of headers that the library doesn't know, each once.
@@ -165,34 +183,42 @@ impl Wsi<'_> {
     }
 
     /// The values of a header that the library doesn't know, one to a line.
-    fn custom_header(&self, name: &[u8]) -> Option<Vec<u8>> {
+    fn custom_header<'s>(&self, name: &[u8], scratch: &'s mut Scratch) -> Option<&'s [u8]> {
         let name_len = c_int::try_from(name.len()).ok()?;
         let name = name.as_ptr().cast();
         // SAFETY: the wsi is valid and the name has `name_len` bytes.
         let len = unsafe { sys::lws_hdr_custom_length(self.as_ptr(), name, name_len) };
-        if !(0..MAX_HEADER).contains(&len) {
-            return None;
-        }
-        copied(len, |buffer, size| {
+        scratch.fill(len, |buffer, size| {
             // SAFETY: the buffer has `size` bytes, room for the value and its NUL.
             unsafe { sys::lws_hdr_custom_copy(self.as_ptr(), buffer, size, name, name_len) }
         })
     }
 }
 
-/// What `copy` writes to a buffer for `len` bytes and a NUL, whose size it is
-/// given; it returns how many bytes that were, or less than 0.
-fn copied(len: c_int, copy: impl FnOnce(*mut c_char, c_int) -> c_int) -> Option<Vec<u8>> {
-    let size = len.checked_add(1)?;
-    let mut value = vec![0u8; usize::try_from(size).ok()?];
-    let n = copy(value.as_mut_ptr().cast(), size);
-    value.truncate(usize::try_from(n).ok()?);
-    Some(value)
+/// What values are copied to, one after another.
+#[derive(Default)]
+struct Scratch(Vec<u8>);
+
+impl Scratch {
+    /// What `copy` writes to a buffer for `len` bytes and a NUL, or more, whose size it is
+    /// given; it returns how many bytes that were, or less than 0.
+    fn fill(
+        &mut self,
+        len: c_int,
+        copy: impl FnOnce(*mut c_char, c_int) -> c_int,
+    ) -> Option<&[u8]> {
+        let len = usize::try_from(len).ok().filter(|len| *len < MAX_HEADER)?;
+        if self.0.len() <= len {
+            self.0.resize(len.max(255) + 1, 0);
+        }
+        let size = c_int::try_from(self.0.len()).ok()?;
+        let n = copy(self.0.as_mut_ptr().cast(), size);
+        self.0.get(..usize::try_from(n).ok()?)
+    }
 }
 
 /// Adds a value, without the white space around it (RFC 9110 §5.5).
-fn insert(map: &mut HeaderMap, name: &[u8], value: &[u8]) -> Result<(), BadHeaders> {
-    let name = HeaderName::from_bytes(name).map_err(|_| BadHeaders::Malformed)?;
+fn append(map: &mut HeaderMap, name: HeaderName, value: &[u8]) -> Result<(), BadHeaders> {
     let value = HeaderValue::from_bytes(value.trim_ascii());
     let mut value = value.map_err(|_| BadHeaders::Malformed)?;
     // Tokens and cookies are among them: Debug output shows none.
@@ -270,4 +296,47 @@ impl Wsi<'_> {
 /// A header as it is sent.
 fn line(name: &HeaderName, value: &HeaderValue) -> Vec<u8> {
     [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lost: a header that is there and that no handler sees.
+    #[test]
+    fn every_header_that_the_library_knows_has_a_name() {
+        let known = known();
+        for name in ["host", "origin", "sec-websocket-key", "cookie", "referer"] {
+            assert!(known.iter().any(|(_, own)| own == name), "{name}");
+        }
+        let colons = (0..)
+            .map_while(|index| {
+                // SAFETY: the function returns NULL beyond its table.
+                let name = unsafe { sys::lws_token_to_string(sys::lws_token_indexes(index)) };
+                // SAFETY: what isn't NULL is a static NUL-terminated string.
+                (!name.is_null()).then(|| unsafe { CStr::from_ptr(name.cast()) })
+            })
+            .filter(|name| name.to_bytes().ends_with(b":"));
+        assert_eq!(known.len(), colons.count());
+    }
+
+    #[test]
+    fn a_buffer_grows_with_what_is_copied_to_it_and_shows_no_more() {
+        let mut scratch = Scratch::default();
+        let mut copy = |len: c_int, text: &'static [u8]| {
+            let filled = scratch.fill(len, |buffer, size| {
+                assert!(size > len);
+                // SAFETY: the texts below are no longer than the buffers that they ask for.
+                unsafe { buffer.cast::<u8>().copy_from(text.as_ptr(), text.len()) };
+                text.len() as c_int
+            });
+            filled.map(<[u8]>::to_vec)
+        };
+        assert_eq!(copy(300, &[7; 300]), Some(vec![7; 300]));
+        assert_eq!(copy(2, b"ab"), Some(b"ab".to_vec()));
+        assert_eq!(copy(0, b""), Some(Vec::new()));
+        assert_eq!(copy(-1, b""), None);
+        assert_eq!(copy(1 << 20, b""), None);
+        assert_eq!(scratch.fill(5, |_, _| -1), None);
+    }
 }

@@ -3,7 +3,7 @@
 use crate::error::InvalidInput;
 use crate::ffi::headers::{BadHeaders, Target};
 use crate::ffi::wsi::Wsi;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{header, HeaderMap, HeaderName, HeaderValue, StatusCode};
 use std::fmt;
 use std::net::SocketAddr;
 
@@ -61,47 +61,47 @@ impl<'a> Request<'a> {
         };
         // Who reads the first of two and who the last would not agree.
         for name in [
-            "host",
-            "origin",
-            "sec-websocket-key",
-            "sec-websocket-version",
+            header::HOST,
+            header::ORIGIN,
+            header::SEC_WEBSOCKET_KEY,
+            header::SEC_WEBSOCKET_VERSION,
         ] {
             if headers.get_all(name).iter().nth(1).is_some() {
                 return refuse(StatusCode::BAD_REQUEST, "a header is there twice");
             }
         }
-        let value = |name: &str| headers.get(name).map(HeaderValue::as_bytes);
-        if value("host").is_none_or(<[u8]>::is_empty) {
+        let value = |name| headers.get(name).map(HeaderValue::as_bytes);
+        if value(header::HOST).is_none_or(<[u8]>::is_empty) {
             return refuse(StatusCode::BAD_REQUEST, "there is no Host");
         }
-        if value("sec-websocket-version") != Some(b"13") {
+        if value(header::SEC_WEBSOCKET_VERSION) != Some(b"13") {
             return Err(Refusal::new(StatusCode::UPGRADE_REQUIRED)
                 .body("Sec-WebSocket-Version must be 13")
                 .static_header("sec-websocket-version", "13")
                 .static_header("upgrade", "websocket"));
         }
-        if !value("sec-websocket-key").is_some_and(is_key) {
+        if !value(header::SEC_WEBSOCKET_KEY).is_some_and(is_key) {
             return refuse(
                 StatusCode::BAD_REQUEST,
                 "Sec-WebSocket-Key must be 16 bytes in base64",
             );
         }
         // The C library reads these two once more, and drops what it can't read.
-        for name in ["connection", "sec-websocket-protocol"] {
+        for name in [header::CONNECTION, header::SEC_WEBSOCKET_PROTOCOL] {
             let bytes = headers.get_all(name).iter().map(|v| v.len() + 2);
             if bytes.sum::<usize>() > MAX_LIST {
                 let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
                 return refuse(status, "Connection or Sec-WebSocket-Protocol is too long");
             }
         }
-        let options = tokens(&headers, "connection").unwrap_or_default();
+        let options = tokens(&headers, header::CONNECTION).unwrap_or_default();
         if !options.iter().any(|t| t.eq_ignore_ascii_case("upgrade")) {
             return refuse(
                 StatusCode::BAD_REQUEST,
                 "Connection must be a list that names Upgrade",
             );
         }
-        let Some(offered) = tokens(&headers, "sec-websocket-protocol") else {
+        let Some(offered) = tokens(&headers, header::SEC_WEBSOCKET_PROTOCOL) else {
             return refuse(
                 StatusCode::BAD_REQUEST,
                 "Sec-WebSocket-Protocol is malformed",
@@ -210,7 +210,7 @@ fn is_key(value: &[u8]) -> bool {
 }
 
 /// The tokens of a comma-separated header; `None` for a list that isn't one.
-fn tokens(headers: &HeaderMap, name: &str) -> Option<Vec<String>> {
+fn tokens(headers: &HeaderMap, name: HeaderName) -> Option<Vec<String>> {
     let lines: Vec<_> = headers.get_all(name).iter().collect();
     if lines.iter().all(|line| line.is_empty()) && lines.len() < 2 {
         return Some(Vec::new());
@@ -343,7 +343,7 @@ mod tests {
     fn a_list_of_subprotocols_keeps_its_order() {
         let mut headers = HeaderMap::new();
         headers.append("sec-websocket-protocol", HeaderValue::from_static("b, a"));
-        let offered = |headers: &HeaderMap| tokens(headers, "sec-websocket-protocol");
+        let offered = |headers: &HeaderMap| tokens(headers, header::SEC_WEBSOCKET_PROTOCOL);
         assert_eq!(offered(&headers).unwrap(), ["b", "a"]);
         headers.append("sec-websocket-protocol", HeaderValue::from_static("c d"));
         assert_eq!(offered(&headers), None);
