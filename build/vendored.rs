@@ -204,20 +204,10 @@ fn c_flags(config: &Config) -> Vec<String> {
         // Also for CMake's searches of functions, which include nothing else.
         flags.push(format!("-include \"{}\"", aws_lc.names.display()));
     }
-    // The library has no use for it yet; a patch of ours that had one would read the same name.
-    if let Some(name) = &config.keylog_env {
-        flags.push(keylog_define(name));
-    }
     if let Some(kind) = &config.sanitize {
         flags.extend(sanitizer_flags(kind));
     }
     flags
-}
-
-/// The define for the C library's own compile. The quotes are escaped for the
-/// command line that cmake writes; the name itself has only word characters.
-fn keylog_define(name: &str) -> String {
-    format!("-DLWS_KEYLOG_ENV_NAME=\\\"{name}\\\"")
 }
 
 fn require_cmake() -> Result<()> {

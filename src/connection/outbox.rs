@@ -49,6 +49,10 @@ impl Queue {
         self.bytes -= frame.payload.len() + OVERHEAD;
         Some(frame)
     }
+
+    fn has_work(&self) -> bool {
+        !self.closed && (!self.frames.is_empty() || self.close.is_some() || self.wants_writable)
+    }
 }
 
 impl Outbox {
@@ -159,15 +163,17 @@ impl Outbox {
         Next::Idle(std::mem::take(&mut queue.wants_writable))
     }
 
-    /// The next frame alone: of the rest, [`next`](Outbox::next) tells.
-    pub fn next_frame(&self) -> Option<Outgoing> {
-        self.lock().pop()
+    /// The next frame alone, and whether there is [more to do](Outbox::has_work) after it:
+    /// of the rest, [`next`](Outbox::next) tells.
+    pub fn next_frame(&self) -> Option<(Outgoing, bool)> {
+        let mut queue = self.lock();
+        let frame = queue.pop()?;
+        Some((frame, queue.has_work()))
     }
 
     /// Whether [`next`](Outbox::next) has more than nothing to say.
     pub fn has_work(&self) -> bool {
-        let queue = self.lock();
-        !queue.closed && (!queue.frames.is_empty() || queue.close.is_some() || queue.wants_writable)
+        self.lock().has_work()
     }
 
     pub fn bytes(&self) -> usize {
@@ -215,6 +221,23 @@ mod tests {
         ));
         assert!(matches!(outbox.next(), Next::Frame(_)));
         assert!(matches!(outbox.next(), Next::Idle(false)));
+    }
+
+    #[test]
+    fn a_frame_comes_with_whether_there_is_more_to_do() {
+        let outbox = Outbox::new(1000);
+        let more = || outbox.next_frame().map(|(_, more)| more);
+        for _ in 0..2 {
+            outbox.push("one".into()).unwrap();
+        }
+        assert_eq!((more(), more(), more()), (Some(true), Some(false), None));
+        outbox.push("before the handler is told".into()).unwrap();
+        outbox.request_writable();
+        assert_eq!(more(), Some(true));
+        assert!(matches!(outbox.next(), Next::Idle(true)));
+        outbox.push("before the close".into()).unwrap();
+        outbox.close(CloseCode::NORMAL.into()).unwrap();
+        assert_eq!(more(), Some(true));
     }
 
     #[test]

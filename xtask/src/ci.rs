@@ -31,7 +31,8 @@ const STEPS: &[Step] = &[
     // What the fuzz targets use is compiled for them alone.
     ("clippy, for fuzz targets", || {
         let fuzzing = &["--lib", "--", "--cfg", "fuzzing", "-D", "warnings"];
-        cargo(&[&["clippy"], LIBRARY, fuzzing].concat())
+        let features = &["--features", test::FEATURES];
+        cargo(&[&["clippy"], LIBRARY, features, fuzzing].concat())
     }),
     // What is refused by builds that lack a feature is tested nowhere else.
     ("tests, no feature", || {
@@ -48,6 +49,7 @@ const STEPS: &[Step] = &[
     ("public API", api::check),
     ("package", || package::check().map(|()| Outcome::Passed)),
     ("address sanitizer", || sanitize::address(&[])),
+    ("fuzz targets", || fuzz::all(60)),
     ("tests for Windows, under Wine", windows::check),
     ("soak, quick", || quick(soak::run)),
     ("bench echo, quick", || quick(bench::echo::run)),
@@ -76,7 +78,6 @@ const MORE: &[Step] = &[
     }),
     ("features, each alone", features::singles),
     ("minimum Rust", msrv::check),
-    ("fuzz targets", || fuzz::all(60)),
 ];
 
 /// Runs the checks, also after one has failed, and sums up. `--all` adds those that

@@ -267,7 +267,7 @@ impl Engine {
     /// Closes because of what the peer sent. What was queued before goes ahead: the peer
     /// may wait for the answers.
     fn fail(&self, conn: &Conn, wsi: &Wsi<'_>) -> Verdict {
-        while let Some(frame) = conn.outbox.next_frame() {
+        while let Some((frame, _)) = conn.outbox.next_frame() {
             if self.write(conn, wsi, frame).is_err() {
                 return self.drop_now(conn);
             }
@@ -290,12 +290,17 @@ impl Engine {
         let open = conn.stage.get() == Stage::Open && !conn.doomed.get() && !conn.deflate;
         let mut left = if open { MAX_TURN } else { 0 };
         while left > 0 && !wsi.holds_output() {
-            let Some(frame) = conn.outbox.next_frame() else {
+            let Some((frame, more)) = conn.outbox.next_frame() else {
                 break;
             };
             left = left.saturating_sub(cost(&frame));
             if self.write(conn, wsi, frame).is_err() {
                 return self.drop_now(conn);
+            }
+            if !more {
+                // Who has added something since is another thread, and wakes this one.
+                self.settle_reading(conn, wsi);
+                return Verdict::Continue;
             }
         }
         self.settle(conn, wsi)
@@ -317,14 +322,18 @@ impl Engine {
         if conn.doomed.get() {
             return self.drop_now(conn);
         }
-        let wanted = conn.wants_reading.get();
-        if conn.reading.replace(wanted) != wanted {
-            wsi.set_reading(wanted);
-        }
+        self.settle_reading(conn, wsi);
         if conn.stage.get() == Stage::Open && conn.outbox.has_work() {
             wsi.request_writable();
         }
         Verdict::Continue
+    }
+
+    fn settle_reading(&self, conn: &Conn, wsi: &Wsi<'_>) {
+        let wanted = conn.wants_reading.get();
+        if conn.reading.replace(wanted) != wanted {
+            wsi.set_reading(wanted);
+        }
     }
 
     /// Ends a connection without a close frame, and without the library's time to
