@@ -4,16 +4,15 @@
 mod common;
 
 use common::{Args, Fail};
-use libwebsockets::keylog::{self, CleanPolicy, ConnectionSecrets, Connections, ParseError};
+use libwebsockets::keylog::{self, CleanPolicy, ConnectionSecrets, Connections, Input, ParseError};
 use libwebsockets::Context;
-use std::fs::File;
-use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const HELP: &str = "\
 keylog_doctor [OPTIONS] [FILE...]: without a file, tells whether a key log would work
-here, and if not, why; else tells what is in the files, and which lines are torn
+here, and if not, why; else tells what is in the files, and which lines are torn.
+A file is text, a pcapng file with secrets in it, or one of these compressed by gzip
 
   --merge PATH         write the records of all files, each once, to a new file
   --split DIR          write those of each connection to DIR/RANDOM.log, where RANDOM
@@ -96,8 +95,8 @@ fn read(files: &[PathBuf]) -> Result<(Connections, u64), Fail> {
     let mut found = Connections::new();
     let mut torn = 0;
     for path in files {
-        let file = File::open(path).map_err(|e| format!("{}: {e}", path.display()))?;
-        for record in keylog::parse(BufReader::new(file)) {
+        let file = Input::open(path).map_err(|e| format!("{}: {e}", path.display()))?;
+        for record in keylog::parse(file) {
             match record {
                 Ok(record) => drop(found.add(record)),
                 Err(error @ ParseError::Line { .. }) => {

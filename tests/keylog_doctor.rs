@@ -74,6 +74,39 @@ fn a_log_is_counted_and_its_torn_lines_are_named() {
     assert!(ended.stderr.contains("none.log"), "{ended:?}");
 }
 
+/// Lost: the keys of captures that carry them.
+#[test]
+fn secrets_are_found_in_a_pcapng_file_and_a_compressed_one() {
+    let dir = TempDir::new();
+    let capture = dir.file("keys.pcapng");
+    // A section of unknown length, and a block of secrets.
+    let section = [0x0a0d_0d0a, 28, 0x1a2b_3c4d, 1, u32::MAX, u32::MAX, 28];
+    let text = line("CLIENT_RANDOM", 1, 0xaa);
+    let len = text.len() as u32;
+    let total = 12 + 8 + len.next_multiple_of(4);
+    let words = [0x0a, total, 0x544c_534b, len].map(u32::to_le_bytes);
+    let mut bytes = [section.map(u32::to_le_bytes).concat(), words.concat()].concat();
+    bytes.extend(text.as_bytes());
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes.extend(total.to_le_bytes());
+    fs::write(&capture, &bytes).unwrap();
+    let ended = end(doctor().arg(&capture));
+    assert_eq!(ended.status, Some(0), "{ended:?}");
+    has(&ended, "CLIENT_RANDOM: 1");
+    fs::write(&capture, &bytes[..bytes.len() - 8]).unwrap();
+    let ended = end(doctor().arg(&capture));
+    assert_eq!(ended.status, Some(1));
+    assert!(
+        ended.stderr.contains("in the midst of a block"),
+        "{ended:?}"
+    );
+    let gzip = dir.file("keys.log.1.gz");
+    fs::write(&gzip, [0x1f, 0x8b, 8]).unwrap();
+    let ended = end(doctor().arg(&gzip));
+    assert_eq!(ended.status, Some(1));
+    assert!(ended.stderr.contains("keys.log.1.gz"), "{ended:?}");
+}
+
 #[test]
 fn logs_are_merged_and_split() {
     let dir = TempDir::new();

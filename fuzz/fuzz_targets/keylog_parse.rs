@@ -1,9 +1,11 @@
-//! Any bytes as a key log: the records that are found are written and read again.
+//! Any bytes as a key log, as text or in what they say they are: the records that are found
+//! are written and read again.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use libwebsockets::keylog::{self, Connections, ParseError, Record};
+use libwebsockets::keylog::{self, Connections, Input, ParseError, Record};
+use std::io::Cursor;
 
 fuzz_target!(|data: &[u8]| {
     let mut found = Connections::new();
@@ -28,6 +30,11 @@ fuzz_target!(|data: &[u8]| {
         let connection = found.get(record.client_random()).expect("it was added");
         assert!(connection.records().contains(record));
         let _ = (connection.conflicts(), connection.is_decryptable());
+    }
+    if let Ok(input) = Input::new(Cursor::new(data.to_vec())) {
+        let is_text = !data.starts_with(&[0x1f, 0x8b]) && !data.starts_with(b"\n\r\r\n");
+        let count = keylog::parse(input).filter(Result::is_ok).count();
+        assert!(!is_text || count == records.len(), "text is read as it is");
     }
     let mut written = Vec::new();
     found.write_to(&mut written).expect("memory can't fail");

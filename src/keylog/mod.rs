@@ -91,7 +91,9 @@ use forks::forks;
 pub use handle::KeyLogHandle;
 pub use ipnet;
 pub(crate) use log::Log;
-pub use reader::{parse, ConnectionSecrets, Connections, LineError, ParseError, Record, Records};
+pub use reader::{
+    parse, ConnectionSecrets, Connections, Input, LineError, ParseError, Record, Records,
+};
 pub use rotation::{AutoOff, Retention, Rotation};
 pub(crate) use session::Session;
 pub use sink::MemoryLog;

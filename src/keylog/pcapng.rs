@@ -4,11 +4,11 @@
 use super::batch::Batch;
 use std::io::{self, Read, Seek, SeekFrom};
 
-const SECTION_HEADER: u32 = 0x0a0d_0d0a;
-const BYTE_ORDER_MAGIC: u32 = 0x1a2b_3c4d;
-const DECRYPTION_SECRETS: u32 = 0x0000_000a;
+pub(super) const SECTION_HEADER: u32 = 0x0a0d_0d0a;
+pub(super) const BYTE_ORDER_MAGIC: u32 = 0x1a2b_3c4d;
+pub(super) const DECRYPTION_SECRETS: u32 = 0x0000_000a;
 /// "TLSK": the lines of a key log.
-const TLS_KEY_LOG: u32 = 0x544c_534b;
+pub(super) const TLS_KEY_LOG: u32 = 0x544c_534b;
 const LENGTH_UNKNOWN: u64 = u64::MAX;
 
 /// What a file begins with: the header of a section of any length.

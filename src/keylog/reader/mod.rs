@@ -1,6 +1,7 @@
 //! Reads key logs, whoever wrote them.
 
 mod connections;
+mod input;
 mod record;
 
 use crate::ffi::wipe::wipe;
@@ -8,6 +9,7 @@ use std::fmt;
 use std::io::{self, BufRead};
 
 pub use connections::{ConnectionSecrets, Connections};
+pub use input::Input;
 pub(super) use record::is_label;
 pub use record::Record;
 
@@ -15,7 +17,8 @@ pub use record::Record;
 /// ECHConfig in hexadecimal, has a few thousand bytes.
 const LONGEST: usize = 64 * 1024;
 
-/// Reads the records of a key log, one by one, in any amount of data.
+/// Reads the records of a key log, one by one, in any amount of data: of text, or of what an
+/// [`Input`] makes text of.
 ///
 /// As tolerant as RFC 9850, section 2, asks readers to be: lines end with LF, CRLF
 /// or CR; empty lines and comments (`#`) are passed over; unknown labels are taken.
