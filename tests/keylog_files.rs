@@ -42,6 +42,44 @@ fn shake_hands(server: &Running, ca: &Ca, name: &str) {
     }
 }
 
+/// Set for a child of this test program.
+#[cfg(unix)]
+const INHERITS: &str = "LIBWEBSOCKETS_TEST_INHERITS_A_DESCRIPTOR";
+
+/// Lost: the log of a service that is given its files by who starts it.
+#[cfg(unix)]
+#[test]
+fn a_descriptor_that_a_program_was_started_with_is_written_to() {
+    use std::os::fd::AsFd;
+    let ca = Ca::new();
+    if std::env::var_os(INHERITS).is_some() {
+        let inherited = std::io::stdin().as_fd().try_clone_to_owned().unwrap();
+        let server = server(&ca, KeyLog::descriptor(inherited.into()));
+        println!("says: {}", visit(&server, &ca));
+        return;
+    }
+    let dir = TempDir::new();
+    let path = dir.file("keys.log");
+    let mut randoms = BTreeSet::new();
+    for _ in 0..2 {
+        let mut options = std::fs::File::options();
+        let file = options.append(true).create(true).open(&path).unwrap();
+        let child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["a_descriptor_that_a_program_was_started_with_is_written_to"])
+            .args(["--exact", "--nocapture"])
+            .env(INHERITS, "1")
+            .stdin(file)
+            .output()
+            .unwrap();
+        assert!(child.status.success(), "{child:?}");
+        let text = String::from_utf8(child.stdout).unwrap();
+        let says = text.split("says: ").nth(1).expect("it says which");
+        randoms.insert(says[..64].to_owned());
+    }
+    assert_eq!(self::randoms(&lines(&path)), randoms);
+    assert_eq!(randoms.len(), 2);
+}
+
 #[test]
 fn each_vhost_that_is_chosen_by_sni_logs_to_its_own_file() {
     let (ca, dir) = (Ca::new(), TempDir::new());

@@ -12,7 +12,7 @@ mod common;
 use common::certs::Ca;
 use common::loopback;
 use common::temp::TempDir;
-use libwebsockets::keylog::{KeyLog, Retention, Rotation};
+use libwebsockets::keylog::{Input, KeyLog, Retention, Rotation};
 use libwebsockets::{Client, Connection, Context, Handler};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -30,7 +30,25 @@ const RECORDS: &str = "LIBWEBSOCKETS_STRESS_RECORDS";
 /// Set for a child of this test program.
 const PATH: &str = "LIBWEBSOCKETS_TEST_STRESS_PATH";
 const CONNECTIONS: &str = "LIBWEBSOCKETS_TEST_STRESS_CONNECTIONS";
-const ROTATE: &str = "LIBWEBSOCKETS_TEST_STRESS_ROTATE";
+const MANNER: &str = "LIBWEBSOCKETS_TEST_STRESS_MANNER";
+
+/// What is done to the file beside appending lines.
+#[derive(Clone, Copy, PartialEq)]
+enum Manner {
+    Plain,
+    Rotated,
+    Pcapng,
+}
+
+impl Manner {
+    fn name(self) -> &'static str {
+        match self {
+            Manner::Plain => "plain",
+            Manner::Rotated => "rotated",
+            Manner::Pcapng => "pcapng",
+        }
+    }
+}
 
 /// Ends at once.
 struct Brief;
@@ -80,7 +98,9 @@ fn child() {
     };
     let connections = std::env::var(CONNECTIONS).unwrap().parse().unwrap();
     let mut keylog = KeyLog::file(path);
-    if std::env::var_os(ROTATE).is_some() {
+    let manner = std::env::var(MANNER).unwrap();
+    keylog = keylog.pcapng(manner == Manner::Pcapng.name());
+    if manner == Manner::Rotated.name() {
         let rotation = Rotation::new().max_size(100_000).overlap(0);
         let retention = Retention::new().max_files(usize::MAX);
         keylog = keylog.rotation(rotation).retention(retention);
@@ -96,18 +116,16 @@ fn child() {
 }
 
 /// Runs the processes; the records that they say they have written.
-fn run(path: &Path, connections: usize, rotate: bool) -> u64 {
+fn run(path: &Path, connections: usize, manner: Manner) -> u64 {
     let start = || {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command
             .args(["child", "--exact", "--nocapture"])
             .env(PATH, path)
             .env(CONNECTIONS, connections.to_string())
+            .env(MANNER, manner.name())
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
-        if rotate {
-            command.env(ROTATE, "1");
-        }
         command.spawn().unwrap()
     };
     let children: Vec<_> = (0..PROCESSES).map(|_| start()).collect();
@@ -122,11 +140,11 @@ fn run(path: &Path, connections: usize, rotate: bool) -> u64 {
     written
 }
 
-fn stress(rotate: bool) {
+fn stress(manner: Manner) {
     let records = std::env::var(RECORDS).map_or(5_000, |n| n.parse().unwrap());
     let connections = usize::div_ceil(records, BY_CONNECTION * PROCESSES * THREADS);
     let dir = TempDir::new();
-    let written = run(&dir.file("keys.log"), connections, rotate);
+    let written = run(&dir.file("keys.log"), connections, manner);
     let files: Vec<_> = dir
         .names()
         .into_iter()
@@ -135,7 +153,8 @@ fn stress(rotate: bool) {
     let (mut lines, mut blank) = (0, 0);
     let mut by_random = HashMap::<String, usize>::new();
     for name in &files {
-        let text = std::fs::read_to_string(dir.file(name)).unwrap();
+        let input = Input::open(dir.file(name)).unwrap();
+        let text = std::io::read_to_string(input).unwrap();
         assert!(text.ends_with('\n'));
         // A blank line ends what may have been torn; readers skip it (RFC 9850).
         for line in text.lines() {
@@ -160,10 +179,12 @@ fn stress(rotate: bool) {
     let handshakes = connections * PROCESSES * THREADS;
     assert_eq!(written, (handshakes * BY_CONNECTION) as u64);
     assert_eq!(lines, handshakes * BY_CONNECTION);
-    assert!(blank < PROCESSES * THREADS, "{blank} blank lines");
+    // Each block of a pcapng file ends a line.
+    let few = blank < PROCESSES * THREADS || manner == Manner::Pcapng;
+    assert!(few, "{blank} blank lines");
     assert_eq!(by_random.len(), handshakes);
     assert!(by_random.values().all(|n| *n == BY_CONNECTION));
-    assert!(!rotate || files.len() > 1, "{files:?}");
+    assert_eq!(manner == Manner::Rotated, files.len() > 1, "{files:?}");
     println!(
         "{lines} records of {handshakes} handshakes by {PROCESSES} processes with {THREADS} \
          threads each, in {} files: none torn, none lost, {blank} lines blank",
@@ -173,10 +194,15 @@ fn stress(rotate: bool) {
 
 #[test]
 fn several_processes_one_file() {
-    stress(false);
+    stress(Manner::Plain);
 }
 
 #[test]
 fn several_processes_rotate_one_file() {
-    stress(true);
+    stress(Manner::Rotated);
+}
+
+#[test]
+fn several_processes_one_pcapng_file() {
+    stress(Manner::Pcapng);
 }
