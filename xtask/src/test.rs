@@ -62,7 +62,7 @@ mod tests {
         for name in ["websocket", "rfc6455"] {
             assert!(all.iter().any(|n| n == name), "{all:?}");
         }
-        for name in ["common", "api", "patches"] {
+        for name in ["common", "api"] {
             assert!(all.iter().all(|n| n != name), "{all:?}");
         }
         let less = suites(&["websocket"]).unwrap();

@@ -37,6 +37,7 @@ const SUITES: &[&str] = &[
     "keylog_variable",
     "lifecycle",
     "logging",
+    "panics",
     "random",
     "tls",
     "websocket",

@@ -128,7 +128,7 @@ impl Drop for Program {
     }
 }
 
-/// `tests/patches/server.c`.
+/// `tests/vendored_patches/server.c`.
 pub struct Server {
     program: Program,
     pub port: u16,
@@ -165,7 +165,7 @@ impl Server {
     }
 }
 
-/// Lets `tests/patches/client.c` make a request and gives it a response.
+/// Lets `tests/vendored_patches/client.c` make a request and gives it a response.
 pub fn fetch(args: &[&str], response: &str) -> Report {
     fetch_several(args, &[response])
 }

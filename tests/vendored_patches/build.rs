@@ -66,7 +66,7 @@ fn build() -> Result<PathBuf, String> {
             library.display()
         ));
     }
-    let tests = root.join("tests/patches");
+    let tests = root.join("tests/vendored_patches");
 
     let cc = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
     let mut hasher = DefaultHasher::new();
