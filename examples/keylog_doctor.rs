@@ -6,13 +6,15 @@ mod common;
 use common::{Args, Fail};
 use libwebsockets::keylog::{self, CleanPolicy, ConnectionSecrets, Connections, Input, ParseError};
 use libwebsockets::Context;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const HELP: &str = "\
 keylog_doctor [OPTIONS] [FILE...]: without a file, tells whether a key log would work
 here, and if not, why; else tells what is in the files, and which lines are torn.
-A file is text, a pcapng file with secrets in it, or one of these compressed by gzip
+A file is text, a pcapng file with secrets in it, or one of these compressed by gzip,
+if the doctor was built with the feature keylog-gzip
 
   --merge PATH         write the records of all files, each once, to a new file
   --split DIR          write those of each connection to DIR/RANDOM.log, where RANDOM
@@ -99,7 +101,7 @@ fn read(files: &[PathBuf]) -> Result<(Connections, u64), Fail> {
         for record in keylog::parse(file) {
             match record {
                 Ok(record) => drop(found.add(record)),
-                Err(error @ ParseError::Line { .. }) => {
+                Err(error) if is_torn(&error) => {
                     println!("{}: {error}", path.display());
                     torn += 1;
                 }
@@ -108,6 +110,14 @@ fn read(files: &[PathBuf]) -> Result<(Connections, u64), Fail> {
         }
     }
     Ok((found, torn))
+}
+
+/// A line that is no record, or the end of a file that was cut off.
+fn is_torn(error: &ParseError) -> bool {
+    match error {
+        ParseError::Io(error) => error.kind() == ErrorKind::UnexpectedEof,
+        _ => true,
+    }
 }
 
 /// The connections whose random begins like this.

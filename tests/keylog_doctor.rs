@@ -76,7 +76,7 @@ fn a_log_is_counted_and_its_torn_lines_are_named() {
 
 /// Lost: the keys of captures that carry them.
 #[test]
-fn secrets_are_found_in_a_pcapng_file_and_a_compressed_one() {
+fn secrets_are_found_in_a_pcapng_file_also_if_it_was_cut_off() {
     let dir = TempDir::new();
     let capture = dir.file("keys.pcapng");
     // A section of unknown length, and a block of secrets.
@@ -93,18 +93,26 @@ fn secrets_are_found_in_a_pcapng_file_and_a_compressed_one() {
     let ended = end(doctor().arg(&capture));
     assert_eq!(ended.status, Some(0), "{ended:?}");
     has(&ended, "CLIENT_RANDOM: 1");
-    fs::write(&capture, &bytes[..bytes.len() - 8]).unwrap();
+    fs::write(&capture, &bytes[..bytes.len() - 2]).unwrap();
     let ended = end(doctor().arg(&capture));
     assert_eq!(ended.status, Some(1));
-    assert!(
-        ended.stderr.contains("in the midst of a block"),
-        "{ended:?}"
-    );
-    let gzip = dir.file("keys.log.1.gz");
-    fs::write(&gzip, [0x1f, 0x8b, 8]).unwrap();
-    let ended = end(doctor().arg(&gzip));
-    assert_eq!(ended.status, Some(1));
-    assert!(ended.stderr.contains("keys.log.1.gz"), "{ended:?}");
+    let why = |line: &String| line.contains("in the midst of a block");
+    assert!(ended.stdout.iter().any(why), "{ended:?}");
+    has(&ended, "CLIENT_RANDOM: 1");
+}
+
+/// Lost: what was rotated.
+#[cfg(feature = "keylog-gzip")]
+#[test]
+fn secrets_are_found_in_what_gzip_has_compressed() {
+    let dir = TempDir::new();
+    let path = dir.file("keys.log.1");
+    fs::write(&path, line("CLIENT_RANDOM", 1, 0xaa)).unwrap();
+    let gzip = Command::new("gzip").arg(&path).status().unwrap();
+    assert!(gzip.success());
+    let ended = end(doctor().arg(dir.file("keys.log.1.gz")));
+    assert_eq!(ended.status, Some(0), "{ended:?}");
+    has(&ended, "CLIENT_RANDOM: 1");
 }
 
 #[test]

@@ -44,10 +44,10 @@ Verbs:
                                     --tls NAME      the tests that meet the TLS library,
                                                     with `system` OpenSSL, `vendored`,
                                                     `openssl-1.1.1` or `aws-lc`
-  ci [--all]                      format, lint, documentation, package, sanitizer,
-                                  Windows, and soak and conformance in short
+  ci [--all]                      format, lint, documentation, package, sanitizer, fuzz
+                                  targets, Windows, and soak and conformance in short
                                     --all           also what takes long: AWS-LC, features,
-                                                    the oldest Rust, fuzz targets
+                                                    the oldest Rust
   sanitize address|thread|undefined [-- ARGS]
                                   run the tests under a sanitizer, the C library included
   system [--only SUITE,...] [-- ARGS]

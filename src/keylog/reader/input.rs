@@ -1,9 +1,11 @@
 //! What key logs are kept in: text, compressed text, blocks of a pcapng file.
 
-use super::super::pcapng::{BYTE_ORDER_MAGIC, DECRYPTION_SECRETS, SECTION_HEADER, TLS_KEY_LOG};
+use crate::ffi::wipe::wipe;
+use crate::keylog::pcapng::{BYTE_ORDER_MAGIC, DECRYPTION_SECRETS, SECTION_HEADER, TLS_KEY_LOG};
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Cursor, Read};
+use std::io::{self, BufRead, Cursor, Read};
+use std::ops::Range;
 use std::path::Path;
 
 /// What gzip's files begin with (RFC 1952, section 2.3.1).
@@ -30,14 +32,14 @@ const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// println!("secrets of {} connections", found.len());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub struct Input(Box<dyn BufRead + Send>);
+pub struct Input<'a>(Reader<'a>);
 
-impl Input {
+impl<'a> Input<'a> {
     /// Opens a file, and looks what is in it.
     ///
     /// # Errors
     /// Those of opening and reading, and those of [`new`](Input::new).
-    pub fn open(path: impl AsRef<Path>) -> io::Result<Input> {
+    pub fn open(path: impl AsRef<Path>) -> io::Result<Self> {
         Input::new(File::open(path)?)
     }
 
@@ -49,8 +51,8 @@ impl Input {
     /// [`InvalidData`](io::ErrorKind::InvalidData) where a pcapng file is none any more, and
     /// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) where it ends in the midst of a block;
     /// what came before was read.
-    pub fn new(reader: impl Read + Send + 'static) -> io::Result<Input> {
-        let reader = Box::new(BufReader::new(reader));
+    pub fn new(reader: impl Read + Send + 'a) -> io::Result<Self> {
+        let reader = Box::new(Buffered::new(reader));
         let (mut start, mut reader) = start(reader)?;
         if start.starts_with(&GZIP) {
             (start, reader) = self::start(decompressed(reader)?)?;
@@ -62,13 +64,13 @@ impl Input {
     }
 }
 
-impl Read for Input {
+impl Read for Input<'_> {
     fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
         self.0.read(to)
     }
 }
 
-impl BufRead for Input {
+impl BufRead for Input<'_> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         self.0.fill_buf()
     }
@@ -78,17 +80,17 @@ impl BufRead for Input {
     }
 }
 
-impl fmt::Debug for Input {
+impl fmt::Debug for Input<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Nothing of what is read: there are secrets in it.
         f.debug_struct("Input").finish_non_exhaustive()
     }
 }
 
-type Reader = Box<dyn BufRead + Send>;
+type Reader<'a> = Box<dyn BufRead + Send + 'a>;
 
 /// The first four bytes, or all if there are fewer; they can still be read.
-fn start(mut reader: Reader) -> io::Result<(Vec<u8>, Reader)> {
+fn start(mut reader: Reader<'_>) -> io::Result<(Vec<u8>, Reader<'_>)> {
     let mut start = Vec::new();
     reader.by_ref().take(4).read_to_end(&mut start)?;
     let again = Cursor::new(start.clone()).chain(reader);
@@ -96,17 +98,62 @@ fn start(mut reader: Reader) -> io::Result<(Vec<u8>, Reader)> {
 }
 
 #[cfg(feature = "keylog-gzip")]
-fn decompressed(reader: Reader) -> io::Result<Reader> {
+fn decompressed(reader: Reader<'_>) -> io::Result<Reader<'_>> {
     let plain = flate2::bufread::MultiGzDecoder::new(reader);
-    Ok(Box::new(BufReader::new(plain)))
+    Ok(Box::new(Buffered::new(plain)))
 }
 
 #[cfg(not(feature = "keylog-gzip"))]
-fn decompressed(_: Reader) -> io::Result<Reader> {
+fn decompressed(_: Reader<'_>) -> io::Result<Reader<'_>> {
     Err(io::Error::new(
         io::ErrorKind::Unsupported,
         "it is compressed by gzip: decompress it first, or build with the feature keylog-gzip",
     ))
+}
+
+/// Reads by the buffer, and zeroes that in the end: there are secrets in it.
+struct Buffered<R> {
+    reader: R,
+    buffer: Box<[u8]>,
+    /// What of the buffer is still to be read.
+    unread: Range<usize>,
+}
+
+impl<R: Read> Buffered<R> {
+    fn new(reader: R) -> Self {
+        Buffered {
+            reader,
+            buffer: vec![0; 8 << 10].into(),
+            unread: 0..0,
+        }
+    }
+}
+
+impl<R: Read> BufRead for Buffered<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.unread.is_empty() {
+            self.unread = 0..self.reader.read(&mut self.buffer)?;
+        }
+        Ok(self.buffer.get(self.unread.clone()).unwrap_or_default())
+    }
+
+    fn consume(&mut self, n: usize) {
+        self.unread.start = self.unread.end.min(self.unread.start + n);
+    }
+}
+
+impl<R: Read> Read for Buffered<R> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        let n = self.fill_buf()?.read(to)?;
+        self.consume(n);
+        Ok(n)
+    }
+}
+
+impl<R> Drop for Buffered<R> {
+    fn drop(&mut self) {
+        wipe(&mut self.buffer);
+    }
 }
 
 /// The secrets of a pcapng file, as one text.
@@ -114,12 +161,18 @@ struct Secrets<R> {
     reader: R,
     /// Of the present section; each has an order of its own.
     big_endian: bool,
+    /// The present block's length, as its beginning has it.
+    len: [u8; 4],
     /// Bytes of the present block: secrets that are still to be read,
     secrets: u64,
-    /// and what follows them.
-    rest: u64,
-    /// A block's last line may have no end.
+    /// and what follows them, up to the length once more; `None` between blocks.
+    rest: Option<u64>,
+    /// The last of the secrets that were looked at.
+    last: u8,
+    /// A block's last line has no end: it gets one.
     line_end: bool,
+    /// After it nothing can be read.
+    failed: Option<Failure>,
 }
 
 impl<R: BufRead> Secrets<R> {
@@ -127,63 +180,74 @@ impl<R: BufRead> Secrets<R> {
         Secrets {
             reader,
             big_endian: false,
+            len: [0; 4],
             secrets: 0,
-            rest: 0,
+            rest: None,
+            last: b'\n',
             line_end: false,
+            failed: None,
         }
     }
 
     /// Goes to the next block with secrets; `false` at the end of the file.
     fn next_block(&mut self) -> io::Result<bool> {
         while self.secrets == 0 {
-            let skipped = io::copy(&mut self.reader.by_ref().take(self.rest), &mut io::sink())?;
-            if skipped < self.rest {
-                return Err(cut_off());
+            if let Some(rest) = self.rest.take() {
+                let rest = &mut self.reader.by_ref().take(rest);
+                io::copy(rest, &mut io::sink())?;
+                if rest.limit() > 0 {
+                    return Err(self.fail(CUT_OFF));
+                }
+                if self.word()? != self.len {
+                    return Err(self.fail(TWO_LENGTHS));
+                }
             }
-            self.rest = 0;
+            if let Some(failed) = self.failed {
+                return Err(self.fail(failed));
+            }
             if self.reader.fill_buf()?.is_empty() {
                 return Ok(false);
             }
-            let [kind, len] = [self.word()?, self.word()?];
+            let kind = self.word()?;
+            self.len = self.word()?;
             if self.number(kind) == SECTION_HEADER {
                 let magic = self.word()?;
                 self.big_endian = magic == BYTE_ORDER_MAGIC.to_be_bytes();
                 if !self.big_endian && magic != BYTE_ORDER_MAGIC.to_le_bytes() {
-                    return Err(no_block("its section has no byte order"));
+                    return Err(self.fail(NO_ORDER));
                 }
-                self.rest = self.after(len, 12)?;
+                self.rest = Some(self.after(12)?);
             } else if self.number(kind) == DECRYPTION_SECRETS {
                 let [kind, size] = [self.word()?, self.word()?];
-                let rest = self.after(len, 16)?;
+                let rest = self.after(16)?;
                 let size = u64::from(self.number(size));
-                if size + 4 > rest {
-                    return Err(no_block("its secrets are longer than the block"));
+                if size > rest {
+                    return Err(self.fail(TOO_LONG));
                 }
                 if self.number(kind) == TLS_KEY_LOG {
                     self.secrets = size;
                 }
-                self.rest = rest - self.secrets;
+                self.rest = Some(rest - self.secrets);
             } else {
-                self.rest = self.after(len, 8)?;
+                self.rest = Some(self.after(8)?);
             }
         }
         Ok(true)
     }
 
-    /// The length of a block without that of its part that was read already.
-    fn after(&self, len: [u8; 4], read: u32) -> io::Result<u64> {
-        let len = self.number(len);
-        // Its length stands at its end, too.
+    /// What is left of a block of which so much was read, up to the length at its end.
+    fn after(&mut self, read: u32) -> io::Result<u64> {
+        let len = self.number(self.len);
         match len.is_multiple_of(4) && len >= read + 4 {
-            true => Ok(u64::from(len - read)),
-            false => Err(no_block("its length can't be right")),
+            true => Ok(u64::from(len - read - 4)),
+            false => Err(self.fail(NO_LENGTH)),
         }
     }
 
     fn word(&mut self) -> io::Result<[u8; 4]> {
         let mut word = [0; 4];
         match self.reader.read_exact(&mut word) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(cut_off()),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(self.fail(CUT_OFF)),
             other => other.map(|()| word),
         }
     }
@@ -194,7 +258,36 @@ impl<R: BufRead> Secrets<R> {
             false => u32::from_le_bytes(word),
         }
     }
+
+    /// Where blocks begin isn't known any more.
+    fn fail(&mut self, why: Failure) -> io::Error {
+        self.failed = Some(why);
+        io::Error::new(why.0, why.1)
+    }
 }
+
+type Failure = (io::ErrorKind, &'static str);
+
+const CUT_OFF: Failure = (
+    io::ErrorKind::UnexpectedEof,
+    "the pcapng file ends in the midst of a block: what wrote it was stopped, or goes on",
+);
+const TWO_LENGTHS: Failure = (
+    io::ErrorKind::InvalidData,
+    "a block of the pcapng file has another length at its end: it was cut off, or written into",
+);
+const NO_LENGTH: Failure = (
+    io::ErrorKind::InvalidData,
+    "what follows in the pcapng file is no block: its length can't be right",
+);
+const NO_ORDER: Failure = (
+    io::ErrorKind::InvalidData,
+    "what follows in the pcapng file is no section: its order of bytes is unknown",
+);
+const TOO_LONG: Failure = (
+    io::ErrorKind::InvalidData,
+    "a block of the pcapng file has secrets that are longer than itself",
+);
 
 impl<R: BufRead> BufRead for Secrets<R> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
@@ -204,12 +297,15 @@ impl<R: BufRead> BufRead for Secrets<R> {
         if !self.next_block()? {
             return Ok(&[]);
         }
-        let there = self.reader.fill_buf()?;
-        if there.is_empty() {
-            return Err(cut_off());
+        if self.reader.fill_buf()?.is_empty() {
+            self.secrets = 0;
+            return Err(self.fail(CUT_OFF));
         }
+        let there = self.reader.fill_buf()?;
         let most = usize::try_from(self.secrets).unwrap_or(usize::MAX);
-        Ok(&there[..there.len().min(most)])
+        let there = &there[..there.len().min(most)];
+        self.last = there.last().copied().unwrap_or(self.last);
+        Ok(there)
     }
 
     fn consume(&mut self, n: usize) {
@@ -222,7 +318,7 @@ impl<R: BufRead> BufRead for Secrets<R> {
         }
         self.reader.consume(n);
         self.secrets = self.secrets.saturating_sub(n as u64);
-        self.line_end = self.secrets == 0;
+        self.line_end = self.secrets == 0 && self.last != b'\n';
     }
 }
 
@@ -234,16 +330,6 @@ impl<R: BufRead> Read for Secrets<R> {
     }
 }
 
-fn cut_off() -> io::Error {
-    let why = "the pcapng file ends in the midst of a block: what wrote it was stopped, or goes on";
-    io::Error::new(io::ErrorKind::UnexpectedEof, why)
-}
-
-fn no_block(why: &str) -> io::Error {
-    let text = format!("what follows in the pcapng file is no block: {why}");
-    io::Error::new(io::ErrorKind::InvalidData, text)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -253,7 +339,7 @@ mod tests {
     const LINE: &str = "A 00 11\n";
 
     fn text(file: &[u8]) -> io::Result<String> {
-        io::read_to_string(Input::new(Cursor::new(file.to_vec()))?)
+        io::read_to_string(Input::new(file)?)
     }
 
     /// A block, in either order of bytes.
@@ -299,7 +385,7 @@ mod tests {
             pcapng::block(&batch),
         ]
         .concat();
-        let records: Vec<_> = parse(Input::new(Cursor::new(own)).unwrap()).collect();
+        let records: Vec<_> = parse(Input::new(&own[..]).unwrap()).collect();
         assert_eq!(records.len(), 2);
         for record in records {
             assert_eq!(record.unwrap().label(), "A");
@@ -328,7 +414,7 @@ mod tests {
         let head = section(false);
         let file = [&head[..], &secrets(false, TLS_KEY_LOG, LINE)].concat();
         for len in 4..file.len() {
-            let mut input = Input::new(Cursor::new(file[..len].to_vec())).unwrap();
+            let mut input = Input::new(&file[..len]).unwrap();
             let mut read = Vec::new();
             let result = input.read_to_end(&mut read);
             if len == head.len() {
@@ -337,7 +423,9 @@ mod tests {
             }
             let error = result.unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "{len}");
-            assert!(LINE.as_bytes().starts_with(read.trim_ascii_end()), "{len}");
+            // Behind the block's head there is a line.
+            let whole = len.saturating_sub(head.len() + 16).min(LINE.len());
+            assert_eq!(read, LINE.as_bytes()[..whole], "{len}");
         }
     }
 
@@ -350,10 +438,17 @@ mod tests {
             [word(false, 6), word(false, 8), word(false, 8)].concat(),
             [word(false, 6), word(false, 13), [0; 4]].concat(),
             block(false, SECTION_HEADER, &[0; 16]),
+            // It was cut off, and another process has written on.
+            secrets(false, TLS_KEY_LOG, LINE)[..20].to_vec(),
         ] {
-            let error = text(&[&head[..], &wrong].concat()).unwrap_err();
-            assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{wrong:?}");
-            assert!(error.to_string().contains("pcapng"));
+            let more = secrets(false, TLS_KEY_LOG, LINE);
+            let file = [&head[..], &wrong, &more].concat();
+            let mut input = Input::new(&file[..]).unwrap();
+            for _ in 0..2 {
+                let error = input.read_to_end(&mut Vec::new()).unwrap_err();
+                assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{wrong:?}");
+                assert!(error.to_string().contains("pcapng"));
+            }
         }
     }
 
@@ -389,7 +484,7 @@ mod tests {
 
     #[test]
     fn debug_shows_nothing_of_what_is_read() {
-        let input = Input::new(Cursor::new(LINE)).unwrap();
+        let input = Input::new(LINE.as_bytes()).unwrap();
         assert_eq!(format!("{input:?}"), "Input { .. }");
     }
 }

@@ -93,6 +93,7 @@ impl Files {
 
     /// Begins new files now; the first error, if some can't be.
     pub fn rotate(&mut self) -> Result<(), KeyLogError> {
+        self.leave_parents();
         let mut result = Ok(());
         for (_, file) in &mut self.files {
             result = result.and(file.rotate_now());
@@ -119,16 +120,24 @@ impl Files {
         if self.forks != forks() {
             return Vec::new(); // they are our parent's
         }
+        #[cfg(feature = "keylog-gzip")]
+        for (_, file) in &self.files {
+            file.compressor.give_up();
+        }
         self.files.into_iter().map(|(_, file)| file.path).collect()
     }
 
-    fn file(&mut self, vhost: &str) -> Result<&mut LogFile, KeyLogError> {
+    /// After a fork, forgets the files of our parent; with {pid} ours have other names.
+    fn leave_parents(&mut self) {
         if self.forks != forks() {
-            // The files of our parent; with {pid} ours have other names.
             self.files.clear();
             self.now = Now::new();
             self.forks = forks();
         }
+    }
+
+    fn file(&mut self, vhost: &str) -> Result<&mut LogFile, KeyLogError> {
+        self.leave_parents();
         let vhost = if self.template.is_per_vhost() {
             vhost
         } else {

@@ -328,6 +328,54 @@ fn what_comes_to_an_old_file_late_is_compressed_with_it() {
     assert_eq!(text, format!("{}\n{}\n", line(0, 0), line(0, 1)));
 }
 
+/// A log with an old file that is to be compressed, and what another process would have locked
+/// for one of its own.
+#[cfg(all(feature = "keylog-gzip", unix))]
+fn compressed_by_another(dir: &Dir, change: fn(KeyLog) -> KeyLog) -> (KeyLogHandle, fs::File) {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let keylog = KeyLog::file(dir.path("k")).rotation(Rotation::new().overlap(0));
+    let handle = keylog::start(&change(keylog.compress(true))).unwrap();
+    record(&handle, &line(0, 0));
+    handle.rotate().unwrap();
+    let mut options = fs::File::options();
+    options.append(true).create_new(true).mode(0o600);
+    let mut part = options.open(dir.path("k.gz-part")).unwrap();
+    part.lock().unwrap();
+    part.write_all(b"half").unwrap();
+    // By now it is waited for.
+    thread::sleep(Duration::from_millis(3500));
+    (handle, part)
+}
+
+/// Lost: an old file that two processes compress at once.
+#[cfg(all(feature = "keylog-gzip", unix))]
+#[test]
+fn what_another_process_is_compressing_is_waited_for() {
+    let dir = Dir::new("rotate-gzip-other");
+    let (_handle, part) = compressed_by_another(&dir, |keylog| keylog);
+    assert_eq!(fs::read(dir.path("k.gz-part")).unwrap(), b"half");
+    assert!(dir.path("k.1").exists() && !dir.path("k.1.gz").exists());
+    // It dies.
+    drop(part);
+    let text = decompressed(&dir.path("k.1.gz"), &dir.path("k.1"));
+    assert_eq!(text, format!("{}\n", line(0, 0)));
+    assert!(!dir.path("k.gz-part").exists());
+}
+
+/// Lost: what was to be gone with its log.
+#[cfg(all(feature = "keylog-gzip", unix))]
+#[test]
+fn nothing_is_left_of_a_log_that_is_removed_while_it_is_to_be_compressed() {
+    let dir = Dir::new("rotate-gzip-gone");
+    let (handle, part) = compressed_by_another(&dir, |keylog| keylog.remove_on_drop(true));
+    handle.log().context_gone();
+    drop(part);
+    thread::sleep(Duration::from_millis(500));
+    let left: Vec<_> = fs::read_dir(dir.path(".")).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
 /// Lost: a process full of threads that wait, where each handshake is a rotation.
 #[cfg(all(feature = "keylog-gzip", target_os = "linux"))]
 #[test]

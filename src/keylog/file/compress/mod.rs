@@ -1,0 +1,234 @@
+//! Old files, compressed by a thread of its own.
+
+mod one;
+
+use super::{archive, Identity};
+use crate::keylog::forks::forks;
+use crate::keylog::sink::{FileOptions, LOOK_EVERY};
+use crate::keylog::{KeyLogError, TARGET};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+pub(in crate::keylog) use one::part;
+
+/// After it hardly anybody writes to an old file any more: who has no rotation of its own may
+/// take half of it to notice that the path means another.
+const SETTLED: Duration = LOOK_EVERY.saturating_mul(2);
+
+/// How often a file is looked for that others rename in the same moment.
+const TRIES: u32 = 5;
+
+/// Compresses the old files of one log, by a thread that is there while there is something
+/// to do: however often the log is rotated, it is one.
+#[derive(Default)]
+pub(in crate::keylog) struct Compressor(Arc<State>);
+
+impl Compressor {
+    /// Sees to it that what has been rotated is compressed. What goes wrong then is logged by
+    /// the thread that does it; a file that wasn't compressed stays as it is.
+    pub fn start(&self, path: &Path, options: &Arc<FileOptions>) -> Result<(), KeyLogError> {
+        if self.0.more() {
+            return Ok(());
+        }
+        let (own, options) = (path.to_owned(), Arc::clone(options));
+        let state = Arc::clone(&self.0);
+        thread::Builder::new()
+            .name("lws-keylog-gzip".into())
+            .spawn(move || work(&state, &own, &options))
+            .map(drop)
+            .map_err(|source| {
+                self.0.set(IDLE);
+                KeyLogError::Compress {
+                    path: path.to_owned(),
+                    source,
+                }
+            })
+    }
+
+    /// The old files are about to be removed: what is at work leaves nothing behind.
+    pub fn give_up(&self) {
+        self.0.set(GONE);
+    }
+}
+
+/// No thread is there.
+const IDLE: u32 = 0;
+/// It has looked which files there are, and sees to them.
+const AT_WORK: u32 = 1;
+/// There may be more of them since.
+const MORE: u32 = 2;
+/// There is nothing to do any more, and there won't be.
+const GONE: u32 = 3;
+
+/// What the thread is at, and of which process: one that was forked meanwhile has no thread.
+#[derive(Default)]
+struct State(AtomicU32);
+
+impl State {
+    fn of(phase: u32) -> u32 {
+        forks() << 2 | phase
+    }
+
+    fn set(&self, phase: u32) {
+        self.0.store(State::of(phase), SeqCst);
+    }
+
+    /// Notes that there is more to do; whether this process has a thread that will see it.
+    fn more(&self) -> bool {
+        let before = self.0.swap(State::of(MORE), SeqCst);
+        [AT_WORK, MORE].map(State::of).contains(&before)
+    }
+
+    fn change(&self, from: u32, to: u32) -> bool {
+        let [from, to] = [from, to].map(State::of);
+        self.0.compare_exchange(from, to, SeqCst, SeqCst).is_ok()
+    }
+
+    fn is_gone(&self) -> bool {
+        self.0.load(SeqCst) == State::of(GONE)
+    }
+}
+
+/// The application's logger may panic: then the next rotation needs another thread.
+struct Panics<'a>(&'a State);
+
+impl Drop for Panics<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.set(IDLE);
+        }
+    }
+}
+
+fn work(state: &State, path: &Path, options: &FileOptions) {
+    let _panics = Panics(state);
+    while state.change(MORE, AT_WORK) {
+        let found = uncompressed(path);
+        thread::sleep(SETTLED);
+        let turn = Turn::take();
+        let result = found.and_then(|found| all(path, &found, options, state));
+        drop(turn);
+        if let Err(error) = result {
+            log::warn!(target: TARGET, "old files of the key log {path:?} stay uncompressed: {error}");
+        }
+        if state.change(AT_WORK, IDLE) {
+            return;
+        }
+    }
+}
+
+/// The old files that aren't compressed: their names change with each rotation.
+fn uncompressed(path: &Path) -> io::Result<Vec<(PathBuf, Identity)>> {
+    let plain = |old: &PathBuf| {
+        let name = old.as_os_str().as_encoded_bytes();
+        !name.ends_with(archive::COMPRESSED.as_bytes())
+    };
+    let old = archive::paths(path)?.into_iter().filter(plain);
+    // One may have moved on, or gone, since it was listed.
+    Ok(old
+        .filter_map(|old| Identity::at(&old).ok().map(|identity| (old, identity)))
+        .collect())
+}
+
+/// Compresses those that were found when there was time for them to settle.
+fn all(
+    path: &Path,
+    settled: &[(PathBuf, Identity)],
+    options: &FileOptions,
+    state: &State,
+) -> io::Result<()> {
+    for (_, identity) in settled {
+        for _ in 0..TRIES {
+            let now = uncompressed(path)?.into_iter();
+            let Some((old, _)) = { now }.find(|(_, found)| found == identity) else {
+                break; // It was removed, or another process has compressed it.
+            };
+            match one::compress(path, &old, *identity, options, state) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {} // It has moved on.
+                other => {
+                    other?;
+                    break;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// One file at a time in this process, whichever log's it is. (No Mutex, which the child of a
+/// fork might find locked for ever.)
+struct Turn;
+
+static TURN: AtomicU32 = AtomicU32::new(0);
+
+/// How often is looked whether another thread is done.
+const PAUSE: Duration = Duration::from_millis(20);
+
+impl Turn {
+    fn own() -> u32 {
+        forks().wrapping_add(1).max(1)
+    }
+
+    fn take() -> Turn {
+        loop {
+            let now = TURN.load(SeqCst);
+            let free = now != Turn::own();
+            if free
+                && TURN
+                    .compare_exchange(now, Turn::own(), SeqCst, SeqCst)
+                    .is_ok()
+            {
+                return Turn;
+            }
+            thread::sleep(PAUSE);
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        TURN.store(0, SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_is_started_where_there_is_none_that_would_see_the_rest() {
+        let state = State::default();
+        assert!(!state.more(), "there is none yet");
+        assert!(state.more(), "it hasn't begun");
+        assert!(state.change(MORE, AT_WORK));
+        assert!(state.more(), "it looks again");
+        assert!(!state.change(AT_WORK, IDLE), "there is more");
+        assert!(state.change(MORE, AT_WORK) && state.change(AT_WORK, IDLE));
+        assert!(!state.more());
+        // A thread of the process that this one was forked from.
+        state.0.store(State::of(AT_WORK).wrapping_add(4), SeqCst);
+        assert!(!state.more());
+        state.set(GONE);
+        assert!(state.is_gone() && !state.change(MORE, AT_WORK));
+    }
+
+    #[test]
+    fn a_panic_leaves_room_for_another_thread() {
+        let state = State::default();
+        state.set(AT_WORK);
+        let panicked = std::thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                let _panics = Panics(&state);
+                panic!("this panic is part of a test");
+            });
+            thread.join().is_err()
+        });
+        assert!(panicked && !state.more());
+        drop(Panics(&state));
+        assert!(state.more(), "without a panic it changes nothing");
+    }
+}

@@ -1,0 +1,174 @@
+//! One old file: a compressed one takes its place when it is whole.
+
+use super::super::{archive, lock, lock::Lock, open_by, platform, to_read, Identity, Opened};
+use super::State;
+use crate::ffi::sigxfsz;
+use crate::ffi::wipe::wipe;
+use crate::keylog::sink::FileOptions;
+use flate2::write::GzEncoder;
+use flate2::Compression;
+use std::ffi::OsString;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long another process is waited for that compresses a file of the same log.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How often is looked whether it is done.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Compresses the file that is, or was a moment ago, at `old`; `NotFound` if it has moved.
+pub(super) fn compress(
+    log: &Path,
+    old: &Path,
+    identity: Identity,
+    options: &FileOptions,
+    state: &State,
+) -> io::Result<()> {
+    let mut from = to_read(old, identity)?;
+    if state.is_gone() {
+        return Ok(());
+    }
+    let claim = Claim::of(part(log), options)?;
+    let result = match state.is_gone() {
+        true => Ok(()),
+        false => replace(log, &mut from, identity, options, &claim, state),
+    };
+    // Where it was renamed, it isn't there any more.
+    if claim.holds() {
+        archive::remove(&claim.path)?;
+    }
+    result
+}
+
+fn replace(
+    log: &Path,
+    from: &mut File,
+    identity: Identity,
+    options: &FileOptions,
+    claim: &Claim,
+    state: &State,
+) -> io::Result<()> {
+    let mut to = GzEncoder::new(Quiet(&claim.opened.file), Compression::default());
+    let copied = copy(from, &mut to)?;
+    to.finish()?.flush()?;
+    if state.is_gone() {
+        return Ok(());
+    }
+    let lock = Lock::open(log, &options.rules).map_err(io::Error::other)?;
+    if state.is_gone() {
+        // Who removes the log may have removed this before it was opened.
+        return archive::remove(&lock::path(log));
+    }
+    // A rotation may have given the old file another number meanwhile, or removed it.
+    let Some(_held) = lock.hold() else {
+        return Ok(());
+    };
+    let is_it = |now: &PathBuf| Identity::at(now).is_ok_and(|found| found == identity);
+    let Some(now) = archive::paths(log)?.into_iter().find(is_it) else {
+        return Ok(());
+    };
+    if from.metadata()?.len() != copied {
+        return Err(io::Error::other("something still writes to them"));
+    }
+    if !claim.holds() {
+        return Ok(());
+    }
+    let mut name = OsString::from(&now);
+    name.push(archive::COMPRESSED);
+    fs::rename(&claim.path, name)?;
+    archive::remove(&now)
+}
+
+/// The file that is written to before it is whole. Of all processes that compress files of
+/// this log, one has it, by a lock.
+struct Claim {
+    path: PathBuf,
+    opened: Opened,
+}
+
+impl Claim {
+    fn of(path: PathBuf, options: &FileOptions) -> io::Result<Claim> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let opened = open_by(platform::open_lock, &path, &options.rules);
+            let opened = opened.map_err(io::Error::other)?;
+            match opened.file.try_lock() {
+                Ok(()) => {
+                    let path = path.clone();
+                    let claim = Claim { path, opened };
+                    // Whoever had it has renamed or removed it.
+                    if claim.holds() {
+                        if claim.opened.file.metadata()?.len() == 0 {
+                            return Ok(claim);
+                        }
+                        // A process has died over it.
+                        archive::remove(&claim.path)?;
+                    }
+                }
+                Err(TryLockError::WouldBlock) if Instant::now() < deadline => thread::sleep(PAUSE),
+                Err(TryLockError::WouldBlock) => {
+                    let why = "another process has begun to compress one, and doesn't end";
+                    return Err(io::Error::new(io::ErrorKind::TimedOut, why));
+                }
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
+        }
+    }
+
+    /// Whether it is still the file at its path.
+    fn holds(&self) -> bool {
+        Identity::at(&self.path).is_ok_and(|found| found == self.opened.identity)
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        // A child that was forked has the file open, too: closing it would not do.
+        let _ = self.opened.file.unlock();
+    }
+}
+
+/// A file that may have reached the limit of its size.
+struct Quiet<'a>(&'a File);
+
+impl Write for Quiet<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        sigxfsz::write(&mut self.0, bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// Copies all, and leaves no secret in the buffer; the number of bytes.
+fn copy(from: &mut impl Read, to: &mut impl Write) -> io::Result<u64> {
+    let mut buffer = vec![0; 16 << 10];
+    let mut copied = 0;
+    let result = loop {
+        match from.read(&mut buffer) {
+            Ok(0) => break Ok(copied),
+            Ok(n) => {
+                if let Err(error) = to.write_all(&buffer[..n]) {
+                    break Err(error);
+                }
+                copied += n as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => break Err(error),
+        }
+    };
+    wipe(&mut buffer);
+    result
+}
+
+/// Where a compressed file is written before it is whole.
+pub(in crate::keylog) fn part(log: &Path) -> PathBuf {
+    let mut name = OsString::from(log);
+    name.push(archive::PARTIAL);
+    name.into()
+}
