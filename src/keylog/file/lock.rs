@@ -2,7 +2,6 @@
 
 use super::{platform, Rules};
 use crate::keylog::KeyLogError;
-use std::cell::Cell;
 use std::ffi::OsString;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -22,9 +21,11 @@ const OFTEN: u32 = 3;
 
 /// The open lock file of a log.
 pub(in crate::keylog) struct Lock {
+    path: PathBuf,
+    rules: Rules,
     file: File,
     /// How often in succession somebody was waited for in vain.
-    in_vain: Cell<u32>,
+    in_vain: u32,
 }
 
 /// The lock is held until this is dropped.
@@ -32,25 +33,52 @@ pub(in crate::keylog) struct Held<'a>(&'a File);
 
 impl Lock {
     pub fn open(log: &Path, rules: &Rules) -> Result<Self, KeyLogError> {
-        let file = super::open_by(platform::open_lock, &path(log), rules)?.file;
+        let path = path(log);
+        let file = super::open_by(platform::open_lock, &path, rules)?.file;
         Ok(Lock {
+            path,
+            rules: *rules,
             file,
-            in_vain: Cell::new(0),
+            in_vain: 0,
         })
     }
 
+    /// Opens the file that is at the path now, where somebody has removed ours: others would
+    /// lock another one. `false`: ours is still it, or none can be opened.
+    fn renew(&mut self) -> bool {
+        if !platform::look(&self.file).is_ok_and(|look| look.removed) {
+            return false;
+        }
+        match super::open_by(platform::open_lock, &self.path, &self.rules) {
+            Ok(opened) => {
+                // Closing it releases it.
+                self.file = opened.file;
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
     /// `None`: somebody else has it, and doesn't let go.
-    pub fn hold(&self) -> Option<Held<'_>> {
-        let patience = match self.in_vain.get() {
+    pub fn hold(&mut self) -> Option<Held<'_>> {
+        let patience = match self.in_vain {
             OFTEN.. => IMPATIENCE,
             _ => PATIENCE,
         };
+        self.hold_within(patience)
+    }
+
+    /// As [`hold`](Lock::hold), with another patience.
+    pub fn hold_within(&mut self, patience: Duration) -> Option<Held<'_>> {
         let deadline = Instant::now() + patience;
         let mut pause = Duration::from_micros(20);
         loop {
             match self.file.try_lock() {
                 Ok(()) => {
-                    self.in_vain.set(0);
+                    if self.renew() {
+                        continue;
+                    }
+                    self.in_vain = 0;
                     return Some(Held(&self.file));
                 }
                 Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
@@ -58,7 +86,7 @@ impl Lock {
                     pause = (2 * pause).min(Duration::from_millis(1));
                 }
                 Err(_) => {
-                    self.in_vain.set(self.in_vain.get().saturating_add(1));
+                    self.in_vain = self.in_vain.saturating_add(1);
                     return None;
                 }
             }

@@ -59,7 +59,7 @@ impl Output {
     pub fn close(&mut self, way: Way, remove: bool, told: &mut Told) -> Vec<PathBuf> {
         match way {
             Way::Direct(Sink::Function(_)) => told.closing.push(way),
-            Way::Direct(sink) => return sink.into_paths(),
+            Way::Direct(sink) => return sink.into_paths(remove),
             Way::Queued(queue) => {
                 self.past.retain(|writer| !writer.is_done());
                 self.past.push(queue.end(remove));

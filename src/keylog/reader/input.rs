@@ -50,7 +50,7 @@ impl<'a> Input<'a> {
     /// and the feature `keylog-gzip` is off. Later, [`read`](Read::read) gives
     /// [`InvalidData`](io::ErrorKind::InvalidData) where a pcapng file is none any more, and
     /// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) where it ends in the midst of a block;
-    /// what came before was read.
+    /// what came before was read, and each later read gives the same error.
     pub fn new(reader: impl Read + Send + 'a) -> io::Result<Self> {
         let reader = Box::new(Buffered::new(reader));
         let (mut start, mut reader) = start(reader)?;
@@ -193,9 +193,11 @@ impl<R: BufRead> Secrets<R> {
     fn next_block(&mut self) -> io::Result<bool> {
         while self.secrets == 0 {
             if let Some(rest) = self.rest.take() {
-                let rest = &mut self.reader.by_ref().take(rest);
-                io::copy(rest, &mut io::sink())?;
-                if rest.limit() > 0 {
+                let mut rest = self.reader.by_ref().take(rest);
+                let skipped = io::copy(&mut rest, &mut io::sink());
+                let left = rest.limit();
+                skipped.map_err(|error| self.fail_to_read(error))?;
+                if left > 0 {
                     return Err(self.fail(CUT_OFF));
                 }
                 if self.word()? != self.len {
@@ -248,7 +250,8 @@ impl<R: BufRead> Secrets<R> {
         let mut word = [0; 4];
         match self.reader.read_exact(&mut word) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(self.fail(CUT_OFF)),
-            other => other.map(|()| word),
+            Err(error) => Err(self.fail_to_read(error)),
+            Ok(()) => Ok(word),
         }
     }
 
@@ -263,6 +266,12 @@ impl<R: BufRead> Secrets<R> {
     fn fail(&mut self, why: Failure) -> io::Error {
         self.failed = Some(why);
         io::Error::new(why.0, why.1)
+    }
+
+    /// As above; the first time, with the error as it is.
+    fn fail_to_read(&mut self, error: io::Error) -> io::Error {
+        self.failed = Some((error.kind(), "the pcapng file couldn't be read"));
+        error
     }
 }
 

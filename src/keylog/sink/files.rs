@@ -115,15 +115,17 @@ impl Files {
         std::mem::take(&mut self.aside)
     }
 
-    /// Every path that was written to, to be removed.
-    pub fn into_paths(self) -> Vec<PathBuf> {
+    /// Every path that was written to, which are to be removed or aren't.
+    pub fn into_paths(self, remove: bool) -> Vec<PathBuf> {
         if self.forks != forks() {
             return Vec::new(); // they are our parent's
         }
         #[cfg(feature = "keylog-gzip")]
-        for (_, file) in &self.files {
+        for (_, file) in self.files.iter().filter(|_| remove) {
             file.compressor.give_up();
         }
+        #[cfg(not(feature = "keylog-gzip"))]
+        let _ = remove;
         self.files.into_iter().map(|(_, file)| file.path).collect()
     }
 
@@ -252,8 +254,8 @@ impl LogFile {
         if self.is_spoiled() {
             self.leave_spoiled().map_err(whole)?;
         }
-        let lock = self.lock.take();
-        let held = lock.as_ref().map(Lock::hold);
+        let mut lock = self.lock.take();
+        let held = lock.as_mut().map(Lock::hold);
         let mut result = self.reopen().map_err(whole);
         if result.is_ok() {
             // Without the lock somebody else may be rotating; the next time will do.
@@ -387,7 +389,7 @@ impl LogFile {
     }
 
     fn rotate_now(&mut self) -> Result<(), KeyLogError> {
-        let lock = match self.lock.take() {
+        let mut lock = match self.lock.take() {
             Some(lock) => lock,
             None => Lock::open(&self.path, &self.options.rules)?,
         };

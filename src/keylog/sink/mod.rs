@@ -203,10 +203,10 @@ impl Sink {
         }
     }
 
-    /// Every path that was written to, to be removed.
-    pub fn into_paths(self) -> Vec<PathBuf> {
+    /// Every path that was written to, which are to be removed or aren't.
+    pub fn into_paths(self, remove: bool) -> Vec<PathBuf> {
         match self {
-            Sink::Files(files) => files.into_paths(),
+            Sink::Files(files) => files.into_paths(remove),
             _ => Vec::new(),
         }
     }

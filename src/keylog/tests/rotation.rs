@@ -363,6 +363,51 @@ fn what_another_process_is_compressing_is_waited_for() {
     assert!(!dir.path("k.gz-part").exists());
 }
 
+/// Lost: all that comes after, where that process was stopped, or has left its files to a child.
+#[cfg(all(feature = "keylog-gzip", unix))]
+#[test]
+fn who_does_not_go_on_compressing_is_not_waited_for() {
+    let dir = Dir::new("rotate-gzip-idle");
+    let (_handle, part) = compressed_by_another(&dir, |keylog| keylog);
+    let text = decompressed(&dir.path("k.1.gz"), &dir.path("k.1"));
+    assert_eq!(text, format!("{}\n", line(0, 0)));
+    drop(part);
+}
+
+/// Lost: two processes that rotate at once, each with a lock of its own.
+#[cfg(unix)]
+#[test]
+fn a_lock_that_was_removed_is_not_the_lock_any_more() {
+    let dir = Dir::new("rotate-lock-removed");
+    let rotation = || Rotation::new().overlap(0);
+    let handle = start(&dir.path("k"), rotation());
+    record(&handle, &line(0, 0));
+    fs::remove_file(dir.path("k.lock")).unwrap();
+    handle.rotate().unwrap();
+    let held = fs::File::open(dir.path("k.lock")).unwrap();
+    held.lock().unwrap();
+    let error = handle.rotate().unwrap_err();
+    assert!(error.to_string().contains("rotated"), "{error}");
+    assert!(!dir.path("k.2").exists());
+    drop(held);
+    handle.rotate().unwrap();
+    assert!(dir.path("k.2").exists());
+}
+
+/// Lost: files that stay as they are, for the log goes elsewhere.
+#[cfg(feature = "keylog-gzip")]
+#[test]
+fn what_was_rotated_is_compressed_also_if_the_log_is_closed() {
+    let dir = Dir::new("rotate-gzip-closed");
+    let keylog = KeyLog::file(dir.path("k")).rotation(Rotation::new().overlap(0));
+    let handle = keylog::start(&keylog.compress(true)).unwrap();
+    record(&handle, &line(0, 0));
+    handle.rotate().unwrap();
+    handle.disable();
+    let text = decompressed(&dir.path("k.1.gz"), &dir.path("k.1"));
+    assert_eq!(text, format!("{}\n", line(0, 0)));
+}
+
 /// Lost: what was to be gone with its log.
 #[cfg(all(feature = "keylog-gzip", unix))]
 #[test]

@@ -109,10 +109,8 @@ fn work(state: &State, path: &Path, options: &FileOptions) {
     while state.change(MORE, AT_WORK) {
         let found = uncompressed(path);
         thread::sleep(SETTLED);
-        let turn = Turn::take();
         let result = found.and_then(|found| all(path, &found, options, state));
-        drop(turn);
-        if let Err(error) = result {
+        if let Some(error) = result.err().filter(|_| !state.is_gone()) {
             log::warn!(target: TARGET, "old files of the key log {path:?} stay uncompressed: {error}");
         }
         if state.change(AT_WORK, IDLE) {
@@ -134,29 +132,41 @@ fn uncompressed(path: &Path) -> io::Result<Vec<(PathBuf, Identity)>> {
         .collect())
 }
 
-/// Compresses those that were found when there was time for them to settle.
+/// Compresses those that were found when there was time for them to settle; the first error,
+/// if one can't be.
 fn all(
     path: &Path,
     settled: &[(PathBuf, Identity)],
     options: &FileOptions,
     state: &State,
 ) -> io::Result<()> {
+    let mut result = Ok(());
     for (_, identity) in settled {
-        for _ in 0..TRIES {
-            let now = uncompressed(path)?.into_iter();
-            let Some((old, _)) = { now }.find(|(_, found)| found == identity) else {
-                break; // It was removed, or another process has compressed it.
-            };
-            match one::compress(path, &old, *identity, options, state) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {} // It has moved on.
-                other => {
-                    other?;
-                    break;
-                }
-            }
+        result = result.and(wherever(path, *identity, options, state));
+    }
+    result
+}
+
+/// Compresses a file, whatever number it has by now.
+fn wherever(
+    path: &Path,
+    identity: Identity,
+    options: &FileOptions,
+    state: &State,
+) -> io::Result<()> {
+    let mut result = Ok(());
+    for _ in 0..TRIES {
+        let mut now = uncompressed(path)?.into_iter();
+        let Some((old, _)) = now.find(|(_, found)| *found == identity) else {
+            return Ok(()); // It was removed, or another process has compressed it.
+        };
+        result = one::compress(path, &old, identity, options, state);
+        match &result {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {} // It has moved on.
+            _ => break,
         }
     }
-    Ok(())
+    result
 }
 
 /// One file at a time in this process, whichever log's it is. (No Mutex, which the child of a

@@ -1,7 +1,8 @@
 //! One old file: a compressed one takes its place when it is whole.
 
-use super::super::{archive, lock, lock::Lock, open_by, platform, to_read, Identity, Opened};
-use super::State;
+use super::super::lock::{Held, Lock};
+use super::super::{archive, lock, open_by, platform, to_read, Identity, Opened};
+use super::{State, Turn};
 use crate::ffi::sigxfsz;
 use crate::ffi::wipe::wipe;
 use crate::keylog::sink::FileOptions;
@@ -15,10 +16,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long another process is waited for that compresses a file of the same log.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 5 } else { 60 });
 
 /// How often is looked whether it is done.
 const PAUSE: Duration = Duration::from_millis(20);
+
+/// How long is waited for who rotates: a handshake isn't held up by it.
+const ROTATED: Duration = Duration::from_secs(5);
 
 /// Compresses the file that is, or was a moment ago, at `old`; `NotFound` if it has moved.
 pub(super) fn compress(
@@ -28,20 +32,17 @@ pub(super) fn compress(
     options: &FileOptions,
     state: &State,
 ) -> io::Result<()> {
-    let mut from = to_read(old, identity)?;
-    if state.is_gone() {
+    let Some(claim) = Claim::of(log, options, state)? else {
         return Ok(());
-    }
-    let claim = Claim::of(part(log), options)?;
-    let result = match state.is_gone() {
-        true => Ok(()),
-        false => replace(log, &mut from, identity, options, &claim, state),
     };
+    let _turn = Turn::take();
+    let replaced = to_read(old, identity)
+        .and_then(|mut from| replace(log, &mut from, identity, options, &claim, state));
     // Where it was renamed, it isn't there any more.
     if claim.holds() {
         archive::remove(&claim.path)?;
     }
-    result
+    replaced
 }
 
 fn replace(
@@ -58,15 +59,13 @@ fn replace(
     if state.is_gone() {
         return Ok(());
     }
-    let lock = Lock::open(log, &options.rules).map_err(io::Error::other)?;
+    let mut lock = Lock::open(log, &options.rules).map_err(io::Error::other)?;
+    let _held = hold(&mut lock)?;
     if state.is_gone() {
         // Who removes the log may have removed this before it was opened.
         return archive::remove(&lock::path(log));
     }
     // A rotation may have given the old file another number meanwhile, or removed it.
-    let Some(_held) = lock.hold() else {
-        return Ok(());
-    };
     let is_it = |now: &PathBuf| Identity::at(now).is_ok_and(|found| found == identity);
     let Some(now) = archive::paths(log)?.into_iter().find(is_it) else {
         return Ok(());
@@ -75,12 +74,23 @@ fn replace(
         return Err(io::Error::other("something still writes to them"));
     }
     if !claim.holds() {
-        return Ok(());
+        return Err(io::Error::other("somebody has removed what was compressed"));
     }
     let mut name = OsString::from(&now);
     name.push(archive::COMPRESSED);
-    fs::rename(&claim.path, name)?;
-    archive::remove(&now)
+    fs::rename(&claim.path, &name)?;
+    archive::remove(&now)?;
+    match state.is_gone() {
+        // It may have come when the rest was removed already.
+        true => archive::remove(Path::new(&name)),
+        false => Ok(()),
+    }
+}
+
+fn hold(lock: &mut Lock) -> io::Result<Held<'_>> {
+    let why = "another process holds the log's lock, and doesn't let go";
+    let held = lock.hold_within(ROTATED);
+    held.ok_or_else(|| io::Error::new(io::ErrorKind::TimedOut, why))
 }
 
 /// The file that is written to before it is whole. Of all processes that compress files of
@@ -91,31 +101,53 @@ struct Claim {
 }
 
 impl Claim {
-    fn of(path: PathBuf, options: &FileOptions) -> io::Result<Claim> {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
+    /// `None`: the log is gone.
+    fn of(log: &Path, options: &FileOptions, state: &State) -> io::Result<Option<Claim>> {
+        let path = part(log);
+        let mut deadline = Instant::now() + PATIENCE;
+        while !state.is_gone() {
             let opened = open_by(platform::open_lock, &path, &options.rules);
             let opened = opened.map_err(io::Error::other)?;
-            match opened.file.try_lock() {
-                Ok(()) => {
-                    let path = path.clone();
-                    let claim = Claim { path, opened };
-                    // Whoever had it has renamed or removed it.
-                    if claim.holds() {
-                        if claim.opened.file.metadata()?.len() == 0 {
-                            return Ok(claim);
-                        }
-                        // A process has died over it.
-                        archive::remove(&claim.path)?;
+            let locked = opened.file.try_lock();
+            let path = path.clone();
+            let claim = Claim { path, opened };
+            match locked {
+                // Whoever had it has renamed or removed it, if it isn't there.
+                Ok(()) if claim.holds() => {
+                    let is_new = claim.opened.file.metadata()?.len() == 0;
+                    if is_new && !state.is_gone() {
+                        return Ok(Some(claim));
                     }
+                    // A process has died over it.
+                    archive::remove(&claim.path)?;
                 }
-                Err(TryLockError::WouldBlock) if Instant::now() < deadline => thread::sleep(PAUSE),
-                Err(TryLockError::WouldBlock) => {
-                    let why = "another process has begun to compress one, and doesn't end";
-                    return Err(io::Error::new(io::ErrorKind::TimedOut, why));
+                Ok(()) | Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                    drop(claim);
+                    thread::sleep(PAUSE);
+                }
+                Ok(()) | Err(TryLockError::WouldBlock) => {
+                    claim.take_from_the_idle(log, options)?;
+                    deadline = Instant::now() + PATIENCE;
                 }
                 Err(TryLockError::Error(error)) => return Err(error),
             }
+        }
+        Ok(None)
+    }
+
+    /// Removes the file of one who does nothing: it was stopped, or has died and left a child
+    /// that has the file open. It looks under the log's lock whether the file is still its own.
+    fn take_from_the_idle(&self, log: &Path, options: &FileOptions) -> io::Result<()> {
+        let mut lock = Lock::open(log, &options.rules).map_err(io::Error::other)?;
+        let _held = hold(&mut lock)?;
+        let idle = archive::age(self.opened.file.metadata()?.modified());
+        if idle < PATIENCE {
+            let why = "another process compresses one, and doesn't end";
+            return Err(io::Error::new(io::ErrorKind::TimedOut, why));
+        }
+        match self.holds() {
+            true => archive::remove(&self.path),
+            false => Ok(()),
         }
     }
 

@@ -304,8 +304,9 @@ impl Shared {
         };
         // What is dropped here may be the application's, as its logger is.
         guard(report, || {
-            let paths = sink.into_paths();
-            if self.lock().remove {
+            let remove = self.lock().remove;
+            let paths = sink.into_paths(remove);
+            if remove {
                 for error in remove_all(&paths) {
                     log::error!(target: TARGET, "{error}");
                 }
