@@ -73,7 +73,8 @@ impl KeyLogHandle {
     }
 
     /// Begins a new file now, as a [`Rotation`](super::Rotation) does: for an
-    /// application that is told to by a signal. Does nothing while the log is off.
+    /// application that is told to by a signal. Does nothing while the log is off, and in the
+    /// child of a fork that has logged nothing yet: its first record opens a file.
     /// Waits up to 200 ms for another process that rotates the same file. What a
     /// [`queue`](super::KeyLog::queue) has goes to the new file.
     ///
