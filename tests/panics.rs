@@ -4,7 +4,7 @@
 mod common;
 
 use common::peer::{self, Raw};
-use common::{free_port, loopback, probe, serve, Echo, Probe, WAIT};
+use common::{free_port, loopback, probe, serve, Echo, Events, Probe, Running, WAIT};
 use libwebsockets::{
     Client, Closed, ConnectError, Connection, Context, ContextHandle, Fragment, Handler, Initiator,
     Message, WebSocketConfig,
@@ -224,8 +224,8 @@ fn a_panic_of_on_connect_error_reaches_run() {
     assert_eq!(reports.recv_timeout(WAIT).unwrap(), Err(true));
 }
 
-#[test]
-fn a_panic_of_on_close_while_the_context_is_dropped_reaches_who_drops_it() {
+/// A server whose handlers panic when their connection is closed.
+fn panics_on_close() -> (Running, Events) {
     let (probe, events) = probe();
     let server = serve(move |vhost| {
         vhost.accept(move |_| {
@@ -235,6 +235,12 @@ fn a_panic_of_on_close_while_the_context_is_dropped_reaches_who_drops_it() {
             })
         })
     });
+    (server, events)
+}
+
+#[test]
+fn a_panic_of_on_close_while_the_context_is_dropped_reaches_who_drops_it() {
+    let (server, events) = panics_on_close();
     let _raws = [Raw::open(server.addr()), Raw::open(server.addr())];
     events.open();
     events.open();
@@ -248,15 +254,7 @@ fn a_panic_of_on_close_while_the_context_is_dropped_reaches_who_drops_it() {
 
 #[test]
 fn a_panic_while_panicking_does_not_abort() {
-    let (probe, events) = probe();
-    let server = serve(move |vhost| {
-        vhost.accept(move |_| {
-            Ok(Panics {
-                at: "on_close",
-                probe: probe.clone(),
-            })
-        })
-    });
+    let (server, events) = panics_on_close();
     let _raw = Raw::open(server.addr());
     events.open();
     server.handle.run(|_| panic!("the first panic")).unwrap();

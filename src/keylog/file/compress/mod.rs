@@ -184,18 +184,12 @@ impl Turn {
     }
 
     fn take() -> Turn {
-        loop {
-            let now = TURN.load(SeqCst);
-            let free = now != Turn::own();
-            if free
-                && TURN
-                    .compare_exchange(now, Turn::own(), SeqCst, SeqCst)
-                    .is_ok()
-            {
-                return Turn;
-            }
+        let own = Turn::own();
+        let free = |now| (now != own).then_some(own);
+        while TURN.fetch_update(SeqCst, SeqCst, free).is_err() {
             thread::sleep(PAUSE);
         }
+        Turn
     }
 }
 
