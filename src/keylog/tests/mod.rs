@@ -1,6 +1,8 @@
 //! Tests of the key log, without TLS: what records do to files.
 
 #[cfg(unix)]
+#[cfg(feature = "keylog-gzip")]
+mod compression;
 mod files;
 mod hook;
 mod queue;
