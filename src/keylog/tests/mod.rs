@@ -1,8 +1,8 @@
 //! Tests of the key log, without TLS: what records do to files.
 
-#[cfg(unix)]
 #[cfg(feature = "keylog-gzip")]
 mod compression;
+#[cfg(unix)]
 mod files;
 mod hook;
 mod queue;
