@@ -3,8 +3,10 @@
 
 mod common;
 
+#[cfg(target_os = "linux")]
+use common::free_port;
 use common::peer::{altered, ask, is_not_waited_for, upgrade, Raw};
-use common::{client_context, free_port, loopback, probe, serve, Echo, Running};
+use common::{client_context, loopback, probe, serve, Echo, Running};
 use libwebsockets::http::StatusCode;
 use libwebsockets::{Client, Context, Refusal, Vhost};
 use std::sync::mpsc;

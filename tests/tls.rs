@@ -5,9 +5,11 @@
 mod common;
 
 use common::certs::{self_signed, tls_stream, Ca, Identity};
+#[cfg(target_os = "linux")]
+use common::free_port;
 use common::peer::{self, Raw};
 use common::tls::{build_error, connects, connects_to, echo, rustls_opens, setup_error, telling};
-use common::{client_context, free_port, loopback, probe, serve, Echo, Running, WAIT};
+use common::{client_context, loopback, probe, serve, Echo, Running, WAIT};
 use libwebsockets::tls::{ClientCertificates, ClientTls, Pem, TlsVersion};
 use libwebsockets::{Client, Context, Refusal, Vhost};
 use rustls::version::{TLS12, TLS13};

@@ -3,9 +3,8 @@
 use super::told::Told;
 use crate::keylog::group::Group;
 use crate::keylog::limit::Limit;
-use crate::keylog::sink::{Sink, Writer};
+use crate::keylog::sink::{Closed, Sink, Writer};
 use crate::keylog::way::Way;
-use std::path::PathBuf;
 
 /// How many different errors are logged; a guard against a cause whose message
 /// never repeats.
@@ -55,11 +54,11 @@ impl Output {
 
     /// Closes the way to where records went; what can't be done under a lock is left to
     /// others. A queue's thread closes its files, with their removal if that is wanted;
-    /// the paths of others are returned.
-    pub fn close(&mut self, way: Way, remove: bool, told: &mut Told) -> Vec<PathBuf> {
+    /// others are returned.
+    pub fn close(&mut self, way: Way, remove: bool, told: &mut Told) -> Vec<Closed> {
         match way {
             Way::Direct(Sink::Function(_)) => told.closing.push(way),
-            Way::Direct(sink) => return sink.into_paths(remove),
+            Way::Direct(sink) => return sink.close(),
             Way::Queued(queue) => {
                 self.past.retain(|writer| !writer.is_done());
                 self.past.push(queue.end(remove));

@@ -4,7 +4,7 @@ use super::output::Output;
 use super::told::Told;
 use super::{lock, Control, Log, FLUSH};
 use crate::keylog::limit::Limit;
-use crate::keylog::sink::{self, Sink, Target};
+use crate::keylog::sink::{self, Closed, Sink, Target};
 use crate::keylog::way::Way;
 use crate::keylog::{KeyLogError, Problem, Source, Stats, TARGET};
 use std::panic::resume_unwind;
@@ -114,7 +114,7 @@ impl Log {
     }
 
     /// Closes what is open, once what waits is written. The files that are to be removed.
-    pub(super) fn close(&self, output: &mut Output, remove: bool, told: &mut Told) -> Vec<PathBuf> {
+    pub(super) fn close(&self, output: &mut Output, remove: bool, told: &mut Told) -> Vec<Closed> {
         self.write_out(output, told);
         self.on.store(false, Relaxed);
         output.failing = false;
@@ -212,7 +212,7 @@ impl Log {
         // They may have the same file, and would make it anew.
         self.wait_for_past(Some(deadline));
         let mut told = Told::default();
-        let (paths, writer, past) = {
+        let (files, writer, past) = {
             let output = &mut *lock(&self.output);
             let writer = output.writer();
             let past = output.past.clone();
@@ -230,7 +230,7 @@ impl Log {
             }
         }
         self.wait_for_past(Some(deadline));
-        for error in sink::remove_all(&paths) {
+        for error in sink::remove_all(files) {
             self.guard(|| log::error!(target: TARGET, "{error}"));
         }
         self.guard(|| told.tell());

@@ -12,6 +12,8 @@ use crate::keylog::template::{Now, Template};
 use crate::keylog::{forks, pcapng, KeyLogError};
 use std::io;
 use std::path::{Path, PathBuf};
+#[cfg(feature = "keylog-gzip")]
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -30,6 +32,32 @@ pub(in crate::keylog) struct FileOptions {
     #[cfg(feature = "keylog-gzip")]
     pub compress: bool,
     pub remove: bool,
+    /// What threads that are at the log's files look at.
+    #[cfg(feature = "keylog-gzip")]
+    pub removed: Removed,
+}
+
+/// Whether a log's files are removed, or are about to be. A copy is another log's.
+#[cfg(feature = "keylog-gzip")]
+#[derive(Debug, Default)]
+pub(in crate::keylog) struct Removed(AtomicBool);
+
+#[cfg(feature = "keylog-gzip")]
+impl Removed {
+    pub fn set(&self) {
+        self.0.store(true, SeqCst);
+    }
+
+    pub fn get(&self) -> bool {
+        self.0.load(SeqCst)
+    }
+}
+
+#[cfg(feature = "keylog-gzip")]
+impl Clone for Removed {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
 }
 
 /// The files of a log that is switched on: one, or one for each vhost.
@@ -115,18 +143,17 @@ impl Files {
         std::mem::take(&mut self.aside)
     }
 
-    /// Every path that was written to, which are to be removed or aren't.
-    pub fn into_paths(self, remove: bool) -> Vec<PathBuf> {
+    /// Closes them.
+    pub fn close(self) -> Vec<Closed> {
         if self.forks != forks() {
             return Vec::new(); // they are our parent's
         }
-        #[cfg(feature = "keylog-gzip")]
-        for (_, file) in self.files.iter().filter(|_| remove) {
-            file.compressor.give_up();
-        }
-        #[cfg(not(feature = "keylog-gzip"))]
-        let _ = remove;
-        self.files.into_iter().map(|(_, file)| file.path).collect()
+        let close = |(_, file): (_, LogFile)| Closed {
+            path: file.path,
+            options: file.options,
+            lock: file.lock,
+        };
+        self.files.into_iter().map(close).collect()
     }
 
     /// After a fork, forgets the files of our parent; with {pid} ours have other names.
@@ -452,20 +479,36 @@ impl LogFile {
     }
 }
 
-/// Removes a log with its old files and its lock.
-pub(in crate::keylog) fn remove(path: &Path) -> Result<(), KeyLogError> {
-    let mut result = archive::remove(path);
-    for old in archive::paths(path).unwrap_or_default() {
-        result = result.and(archive::remove(&old));
+/// A file that was open.
+pub(in crate::keylog) struct Closed {
+    path: PathBuf,
+    #[cfg_attr(not(feature = "keylog-gzip"), allow(dead_code))]
+    options: Arc<FileOptions>,
+    lock: Option<Lock>,
+}
+
+impl Closed {
+    /// Removes it, with its old files and its lock.
+    pub fn remove(mut self) -> Result<(), KeyLogError> {
+        #[cfg(feature = "keylog-gzip")]
+        self.options.removed.set();
+        // Another process that rotates gives old files other names. One that doesn't let go
+        // isn't waited for.
+        let _held = self.lock.as_mut().map(Lock::hold);
+        let path = &self.path;
+        let mut result = archive::remove(path);
+        for old in archive::paths(path).unwrap_or_default() {
+            result = result.and(archive::remove(&old));
+        }
+        #[cfg(feature = "keylog-gzip")]
+        {
+            result = result.and(archive::remove(&file::compress::part(path)));
+        }
+        result
+            .and(archive::remove(&file::lock::path(path)))
+            .map_err(|source| KeyLogError::Remove {
+                path: path.clone(),
+                source,
+            })
     }
-    #[cfg(feature = "keylog-gzip")]
-    {
-        result = result.and(archive::remove(&file::compress::part(path)));
-    }
-    result
-        .and(archive::remove(&file::lock::path(path)))
-        .map_err(|source| KeyLogError::Remove {
-            path: path.to_owned(),
-            source,
-        })
 }

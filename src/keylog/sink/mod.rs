@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 #[cfg(feature = "keylog-gzip")]
 pub(super) use files::LOOK_EVERY;
-pub(super) use files::{remove, FileOptions, Files};
+pub(super) use files::{Closed, FileOptions, Files};
 pub use memory::MemoryLog;
 pub(super) use queue::{Outcome, Queue, Writer};
 pub(super) use write::write;
@@ -203,10 +203,10 @@ impl Sink {
         }
     }
 
-    /// Every path that was written to, which are to be removed or aren't.
-    pub fn into_paths(self, remove: bool) -> Vec<PathBuf> {
+    /// Closes what is this process's; its files, if it has any.
+    pub fn close(self) -> Vec<Closed> {
         match self {
-            Sink::Files(files) => files.into_paths(remove),
+            Sink::Files(files) => files.close(),
             _ => Vec::new(),
         }
     }
@@ -221,7 +221,7 @@ impl Sink {
 }
 
 /// Removes logs that go with their context; what can't be.
-pub(super) fn remove_all(paths: &[PathBuf]) -> Vec<KeyLogError> {
-    let remove = |path: &PathBuf| remove(Path::new(path)).err();
-    paths.iter().filter_map(remove).collect()
+pub(super) fn remove_all(files: Vec<Closed>) -> Vec<KeyLogError> {
+    let remove = |file: Closed| file.remove().err();
+    files.into_iter().filter_map(remove).collect()
 }

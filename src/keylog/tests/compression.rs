@@ -109,13 +109,32 @@ fn what_was_rotated_is_compressed_also_if_the_log_is_closed() {
 #[cfg(unix)]
 #[test]
 fn nothing_is_left_of_a_log_that_is_removed_while_it_is_to_be_compressed() {
-    let dir = Dir::new("rotate-gzip-gone");
-    let (handle, part) = compressed_by_another(&dir, |keylog| keylog.remove_on_drop(true));
-    handle.log().context_gone();
-    drop(part);
-    thread::sleep(Duration::from_millis(500));
-    let left: Vec<_> = fs::read_dir(dir.path(".")).unwrap().collect();
-    assert!(left.is_empty(), "{left:?}");
+    for is_opened_anew in [false, true] {
+        let dir = Dir::new("rotate-gzip-gone");
+        let keylog = KeyLog::file(dir.path("k")).rotation(Rotation::new().overlap(0));
+        let handle = keylog::start(&keylog.compress(true).remove_on_drop(true)).unwrap();
+        record(&handle, &line(0, 0));
+        handle.rotate().unwrap();
+        if is_opened_anew {
+            handle.disable();
+            handle.enable().unwrap();
+        }
+        // The thread has compressed it, and waits for its turn to put it in place.
+        let held = fs::File::open(dir.path("k.lock")).unwrap();
+        held.lock().unwrap();
+        for _ in 0..500 {
+            if fs::metadata(dir.path("k.gz-part")).is_ok_and(|part| part.len() > 0) {
+                break;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        thread::sleep(Duration::from_millis(50));
+        handle.log().context_gone();
+        drop(held);
+        thread::sleep(Duration::from_millis(500));
+        let left: Vec<_> = fs::read_dir(dir.path(".")).unwrap().collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
 }
 
 /// Lost: a process full of threads that wait, where each handshake is a rotation.

@@ -290,6 +290,28 @@ fn a_log_goes_with_its_context_where_that_is_asked_for() {
     assert!(!handle.is_enabled());
 }
 
+/// Lost: an old file that stays, under the name that another process gives it meanwhile.
+#[cfg(unix)]
+#[test]
+fn a_log_is_removed_when_nobody_rotates_it() {
+    let dir = Dir::new("rotate-removed-meanwhile");
+    let keylog = KeyLog::file(dir.path("k")).rotation(Rotation::new().overlap(0));
+    let handle = keylog::start(&keylog.remove_on_drop(true)).unwrap();
+    record(&handle, &line(0, 0));
+    handle.rotate().unwrap();
+    let held = fs::File::open(dir.path("k.lock")).unwrap();
+    held.lock().unwrap();
+    std::thread::scope(|scope| {
+        let removes = scope.spawn(|| handle.log().context_gone());
+        std::thread::sleep(Duration::from_millis(60));
+        fs::rename(dir.path("k.1"), dir.path("k.2")).unwrap();
+        held.unlock().unwrap();
+        removes.join().unwrap();
+    });
+    let left: Vec<_> = fs::read_dir(dir.path(".")).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
 /// Lost: two processes that rotate at once, each with a lock of its own.
 #[cfg(unix)]
 #[test]

@@ -48,11 +48,6 @@ impl Compressor {
                 }
             })
     }
-
-    /// The old files are about to be removed: what is at work leaves nothing behind.
-    pub fn give_up(&self) {
-        self.0.set(GONE);
-    }
 }
 
 /// No thread is there.
@@ -61,8 +56,6 @@ const IDLE: u32 = 0;
 const AT_WORK: u32 = 1;
 /// There may be more of them since.
 const MORE: u32 = 2;
-/// There is nothing to do any more, and there won't be.
-const GONE: u32 = 3;
 
 /// What the thread is at, and of which process: one that was forked meanwhile has no thread.
 #[derive(Default)]
@@ -87,10 +80,6 @@ impl State {
         let [from, to] = [from, to].map(State::of);
         self.0.compare_exchange(from, to, SeqCst, SeqCst).is_ok()
     }
-
-    fn is_gone(&self) -> bool {
-        self.0.load(SeqCst) == State::of(GONE)
-    }
 }
 
 /// The application's logger may panic: then the next rotation needs another thread.
@@ -109,8 +98,8 @@ fn work(state: &State, path: &Path, options: &FileOptions) {
     while state.change(MORE, AT_WORK) {
         let found = uncompressed(path);
         thread::sleep(SETTLED);
-        let result = found.and_then(|found| all(path, &found, options, state));
-        if let Some(error) = result.err().filter(|_| !state.is_gone()) {
+        let result = found.and_then(|found| all(path, &found, options));
+        if let Some(error) = result.err().filter(|_| !options.removed.get()) {
             log::warn!(target: TARGET, "old files of the key log {path:?} stay uncompressed: {error}");
         }
         if state.change(AT_WORK, IDLE) {
@@ -119,48 +108,46 @@ fn work(state: &State, path: &Path, options: &FileOptions) {
     }
 }
 
+/// An old file, and where it was.
+struct Found {
+    path: PathBuf,
+    identity: Identity,
+}
+
 /// The old files that aren't compressed: their names change with each rotation.
-fn uncompressed(path: &Path) -> io::Result<Vec<(PathBuf, Identity)>> {
+fn uncompressed(path: &Path) -> io::Result<Vec<Found>> {
     let plain = |old: &PathBuf| {
         let name = old.as_os_str().as_encoded_bytes();
         !name.ends_with(archive::COMPRESSED.as_bytes())
     };
     let old = archive::paths(path)?.into_iter().filter(plain);
     // One may have moved on, or gone, since it was listed.
-    Ok(old
-        .filter_map(|old| Identity::at(&old).ok().map(|identity| (old, identity)))
-        .collect())
+    let found = old.filter_map(|path| {
+        let identity = Identity::at(&path).ok()?;
+        Some(Found { path, identity })
+    });
+    Ok(found.collect())
 }
 
 /// Compresses those that were found when there was time for them to settle; the first error,
 /// if one can't be.
-fn all(
-    path: &Path,
-    settled: &[(PathBuf, Identity)],
-    options: &FileOptions,
-    state: &State,
-) -> io::Result<()> {
+fn all(path: &Path, settled: &[Found], options: &FileOptions) -> io::Result<()> {
     let mut result = Ok(());
-    for (_, identity) in settled {
-        result = result.and(wherever(path, *identity, options, state));
+    for found in settled {
+        result = result.and(wherever(path, found.identity, options));
     }
     result
 }
 
 /// Compresses a file, whatever number it has by now.
-fn wherever(
-    path: &Path,
-    identity: Identity,
-    options: &FileOptions,
-    state: &State,
-) -> io::Result<()> {
+fn wherever(path: &Path, identity: Identity, options: &FileOptions) -> io::Result<()> {
     let mut result = Ok(());
     for _ in 0..TRIES {
         let mut now = uncompressed(path)?.into_iter();
-        let Some((old, _)) = now.find(|(_, found)| *found == identity) else {
+        let Some(old) = now.find(|found| found.identity == identity) else {
             return Ok(()); // It was removed, or another process has compressed it.
         };
-        result = one::compress(path, &old, identity, options, state);
+        result = one::compress(path, &old, options);
         match &result {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {} // It has moved on.
             _ => break,
@@ -216,8 +203,6 @@ mod tests {
         // A thread of the process that this one was forked from.
         state.0.store(State::of(AT_WORK).wrapping_add(4), SeqCst);
         assert!(!state.more());
-        state.set(GONE);
-        assert!(state.is_gone() && !state.change(MORE, AT_WORK));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::super::lock::{Held, Lock};
 use super::super::{archive, lock, open_by, platform, to_read, Identity, Opened};
-use super::{State, Turn};
+use super::{Found, Turn};
 use crate::ffi::sigxfsz;
 use crate::ffi::wipe::wipe;
 use crate::keylog::sink::FileOptions;
@@ -24,20 +24,14 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// How long is waited for who rotates: a handshake isn't held up by it.
 const ROTATED: Duration = Duration::from_secs(5);
 
-/// Compresses the file that is, or was a moment ago, at `old`; `NotFound` if it has moved.
-pub(super) fn compress(
-    log: &Path,
-    old: &Path,
-    identity: Identity,
-    options: &FileOptions,
-    state: &State,
-) -> io::Result<()> {
-    let Some(claim) = Claim::of(log, options, state)? else {
+/// Compresses the file that is, or was a moment ago, at its path; `NotFound` if it has moved.
+pub(super) fn compress(log: &Path, old: &Found, options: &FileOptions) -> io::Result<()> {
+    let Some(claim) = Claim::of(log, options)? else {
         return Ok(());
     };
     let _turn = Turn::take();
-    let replaced = to_read(old, identity)
-        .and_then(|mut from| replace(log, &mut from, identity, options, &claim, state));
+    let replaced = to_read(&old.path, old.identity)
+        .and_then(|mut from| replace(log, &mut from, old.identity, options, &claim));
     // Where it was renamed, it isn't there any more.
     if claim.holds() {
         archive::remove(&claim.path)?;
@@ -51,17 +45,16 @@ fn replace(
     identity: Identity,
     options: &FileOptions,
     claim: &Claim,
-    state: &State,
 ) -> io::Result<()> {
     let mut to = GzEncoder::new(Quiet(&claim.opened.file), Compression::default());
     let copied = copy(from, &mut to)?;
     to.finish()?.flush()?;
-    if state.is_gone() {
+    if options.removed.get() {
         return Ok(());
     }
     let mut lock = Lock::open(log, &options.rules).map_err(io::Error::other)?;
     let _held = hold(&mut lock)?;
-    if state.is_gone() {
+    if options.removed.get() {
         // Who removes the log may have removed this before it was opened.
         return archive::remove(&lock::path(log));
     }
@@ -80,7 +73,7 @@ fn replace(
     name.push(archive::COMPRESSED);
     fs::rename(&claim.path, &name)?;
     archive::remove(&now)?;
-    match state.is_gone() {
+    match options.removed.get() {
         // It may have come when the rest was removed already.
         true => archive::remove(Path::new(&name)),
         false => Ok(()),
@@ -102,10 +95,10 @@ struct Claim {
 
 impl Claim {
     /// `None`: the log is gone.
-    fn of(log: &Path, options: &FileOptions, state: &State) -> io::Result<Option<Claim>> {
+    fn of(log: &Path, options: &FileOptions) -> io::Result<Option<Claim>> {
         let path = part(log);
         let mut deadline = Instant::now() + PATIENCE;
-        while !state.is_gone() {
+        while !options.removed.get() {
             let opened = open_by(platform::open_lock, &path, &options.rules);
             let opened = opened.map_err(io::Error::other)?;
             let locked = opened.file.try_lock();
@@ -115,7 +108,7 @@ impl Claim {
                 // Whoever had it has renamed or removed it, if it isn't there.
                 Ok(()) if claim.holds() => {
                     let is_new = claim.opened.file.metadata()?.len() == 0;
-                    if is_new && !state.is_gone() {
+                    if is_new && !options.removed.get() {
                         return Ok(Some(claim));
                     }
                     // A process has died over it.

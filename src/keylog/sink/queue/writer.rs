@@ -305,9 +305,9 @@ impl Shared {
         // What is dropped here may be the application's, as its logger is.
         guard(report, || {
             let remove = self.lock().remove;
-            let paths = sink.into_paths(remove);
+            let files = sink.close();
             if remove {
-                for error in remove_all(&paths) {
+                for error in remove_all(files) {
                     log::error!(target: TARGET, "{error}");
                 }
             }
