@@ -213,6 +213,7 @@ fn nothing_is_printed_by_a_program_without_a_logger() {
 }
 
 /// A context whose key log can't be removed, which is an error that is logged.
+#[cfg(unix)]
 fn unremovable(dir: &TempDir) -> Context {
     let path = dir.file(PANICS);
     let keylog = KeyLog::file(&path).remove_on_drop(true);

@@ -4,7 +4,9 @@ use super::rotation::len;
 use super::{line, record, Dir};
 #[cfg(unix)]
 use crate::keylog::KeyLogHandle;
-use crate::keylog::{self, KeyLog, Retention, Rotation};
+#[cfg(target_os = "linux")]
+use crate::keylog::Retention;
+use crate::keylog::{self, KeyLog, Rotation};
 use std::fs;
 use std::path::Path;
 use std::thread;
