@@ -9,6 +9,22 @@ lwsrs_kill_async(struct lws *wsi)
 			LWS_TO_KILL_ASYNC);
 }
 
+/*
+ * From patch 0051. An installed library hasn't got it: being weak, it need not be there,
+ * and then nothing is kept.
+ */
+#if defined(__linux__)
+void lws_gather_turn(struct lws_context *context, int tsi, int begins)
+	__attribute__((weak));
+
+void
+lwsrs_turn(struct lws_context *context, int begins)
+{
+	if (lws_gather_turn)
+		lws_gather_turn(context, 0, begins);
+}
+#endif
+
 void
 lwsrs_no_proxy(struct lws_context_creation_info *info)
 {

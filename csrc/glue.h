@@ -13,6 +13,14 @@
 /* Ends a connection from outside its callbacks, at the next service. */
 void lwsrs_kill_async(struct lws *wsi);
 
+/*
+ * Between a turn's beginning and its end the library may keep small frames, to send
+ * them together; it does so on its own where it does the waiting, too.
+ */
+#if defined(__linux__)
+void lwsrs_turn(struct lws_context *context, int begins);
+#endif
+
 /* permessage-deflate's offer for vhosts; NULL where it isn't compiled in. */
 const struct lws_extension *lwsrs_extensions(void);
 

@@ -3,11 +3,13 @@
 
 mod common;
 
-use common::peer::{frame, Raw, BINARY};
+use common::peer::{frame, tcp, upgrade, Raw, BINARY};
 use common::{loopback, noise, serve, turn_until, Echo};
-use libwebsockets::{Connection, Context, Fragment, Handler, Message, WebSocketConfig};
-use std::sync::mpsc;
+use libwebsockets::{Closed, Connection, Context, Fragment, Handler, Message, WebSocketConfig};
+use std::net::TcpStream;
+use std::sync::{mpsc, Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 const FIN: u8 = 0x80;
 
@@ -112,14 +114,173 @@ fn expect_frames(raw: &mut Raw, count: usize) {
     }
 }
 
+/// What the handlers of one context share.
+struct Shared {
+    /// The sockets of the peers, in the order in which they send.
+    peers: Mutex<Vec<TcpStream>>,
+    /// What is done before a message is answered; it is told how many were before it.
+    before: fn(&Shared, usize),
+    /// How many answers had arrived by then, for each message.
+    arrived: Mutex<Vec<usize>>,
+    closed: Mutex<usize>,
+}
+
+impl Shared {
+    /// At how many peers there is an answer.
+    fn answered(&self) -> usize {
+        let peers = self.peers.lock().unwrap();
+        let has_some = |peer: &&TcpStream| peer.peek(&mut [0]).is_ok_and(|n| n > 0);
+        peers.iter().filter(has_some).count()
+    }
+}
+
+/// Echoes, and looks before it does.
+struct Looking(Arc<Shared>);
+
+impl Handler for Looking {
+    fn on_message(&mut self, conn: &mut Connection<'_>, message: Message) {
+        let answered = self.0.answered();
+        let mut arrived = self.0.arrived.lock().unwrap();
+        let number = arrived.len();
+        arrived.push(answered);
+        drop(arrived);
+        (self.0.before)(&self.0, number);
+        conn.send(message).unwrap();
+    }
+
+    fn on_close(&mut self, _: Closed) {
+        *self.0.closed.lock().unwrap() += 1;
+    }
+}
+
+/// A context, and peers whose messages are all there before its loop turns again.
+fn about_to_turn(
+    peers: usize,
+    before: fn(&Shared, usize),
+    send: &[u8],
+) -> (Context, Arc<Shared>, Vec<Raw>) {
+    let shared = Arc::new(Shared {
+        peers: Mutex::default(),
+        before,
+        arrived: Mutex::default(),
+        closed: Mutex::default(),
+    });
+    let own = Arc::clone(&shared);
+    let vhost = loopback().accept(move |_| Ok(Looking(Arc::clone(&own))));
+    let mut context = Context::builder().vhost(vhost).build().unwrap();
+    let addr = context.local_addr(0).unwrap();
+    let opened = thread::spawn(move || {
+        let open = |_| {
+            let socket = tcp(addr);
+            let mut raw = Raw::over(Box::new(socket.try_clone().unwrap()));
+            assert_eq!(raw.ask(&upgrade("/", "")).status, 101);
+            (raw, socket)
+        };
+        (0..peers).map(open).unzip::<_, _, Vec<_>, Vec<_>>()
+    });
+    turn_until(&mut context, || opened.is_finished().then_some(()));
+    let (mut raws, sockets) = opened.join().unwrap();
+    raws.iter_mut().for_each(|raw| raw.send(send));
+    for socket in &sockets {
+        socket.set_nonblocking(true).unwrap();
+    }
+    *shared.peers.lock().unwrap() = sockets;
+    (context, shared, raws)
+}
+
+/// Lets the loop turn until so many messages have come.
+fn turn(context: &mut Context, shared: &Shared, messages: usize) {
+    turn_until(context, || {
+        (shared.arrived.lock().unwrap().len() >= messages).then_some(())
+    });
+    for socket in &*shared.peers.lock().unwrap() {
+        socket.set_nonblocking(false).unwrap();
+    }
+}
+
+/// Lost: a tenth of a busy server's time, for each peer is woken by itself.
+#[test]
+fn answers_of_one_turn_go_out_when_it_ends() {
+    // More than a millisecond may go by on a busy machine, or a message come late.
+    let message = frame(FIN | BINARY, b"hello");
+    let is_so = (0..50).any(|_| {
+        let (mut context, shared, mut raws) = about_to_turn(3, |_, _| (), &message);
+        turn(&mut context, &shared, 3);
+        for raw in &mut raws {
+            assert_eq!(raw.frame().unwrap().payload, b"hello");
+        }
+        let arrived = shared.arrived.lock().unwrap();
+        *arrived == [0; 3]
+    });
+    assert!(is_so, "each was written by itself");
+}
+
+/// Lost: time, for those whose answers wait for what others' handlers do.
+#[test]
+fn answers_do_not_wait_for_a_long_turn() {
+    let slow = |_: &Shared, _| thread::sleep(Duration::from_millis(3));
+    let message = frame(FIN | BINARY, b"hello");
+    let (mut context, shared, mut raws) = about_to_turn(4, slow, &message);
+    turn(&mut context, &shared, 4);
+    let arrived = shared.arrived.lock().unwrap().clone();
+    assert!(arrived[3] >= 2, "{arrived:?}");
+    for raw in &mut raws {
+        assert_eq!(raw.frame().unwrap().payload, b"hello");
+    }
+}
+
+/// Lost: the order of answers, or a part of one, where they are more than is kept.
+#[test]
+fn more_answers_than_are_kept_for_the_end_of_a_turn_come_whole_and_in_order() {
+    let part = |i: usize| noise(9_000 + 100 * i);
+    let messages: Vec<u8> = (0..6).flat_map(|i| frame(FIN | BINARY, &part(i))).collect();
+    let (mut context, shared, mut raws) = about_to_turn(5, |_, _| (), &messages);
+    turn(&mut context, &shared, 30);
+    let running = thread::spawn(move || {
+        for raw in &mut raws {
+            for i in 0..6 {
+                assert_eq!(raw.frame().unwrap().payload, part(i));
+            }
+        }
+    });
+    turn_until(&mut context, || running.is_finished().then_some(()));
+    running.join().unwrap();
+}
+
+/// Lost: a connection that can't be written to any more, which nobody hears of; or the
+/// process, for its memory is used when it is gone.
+#[test]
+fn a_peer_that_goes_within_the_turn_does_not_get_its_answer_and_is_dropped() {
+    // The connection is reset, for there is something that it never read.
+    let goes = |shared: &Shared, number| {
+        if number == 5 {
+            drop(shared.peers.lock().unwrap().remove(1));
+        }
+    };
+    let message = frame(FIN | BINARY, b"hello");
+    let (mut context, shared, mut raws) = about_to_turn(3, goes, &message);
+    turn(&mut context, &shared, 3);
+    raws.iter_mut().for_each(|raw| raw.send(&message));
+    drop(raws.remove(1));
+    turn(&mut context, &shared, 6);
+    let closed = |count| (*shared.closed.lock().unwrap() == count).then_some(());
+    turn_until(&mut context, || closed(1));
+    for raw in &mut raws {
+        for _ in 0..2 {
+            assert_eq!(raw.frame().unwrap().payload, b"hello");
+        }
+    }
+    drop(raws);
+    shared.peers.lock().unwrap().clear();
+    turn_until(&mut context, || closed(3));
+}
+
 #[cfg(feature = "_tls")]
 mod tls {
     use super::*;
     use common::certs::{tls_over, Ca};
-    use common::peer::{tcp, upgrade};
     use std::io::{Read, Result, Write};
-    use std::net::{SocketAddr, TcpStream};
-    use std::sync::{Arc, Mutex};
+    use std::net::SocketAddr;
 
     /// What a TLS client's records look like from outside.
     #[derive(Default)]

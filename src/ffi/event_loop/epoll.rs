@@ -148,6 +148,8 @@ impl EventLoop {
         let mut events = self.epoll.events.take();
         self.epoll.wait(&mut events, wait);
         woken();
+        // SAFETY: the context is alive.
+        unsafe { sys::lwsrs_turn(context, 1) };
         for event in &events {
             let token = Token::from_bits(event.u64);
             // An earlier one of these may have closed it.
@@ -165,7 +167,12 @@ impl EventLoop {
 
         // What was read already, and waited for its turn.
         // SAFETY: the context is alive, and its thread number 0 is this one.
-        !forced || unsafe { sys::_lws_plat_service_forced_tsi(context, 0) } >= 0
+        if forced && unsafe { sys::_lws_plat_service_forced_tsi(context, 0) } < 0 {
+            return false;
+        }
+        // SAFETY: as above.
+        unsafe { sys::lwsrs_turn(context, 0) };
+        true
     }
 
     /// Before the context is destroyed.
