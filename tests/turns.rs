@@ -183,6 +183,19 @@ fn a_loop_of_ones_own_does_not_turn_faster_after_a_stop() {
     assert!(!context.take_stop());
 }
 
+/// Lost: a program that is to end, and sleeps.
+#[test]
+fn a_stop_between_two_turns_is_not_slept_over() {
+    in_time(|| {
+        let mut context = Context::builder().build().unwrap();
+        let handle = context.handle();
+        context.service(Some(Duration::ZERO)).unwrap();
+        handle.stop();
+        context.service(None).unwrap();
+        assert!(context.take_stop());
+    });
+}
+
 #[test]
 fn a_loop_of_ones_own_does_not_turn_faster_after_a_shutdown_and_may_go_on() {
     let server = serve(|vhost| vhost.accept(|_| Ok(Echo)));

@@ -97,11 +97,15 @@ impl Shared {
     /// looked already and not have slept yet: the C library runs its timers, and
     /// with them callbacks, right before it sleeps.
     pub fn wake(&self) {
-        if std::thread::current().id() == self.service_thread
-            && !self.in_turn.load(Ordering::Relaxed)
+        if std::thread::current().id() != self.service_thread
+            || self.in_turn.load(Ordering::Relaxed)
         {
-            return;
+            self.end_wait();
         }
+    }
+
+    /// Ends the loop's wait, or the next one.
+    fn end_wait(&self) {
         if self.woken.ring() {
             if let Some(waker) = self.waker.get() {
                 waker.wake();
@@ -347,7 +351,8 @@ impl ContextHandle {
     #[doc(alias = "lws_cancel_service")]
     pub fn stop(&self) {
         self.shared.stop.swap(true, Ordering::AcqRel);
-        self.shared.wake();
+        // Also between turns: there is something to be asked for, and no turn looks for it.
+        self.shared.end_wait();
     }
 
     /// Shuts the context down gracefully: no client is let in and none connects

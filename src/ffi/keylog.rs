@@ -277,6 +277,9 @@ unsafe extern "C" fn free_records(records: *mut c_void) {
 
 /// What C calls when an SSL_CTX is freed.
 ///
+/// The context has a handle of the log, and goes after its SSL_CTXs: a log never ends here,
+/// or in what else C calls, where it could wait, and run what is the application's.
+///
 /// # Safety
 /// `hook` is a [`Hook`] that [`attach`] installed, and is used no more.
 unsafe extern "C" fn free_hook(hook: *mut c_void) {

@@ -231,7 +231,8 @@ impl KeyLog {
 
     /// Removes the file, with its old ones and its lock, when the context is
     /// dropped, also by a panic that unwinds. Off by default. A log that is
-    /// switched off by then stays; so does what another process goes on to write.
+    /// switched off by then stays; so does what another process goes on to write. One that
+    /// is switched on afterwards goes with the last handle.
     ///
     /// With a [`queue`](Self::queue) whose disk doesn't get on for 5 seconds, what still
     /// waits is dropped, and counted, and the thread that writes removes the file once it

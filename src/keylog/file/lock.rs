@@ -4,6 +4,7 @@ use super::{platform, Rules};
 use crate::keylog::KeyLogError;
 use std::ffi::OsString;
 use std::fs::{File, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -51,7 +52,8 @@ impl Lock {
         }
         match super::open_by(platform::open_lock, &self.path, &self.rules) {
             Ok(opened) => {
-                // Closing it releases it.
+                // A child that was forked has it open, too: closing it would not do.
+                let _ = self.file.unlock();
                 self.file = opened.file;
                 true
             }
@@ -59,8 +61,8 @@ impl Lock {
         }
     }
 
-    /// `None`: somebody else has it, and doesn't let go.
-    pub fn hold(&mut self) -> Option<Held<'_>> {
+    /// `TimedOut`: somebody else has it, and doesn't let go.
+    pub fn hold(&mut self) -> io::Result<Held<'_>> {
         let patience = match self.in_vain {
             OFTEN.. => IMPATIENCE,
             _ => PATIENCE,
@@ -69,7 +71,7 @@ impl Lock {
     }
 
     /// As [`hold`](Lock::hold), with another patience.
-    pub fn hold_within(&mut self, patience: Duration) -> Option<Held<'_>> {
+    pub fn hold_within(&mut self, patience: Duration) -> io::Result<Held<'_>> {
         let deadline = Instant::now() + patience;
         let mut pause = Duration::from_micros(20);
         loop {
@@ -79,16 +81,18 @@ impl Lock {
                         continue;
                     }
                     self.in_vain = 0;
-                    return Some(Held(&self.file));
+                    return Ok(Held(&self.file));
                 }
                 Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
                     thread::sleep(pause);
                     pause = (2 * pause).min(Duration::from_millis(1));
                 }
-                Err(_) => {
+                Err(TryLockError::WouldBlock) => {
                     self.in_vain = self.in_vain.saturating_add(1);
-                    return None;
+                    let why = "another process holds the log's lock, and doesn't let go";
+                    return Err(io::Error::new(io::ErrorKind::TimedOut, why));
                 }
+                Err(TryLockError::Error(error)) => return Err(error),
             }
         }
     }
@@ -114,4 +118,30 @@ pub(in crate::keylog) fn path(log: &Path) -> PathBuf {
     let mut name = OsString::from(log);
     name.push(SUFFIX);
     name.into()
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use crate::keylog::tests::Dir;
+    use std::os::unix::fs::OpenOptionsExt;
+
+    /// Lost: why nothing is rotated, where files can't be locked.
+    #[test]
+    fn what_cannot_be_locked_is_told_from_what_another_has_locked() {
+        let dir = Dir::new("lock-error");
+        let mut lock = Lock::open(&dir.path("k"), &Rules::default()).unwrap();
+        let other = File::open(&lock.path).unwrap();
+        other.lock().unwrap();
+        let held = lock.hold().map(drop).map_err(|error| error.kind());
+        assert_eq!(held, Err(io::ErrorKind::TimedOut));
+        drop(other);
+        assert!(lock.hold().is_ok());
+        // A descriptor that is good for its path alone.
+        let mut options = File::options();
+        options.read(true).custom_flags(libc::O_PATH);
+        lock.file = options.open(&lock.path).unwrap();
+        let held = lock.hold().map(drop).map_err(|error| error.kind());
+        assert!(held.is_err_and(|kind| kind != io::ErrorKind::TimedOut));
+    }
 }

@@ -13,6 +13,7 @@ use std::path::{Component, Path, Prefix};
 const FILE_READ_DATA: u32 = 0x0001;
 const FILE_APPEND_DATA: u32 = 0x0004;
 const FILE_READ_ATTRIBUTES: u32 = 0x0080;
+const FILE_WRITE_ATTRIBUTES: u32 = 0x0100;
 const SYNCHRONIZE: u32 = 0x0010_0000;
 const FILE_SHARE_READ: u32 = 1;
 const FILE_SHARE_WRITE: u32 = 2;
@@ -62,7 +63,11 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
 /// A lock needs more than the right to append.
 pub(super) fn open_lock(path: &Path) -> io::Result<File> {
     let mode = Mode {
-        access: FILE_READ_DATA | FILE_APPEND_DATA | FILE_READ_ATTRIBUTES | SYNCHRONIZE,
+        access: FILE_READ_DATA
+            | FILE_APPEND_DATA
+            | FILE_READ_ATTRIBUTES
+            | FILE_WRITE_ATTRIBUTES
+            | SYNCHRONIZE,
         share: FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE,
         flags: FILE_FLAG_OPEN_REPARSE_POINT | SECURITY_SQOS_PRESENT,
     };

@@ -7,7 +7,7 @@ mod verbs;
 
 use super::filter::Filter;
 use super::rotation::AutoOff;
-use super::sink::{FileOptions, Target};
+use super::sink::{remove_all, FileOptions, Target};
 use super::way::Way;
 use super::{forks, Problem, Source};
 use crate::ffi::context::Waker;
@@ -192,11 +192,17 @@ impl Drop for Log {
     fn drop(&mut self) {
         let output = self.output.get_mut();
         let output = output.unwrap_or_else(PoisonError::into_inner);
-        let way = output.way.take();
+        let mut way = output.way.take();
         let queue = match &way {
-            Some(Way::Queued(queue)) => Some(queue.end(false)),
+            Some(Way::Queued(queue)) => Some(queue.end(self.remove)),
             _ => None,
         };
+        if self.remove && matches!(way, Some(Way::Direct(_))) {
+            // It was switched on when its context was gone.
+            if let Some(Way::Direct(sink)) = way.take() {
+                remove_all(sink.close());
+            }
+        }
         // So that its files can be removed then, on Windows too.
         let deadline = Instant::now() + FLUSH;
         for writer in output.past.iter().chain(&queue) {

@@ -10,6 +10,7 @@ use crate::keylog::{KeyLogError, Problem, Source, Stats, TARGET};
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::Arc;
 use std::time::Instant;
 
 impl Log {
@@ -146,6 +147,8 @@ impl Log {
         let target = Target::file(path)?;
         self.verb_and_wait(|control, told| {
             self.look_at_the_clock(told);
+            // What becomes of the new path's files is nothing to those of the old one.
+            control.options = Arc::new((*control.options).clone());
             // Under the lock of `control` nobody else switches on.
             let way = if self.is_on() {
                 Some(self.open(control, &target)?)

@@ -285,9 +285,15 @@ impl LogFile {
         let held = lock.as_mut().map(Lock::hold);
         let mut result = self.reopen().map_err(whole);
         if result.is_ok() {
-            // Without the lock somebody else may be rotating; the next time will do.
-            if let Some(Some(held)) = &held {
-                self.rotate_if_due(batch, held);
+            match &held {
+                Some(Ok(held)) => self.rotate_if_due(batch, held),
+                // Somebody else may be rotating; the next time will do.
+                Some(Err(error)) if error.kind() == io::ErrorKind::TimedOut => {}
+                Some(Err(error)) => {
+                    let source = io::Error::new(error.kind(), error.to_string());
+                    self.trouble = Some(self.cannot_rotate(source));
+                }
+                None => {}
             }
             result = match self.opened {
                 Some(_) => self.write(batch),
@@ -421,8 +427,8 @@ impl LogFile {
             None => Lock::open(&self.path, &self.options.rules)?,
         };
         let result = match lock.hold() {
-            Some(held) => self.reopen().and_then(|()| self.rotate(&held)),
-            None => Err(self.cannot_rotate(io::ErrorKind::TimedOut.into())),
+            Ok(held) => self.reopen().and_then(|()| self.rotate(&held)),
+            Err(source) => Err(self.cannot_rotate(source)),
         };
         if self.options.rotation.is_some() {
             self.lock = Some(lock);

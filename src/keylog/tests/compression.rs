@@ -139,6 +139,40 @@ fn nothing_is_left_of_a_log_that_is_removed_while_it_is_to_be_compressed() {
     }
 }
 
+/// Lost: the age of secrets, by which they are to go: they would stay for twice as long.
+#[test]
+fn a_compressed_file_is_as_old_as_what_is_in_it() {
+    let dir = Dir::new("rotate-gzip-age");
+    let keylog = KeyLog::file(dir.path("k")).rotation(Rotation::new().overlap(0));
+    let handle = keylog::start(&keylog.compress(true)).unwrap();
+    record(&handle, &line(0, 0));
+    handle.rotate().unwrap();
+    let old = fs::File::options().append(true).open(dir.path("k.1"));
+    let then = std::time::SystemTime::now() - Duration::from_secs(6 * 24 * 3600);
+    old.unwrap().set_modified(then).unwrap();
+    decompressed(&dir.path("k.1.gz"), &dir.path("k.1"));
+    let now = fs::metadata(dir.path("k.1.gz"))
+        .unwrap()
+        .modified()
+        .unwrap();
+    assert!(now < then + Duration::from_secs(2), "{now:?}");
+}
+
+/// Lost: old files of a path that the log has left, which were to stay.
+#[test]
+fn what_was_rotated_stays_where_the_log_has_left_it() {
+    let dir = Dir::new("rotate-gzip-left");
+    let keylog = KeyLog::file(dir.path("k")).rotation(Rotation::new().overlap(0));
+    let handle = keylog::start(&keylog.compress(true).remove_on_drop(true)).unwrap();
+    record(&handle, &line(0, 0));
+    handle.rotate().unwrap();
+    handle.set_path(&dir.path("other")).unwrap();
+    handle.log().context_gone();
+    assert!(!dir.path("other").exists());
+    let text = decompressed(&dir.path("k.1.gz"), &dir.path("k.1"));
+    assert_eq!(text, format!("{}\n", line(0, 0)));
+}
+
 /// Lost: a process full of threads that wait, where each handshake is a rotation.
 #[cfg(target_os = "linux")]
 #[test]

@@ -325,6 +325,44 @@ fn the_end_of_a_context_removes_what_a_queue_writes() {
     assert_eq!(handle.stats().written, 1);
 }
 
+/// Lost: five seconds at a program's end, and that records are missing.
+#[test]
+fn a_queue_that_had_room_for_nothing_is_not_waited_for() {
+    let dir = Dir::new("queue-nothing");
+    let path = dir.path("k");
+    let handle = keylog::start(&KeyLog::file(&path).queue(1)).unwrap();
+    record(&handle, &line(0, 0));
+    assert_eq!(handle.stats().dropped, 1);
+    let before = std::time::Instant::now();
+    handle.log().context_gone();
+    assert!(
+        before.elapsed() < Duration::from_millis(900),
+        "FLUSH is 1 s"
+    );
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.starts_with("# 1 record"), "{text:?}");
+}
+
+/// Lost: secrets that were to go with their context, in a log that is switched on later.
+#[test]
+fn a_log_that_is_switched_on_after_its_context_goes_with_its_handle() {
+    for queue in [None, Some(1 << 16)] {
+        let dir = Dir::new("queue-late");
+        let path = dir.path("k");
+        let mut keylog = KeyLog::file(&path).remove_on_drop(true);
+        if let Some(bytes) = queue {
+            keylog = keylog.queue(bytes);
+        }
+        let handle = keylog::start(&keylog).unwrap();
+        handle.log().context_gone();
+        assert!(!path.exists());
+        handle.enable().unwrap();
+        assert!(path.exists());
+        drop(handle);
+        assert!(!path.exists(), "{queue:?}");
+    }
+}
+
 /// Lost: a program that stands still, because two functions wait for each other.
 #[test]
 fn functions_may_switch_each_others_logs_off() {

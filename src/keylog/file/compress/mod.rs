@@ -6,12 +6,13 @@ use super::{archive, Identity};
 use crate::keylog::forks::forks;
 use crate::keylog::sink::{FileOptions, LOOK_EVERY};
 use crate::keylog::{KeyLogError, TARGET};
+use std::fs::{self, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 pub(in crate::keylog) use one::part;
 
@@ -112,6 +113,18 @@ fn work(state: &State, path: &Path, options: &FileOptions) {
 struct Found {
     path: PathBuf,
     identity: Identity,
+    born: Option<SystemTime>,
+}
+
+impl Found {
+    fn is(&self, other: &Found) -> bool {
+        self.identity == other.identity && self.born == other.born
+    }
+}
+
+/// When a file was made, where the system knows that.
+fn born(found: &Metadata) -> Option<SystemTime> {
+    found.created().ok()
 }
 
 /// The old files that aren't compressed: their names change with each rotation.
@@ -123,8 +136,13 @@ fn uncompressed(path: &Path) -> io::Result<Vec<Found>> {
     let old = archive::paths(path)?.into_iter().filter(plain);
     // One may have moved on, or gone, since it was listed.
     let found = old.filter_map(|path| {
+        let born = born(&fs::symlink_metadata(&path).ok()?);
         let identity = Identity::at(&path).ok()?;
-        Some(Found { path, identity })
+        Some(Found {
+            path,
+            identity,
+            born,
+        })
     });
     Ok(found.collect())
 }
@@ -134,17 +152,17 @@ fn uncompressed(path: &Path) -> io::Result<Vec<Found>> {
 fn all(path: &Path, settled: &[Found], options: &FileOptions) -> io::Result<()> {
     let mut result = Ok(());
     for found in settled {
-        result = result.and(wherever(path, found.identity, options));
+        result = result.and(wherever(path, found, options));
     }
     result
 }
 
 /// Compresses a file, whatever number it has by now.
-fn wherever(path: &Path, identity: Identity, options: &FileOptions) -> io::Result<()> {
+fn wherever(path: &Path, settled: &Found, options: &FileOptions) -> io::Result<()> {
     let mut result = Ok(());
     for _ in 0..TRIES {
         let mut now = uncompressed(path)?.into_iter();
-        let Some(old) = now.find(|found| found.identity == identity) else {
+        let Some(old) = now.find(|found| found.is(settled)) else {
             return Ok(()); // It was removed, or another process has compressed it.
         };
         result = one::compress(path, &old, options);

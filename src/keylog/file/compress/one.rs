@@ -1,8 +1,8 @@
 //! One old file: a compressed one takes its place when it is whole.
 
-use super::super::lock::{Held, Lock};
+use super::super::lock::Lock;
 use super::super::{archive, lock, open_by, platform, to_read, Identity, Opened};
-use super::{Found, Turn};
+use super::{born, Found, Turn};
 use crate::ffi::sigxfsz;
 use crate::ffi::wipe::wipe;
 use crate::keylog::sink::FileOptions;
@@ -13,7 +13,7 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// How long another process is waited for that compresses a file of the same log.
 const PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 5 } else { 60 });
@@ -30,7 +30,17 @@ pub(super) fn compress(log: &Path, old: &Found, options: &FileOptions) -> io::Re
         return Ok(());
     };
     let _turn = Turn::take();
+    // Others take the claim of one who does nothing.
+    let _ = claim.opened.file.set_modified(SystemTime::now());
+    if !claim.holds() {
+        return Err(io::ErrorKind::NotFound.into());
+    }
     let replaced = to_read(&old.path, old.identity)
+        .and_then(|from| match born(&from.metadata()?) == old.born {
+            true => Ok(from),
+            // The one that was found is gone, and the system has used its number again.
+            false => Err(io::ErrorKind::NotFound.into()),
+        })
         .and_then(|mut from| replace(log, &mut from, old.identity, options, &claim));
     // Where it was renamed, it isn't there any more.
     if claim.holds() {
@@ -52,12 +62,21 @@ fn replace(
     if options.removed.get() {
         return Ok(());
     }
-    let mut lock = Lock::open(log, &options.rules).map_err(io::Error::other)?;
-    let _held = hold(&mut lock)?;
-    if options.removed.get() {
-        // Who removes the log may have removed this before it was opened.
-        return archive::remove(&lock::path(log));
-    }
+    let placed = locked(log, options, || {
+        place(log, from, copied, identity, options, claim)
+    });
+    placed.map(|_| ())
+}
+
+/// Puts what was compressed in the place of what it was made from.
+fn place(
+    log: &Path,
+    from: &File,
+    copied: u64,
+    identity: Identity,
+    options: &FileOptions,
+    claim: &Claim,
+) -> io::Result<()> {
     // A rotation may have given the old file another number meanwhile, or removed it.
     let is_it = |now: &PathBuf| Identity::at(now).is_ok_and(|found| found == identity);
     let Some(now) = archive::paths(log)?.into_iter().find(is_it) else {
@@ -68,6 +87,10 @@ fn replace(
     }
     if !claim.holds() {
         return Err(io::Error::other("somebody has removed what was compressed"));
+    }
+    // Retention goes by it. Where it can't be set, the file counts as younger than it is.
+    if let Ok(time) = from.metadata().and_then(|found| found.modified()) {
+        let _ = claim.opened.file.set_modified(time);
     }
     let mut name = OsString::from(&now);
     name.push(archive::COMPRESSED);
@@ -80,10 +103,19 @@ fn replace(
     }
 }
 
-fn hold(lock: &mut Lock) -> io::Result<Held<'_>> {
-    let why = "another process holds the log's lock, and doesn't let go";
+/// Does something while nobody rotates the log; not if it is removed. Of that, no lock is left.
+fn locked<R>(
+    log: &Path,
+    options: &FileOptions,
+    f: impl FnOnce() -> io::Result<R>,
+) -> io::Result<Option<R>> {
+    let mut lock = Lock::open(log, &options.rules).map_err(io::Error::other)?;
     let held = lock.hold_within(ROTATED);
-    held.ok_or_else(|| io::Error::new(io::ErrorKind::TimedOut, why))
+    if options.removed.get() {
+        // Who removes the log may have removed this before it was opened.
+        return archive::remove(&lock::path(log)).map(|()| None);
+    }
+    held.and_then(|_held| f()).map(Some)
 }
 
 /// The file that is written to before it is whole. Of all processes that compress files of
@@ -131,17 +163,18 @@ impl Claim {
     /// Removes the file of one who does nothing: it was stopped, or has died and left a child
     /// that has the file open. It looks under the log's lock whether the file is still its own.
     fn take_from_the_idle(&self, log: &Path, options: &FileOptions) -> io::Result<()> {
-        let mut lock = Lock::open(log, &options.rules).map_err(io::Error::other)?;
-        let _held = hold(&mut lock)?;
-        let idle = archive::age(self.opened.file.metadata()?.modified());
-        if idle < PATIENCE {
-            let why = "another process compresses one, and doesn't end";
-            return Err(io::Error::new(io::ErrorKind::TimedOut, why));
-        }
-        match self.holds() {
-            true => archive::remove(&self.path),
-            false => Ok(()),
-        }
+        let taken = locked(log, options, || {
+            let idle = archive::age(self.opened.file.metadata()?.modified());
+            if idle < PATIENCE {
+                let why = "another process compresses one, and doesn't end";
+                return Err(io::Error::new(io::ErrorKind::TimedOut, why));
+            }
+            match self.holds() {
+                true => archive::remove(&self.path),
+                false => Ok(()),
+            }
+        });
+        taken.map(|_| ())
     }
 
     /// Whether it is still the file at its path.

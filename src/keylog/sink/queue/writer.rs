@@ -107,6 +107,8 @@ impl Writer {
         let mut state = self.shared.lock();
         if state.bytes + group.len() > self.shared.most {
             state.lose(self.shared.per_vhost, group.vhost(), group.records());
+            // The thread may have nothing else to write than that they are missing.
+            self.shared.changed.notify_all();
             return false;
         }
         let lost = match state.lost_of(self.shared.per_vhost, group.vhost()) {
