@@ -149,15 +149,21 @@ fn sanitizer() -> Result<Option<String>> {
 }
 
 /// The C compiler's flags for a sanitizer. What is undefined ends the program: a
-/// message alone would be overlooked.
+/// message alone would be overlooked. With AddressSanitizer it does so by a trap, without a
+/// word, for which no further library is needed.
 pub fn sanitizer_flags(kind: &str) -> Vec<String> {
     let mut flags = vec![
         format!("-fsanitize={kind}"),
         "-fno-omit-frame-pointer".into(),
         "-g".into(),
     ];
-    if kind == "undefined" {
-        flags.push("-fno-sanitize-recover=all".into());
+    match kind {
+        "undefined" => flags.push("-fno-sanitize-recover=all".into()),
+        "address" => flags.extend([
+            "-fsanitize=undefined".into(),
+            "-fsanitize-undefined-trap-on-error".into(),
+        ]),
+        _ => {}
     }
     flags
 }

@@ -134,7 +134,10 @@ mod keylog {
     use super::*;
     use common::programs::{example, Program};
     use common::secrets::{labels, lines, open_tls, randoms, TLS13};
+    use common::{client_context, probe};
     use libwebsockets::keylog::env_name;
+    use libwebsockets::tls::ClientTls;
+    use libwebsockets::Client;
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
     use std::os::unix::fs::MetadataExt;
@@ -164,6 +167,39 @@ mod keylog {
         assert_eq!(randoms(&lines(&theirs)).len(), 1);
         assert_eq!(lines(&theirs), lines(&ours));
         assert_eq!(mode(&theirs), 0o600);
+    }
+
+    #[test]
+    fn the_chat_rooms_log_is_switched_from_its_terminal() {
+        let dir = TempDir::new();
+        let path = dir.file("keys.log");
+        let args = ["--tls", "--keylog", text(&path)];
+        let mut room = Program::start(&mut example("chat", &args));
+        let line = room.line();
+        let addr = line
+            .strip_prefix("listening on wss://")
+            .and_then(|rest| rest.strip_suffix("/?name=NAME"))
+            .unwrap_or_else(|| panic!("{line:?}"));
+        let mut enters = |order: &str, name: &str| {
+            room.tell(order);
+            let said = room.line();
+            let (probe, events) = probe();
+            let client = client_context();
+            let to = Client::new(&format!("wss://{addr}/?name={name}")).unwrap();
+            let to = to.tls(ClientTls::new().danger_accept_anything());
+            drop(client.handle.connect(to, probe).unwrap());
+            events.open();
+            assert_eq!(room.line(), format!("* {name} has come"));
+            // Gone before the next one comes, for that is told as well.
+            client.stop().unwrap();
+            assert_eq!(room.line(), format!("* {name} has left"));
+            said
+        };
+        let said = enters("/keylog off", "anna");
+        assert!(said.contains("switched off"), "{said}");
+        assert_eq!(enters("/keylog on", "bert"), "key log: on, 0 records");
+        assert_eq!(enters("/keylog", "carl"), "key log: on, 5 records");
+        assert_eq!(randoms(&lines(&path)).len(), 2);
     }
 
     #[test]

@@ -130,6 +130,33 @@ fn a_filter_sees_the_facts_of_a_real_connection() {
     assert_eq!(server.keylog.stats().filtered_connections, 1);
 }
 
+/// Lost: a client's connections, for whoever looks for them by what they are.
+#[test]
+fn a_filter_and_a_template_see_the_facts_of_a_clients_connection() {
+    let (ca, dir) = (Ca::new(), TempDir::new());
+    let peer = server(&ca, KeyLog::off());
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let sees = Arc::clone(&seen);
+    let filter = Filter::new().vhost("client").connections(move |facts| {
+        let name = facts.server_name.map(str::to_owned);
+        let mut seen = sees.lock().unwrap();
+        seen.push((facts.role, facts.vhost.to_owned(), name, facts.peer));
+        true
+    });
+    let keylog = KeyLog::file(dir.file("{vhost}.log")).filter(filter);
+    let client = Running::start(move || Context::builder().keylog(keylog));
+    let (probe, events) = probe();
+    let url = format!("wss://localhost:{}/", peer.addr().port());
+    let to = Client::new(&url).unwrap().tls(ca.trust());
+    drop(client.handle.connect(to, probe).unwrap());
+    events.open();
+    eventually("it is logged", || client.keylog.stats().written == 5);
+    let (role, vhost) = (Role::Client, "client".to_owned());
+    let facts = (role, vhost, Some("localhost".to_owned()), Some(peer.addr()));
+    assert_eq!(*seen.lock().unwrap(), [facts]);
+    assert_eq!(dir.names(), ["client.log"]);
+}
+
 /// The vhosts whose connections are logged, of one to each; and the labels that are
 /// in the file.
 fn logged(ca: &Ca, filter: Filter) -> (Vec<&'static str>, Vec<String>) {

@@ -25,6 +25,9 @@ fn child() {
     let Ok(part) = std::env::var(PART) else {
         return;
     };
+    env_logger::Builder::new()
+        .filter_level(log::LevelFilter::Warn)
+        .init();
     let keylog = match &*part {
         "default" => None,
         "off" => Some(KeyLog::off()),
@@ -55,10 +58,11 @@ fn child() {
 /// Runs [`child`] with these variables, and no others that matter; what it says.
 fn run_child(part: &str, variables: &[(&str, &Path)]) -> String {
     let program = Command::new(std::env::current_exe().unwrap());
-    run(program, part, variables)
+    run(program, part, variables).0
 }
 
-fn run(mut command: Command, part: &str, variables: &[(&str, &Path)]) -> String {
+/// What it says, and the warnings that its logger got.
+fn run(mut command: Command, part: &str, variables: &[(&str, &Path)]) -> (String, Vec<String>) {
     command
         .args(["child", "--exact", "--nocapture"])
         .env_remove("LWS_SSLKEYLOGFILE")
@@ -73,7 +77,9 @@ fn run(mut command: Command, part: &str, variables: &[(&str, &Path)]) -> String 
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{stdout}\n{stderr}");
     let says = stdout.split("says: ").nth(1).expect("it says something");
-    says.lines().next().unwrap().to_owned()
+    let warnings = stderr.lines().filter(|line| line.contains("WARN"));
+    let says = says.lines().next().unwrap().to_owned();
+    (says, warnings.map(str::to_owned).collect())
 }
 
 /// The tests of the variable need the name that this build reads.
@@ -128,10 +134,16 @@ fn the_api_goes_before_the_variable() {
 fn a_bad_path_in_the_variable_stops_no_service_and_is_told() {
     let dir = TempDir::new();
     let path = dir.missing();
-    let says = run_child("default", &[(variable(), &path)]);
+    let program = Command::new(std::env::current_exe().unwrap());
+    let (says, warnings) = run(program, "default", &[(variable(), &path)]);
     assert!(says.starts_with("source=Variable written=0"), "{says}");
     assert!(says.contains(&format!("{path:?}")), "{says}");
     assert!(says.contains("does not exist"), "{says}");
+    let [warning] = &warnings[..] else {
+        panic!("{warnings:?}");
+    };
+    assert!(warning.contains(&format!("{path:?}")), "{warning}");
+    assert!(warning.contains(variable()), "{warning}");
 }
 
 /// Lost: the secrets of a privileged program, to whoever starts it with a
@@ -163,9 +175,14 @@ fn setuid_safe_variable() {
 
     let mut unprivileged = Command::new(&program);
     unprivileged.uid(NOBODY).gid(NOBODY);
-    let says = run(unprivileged, "default", &[(variable(), &path)]);
+    let (says, warnings) = run(unprivileged, "default", &[(variable(), &path)]);
     assert!(says.starts_with("source=Variable written=0"), "{says}");
     assert!(says.contains("raised privileges"), "{says}");
+    let [warning] = &warnings[..] else {
+        panic!("{warnings:?}");
+    };
+    assert!(warning.contains("raised privileges"), "{warning}");
+    assert!(warning.contains(variable()), "{warning}");
     assert!(!path.exists());
 
     // The same program of the same user without the bit does log.
@@ -173,6 +190,6 @@ fn setuid_safe_variable() {
     mode(&program, 0o755);
     let mut plain = Command::new(&program);
     plain.uid(NOBODY).gid(NOBODY);
-    let says = run(plain, "default", &[(variable(), &path)]);
+    let (says, _) = run(plain, "default", &[(variable(), &path)]);
     assert_eq!(says, "source=Variable written=5 problem=none");
 }

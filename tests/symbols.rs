@@ -41,11 +41,11 @@ fn compiled_out_without_the_feature() {
 }
 
 /// The search above finds what it is to find.
-#[cfg(feature = "keylog")]
+#[cfg(all(feature = "keylog", unix))]
 #[test]
 fn a_program_with_the_feature_has_them() {
-    let own = std::env::current_exe().unwrap();
-    let traces = traces(&own).join("\n");
+    let program = common::programs::example("echo_server", &["--help"; 0]);
+    let traces = traces(program.get_program().as_ref()).join("\n");
     assert!(traces.contains("LWS_SSLKEYLOGFILE"), "the variable's name");
     assert!(
         traces.contains("SSL_CTX_set_keylog_callback"),

@@ -131,6 +131,8 @@ mod tests {
             .ping_after(Duration::from_secs(100))
             .idle_timeout(Duration::from_secs(3));
         assert_eq!(config.idle_seconds(), (2, 3));
+        // The default; the load test alone has the time to see it at work.
+        assert_eq!(WebSocketConfig::new().idle_seconds(), (300, 310));
         let zero = WebSocketConfig::new().idle_timeout(Duration::ZERO);
         assert_eq!(zero.idle_seconds(), (1, 2));
         let long = WebSocketConfig::new().idle_timeout(Duration::from_secs(1 << 20));

@@ -170,7 +170,7 @@ impl Deadlines {
     }
 }
 
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 mod layer {
     use super::{Io, TcpStream};
     use crate::common::certs::{tls_over, Ca, Identity};
@@ -216,7 +216,7 @@ mod layer {
 }
 
 /// Builds without TLS try the other peers.
-#[cfg(not(feature = "tls"))]
+#[cfg(not(feature = "_tls"))]
 mod layer {
     use super::{Io, TcpStream};
 
@@ -236,13 +236,13 @@ fn server(deadlines: Deadlines, tls: bool) -> (Running, Events) {
     let (probe, events) = probe();
     let server = Running::start(move || {
         let vhost = loopback().config(deadlines.config());
-        #[cfg(feature = "tls")]
+        #[cfg(feature = "_tls")]
         let vhost = if tls {
             vhost.tls(layer::server())
         } else {
             vhost
         };
-        #[cfg(not(feature = "tls"))]
+        #[cfg(not(feature = "_tls"))]
         assert!(!tls);
         deadlines
             .context()
@@ -322,7 +322,7 @@ fn try_server(deadlines: Deadlines, peer: Peer) -> Result<(), String> {
 fn try_all(peers: &[Peer], deadlines: Deadlines, one: fn(Deadlines, Peer) -> Result<(), String>) {
     let peers = peers
         .iter()
-        .filter(|peer| cfg!(feature = "tls") || !peer.tls);
+        .filter(|peer| cfg!(feature = "_tls") || !peer.tls);
     // What happens at an open WebSocket takes minutes by default.
     let peers = peers.filter(|peer| deadlines.short || !peer.is_open());
     let threads: Vec<_> = peers

@@ -64,7 +64,8 @@ const ELSEWHERE: &[&str] = &[
     "other_languages",
 ];
 
-/// Runs the tests under AddressSanitizer; `args` go to the test programs.
+/// Runs the tests under AddressSanitizer; `args` go to the test programs. What is undefined
+/// in C ends a program there, too, without a word (SIGILL): `undefined` says what it was.
 pub fn address(args: &[String]) -> Result<Outcome> {
     let Some((toolchain, host)) = Toolchain::find() else {
         return Ok(Outcome::Skipped(

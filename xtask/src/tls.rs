@@ -12,10 +12,13 @@ use crate::{paths, process, setup};
 /// What doesn't depend on the TLS library, turned on so that it is built as well.
 const FEATURES: &str = "keylog-gzip,deflate,ipv6,unix-sockets";
 
-/// The tests of TLS, the key log, decryption, and messages over TLS.
+/// The tests of TLS, the key log, decryption, and what else is done over TLS.
 const SUITES: &[&str] = &[
+    "addresses",
     "aws_lc",
+    "batches",
     "certificates",
+    "closing_input",
     "decrypt",
     "decrypt_live",
     "forked_keylog",
@@ -28,12 +31,15 @@ const SUITES: &[&str] = &[
     "keylog_table",
     "keylog_variable",
     "keylog_wiped",
+    "logging",
+    "rfc6455",
     "tls",
     "tls_endings",
+    "turns",
     "websocket",
 ];
 
-/// Those of them that CI runs: few enough for its time.
+/// Those of them that `ci --all` runs: few enough for its time.
 const FEW: &[&str] = &["aws_lc", "decrypt", "keylog", "tls", "websocket"];
 
 /// The release of `openssl-src` that has OpenSSL 1.1.1.
@@ -87,7 +93,7 @@ impl Library {
         process::run(command.arg("--lib").arg("--no-fail-fast").args(args))
     }
 
-    /// The part that CI runs.
+    /// The part that `ci --all` runs.
     pub fn test_few(self) -> Result<()> {
         process::run(&mut self.command(FEW)?)
     }
