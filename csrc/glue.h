@@ -128,6 +128,9 @@ void *lwsrs_keylog_records(const SSL *ssl);
 /* Whether the TLS library keeps a callback, and whether it had one of its own;
  * -1: no memory. */
 int lwsrs_keylog_probe(void);
+
+/* The same of an SSL_CTX, which is of no use afterwards. */
+int lwsrs_keylog_probe_ctx(SSL_CTX *ctx);
 #endif
 
 #endif

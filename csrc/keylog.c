@@ -183,10 +183,24 @@ lwsrs_keylog_records(const SSL *ssl)
 }
 
 int
+lwsrs_keylog_probe_ctx(SSL_CTX *ctx)
+{
+	int found = 0;
+
+	if (SSL_CTX_get_keylog_callback(ctx))
+		found |= LWSRS_KEYLOG_LIBRARYS_OWN;
+	/* Some libraries have the function, and it does nothing. */
+	SSL_CTX_set_keylog_callback(ctx, on_line);
+	if (SSL_CTX_get_keylog_callback(ctx) == on_line)
+		found |= LWSRS_KEYLOG_CALLBACK;
+	return found;
+}
+
+int
 lwsrs_keylog_probe(void)
 {
 	SSL_CTX *ctx;
-	int found = 0;
+	int found;
 
 	lwsrs_tls_init();
 	ctx = SSL_CTX_new(TLS_method());
@@ -194,12 +208,7 @@ lwsrs_keylog_probe(void)
 		ERR_clear_error();
 		return -1;
 	}
-	if (SSL_CTX_get_keylog_callback(ctx))
-		found |= LWSRS_KEYLOG_LIBRARYS_OWN;
-	/* Some libraries have the function, and it does nothing. */
-	SSL_CTX_set_keylog_callback(ctx, on_line);
-	if (SSL_CTX_get_keylog_callback(ctx) == on_line)
-		found |= LWSRS_KEYLOG_CALLBACK;
+	found = lwsrs_keylog_probe_ctx(ctx);
 	SSL_CTX_free(ctx);
 	return found;
 }

@@ -37,6 +37,8 @@ const MANNER: &str = "LIBWEBSOCKETS_TEST_STRESS_MANNER";
 enum Manner {
     Plain,
     Rotated,
+    /// A new file begins with the last records of the one before.
+    Overlapping,
     #[cfg(feature = "keylog-gzip")]
     Compressed,
     Pcapng,
@@ -47,6 +49,7 @@ impl Manner {
         match self {
             Manner::Plain => "plain",
             Manner::Rotated => "rotated",
+            Manner::Overlapping => "overlapping",
             #[cfg(feature = "keylog-gzip")]
             Manner::Compressed => "compressed",
             Manner::Pcapng => "pcapng",
@@ -116,8 +119,12 @@ fn child() {
     {
         keylog = keylog.compress(compresses);
     }
-    if compresses || manner == Manner::Rotated.name() {
-        let rotation = Rotation::new().max_size(100_000).overlap(0);
+    let overlap = match manner == Manner::Overlapping.name() {
+        true => 2_000,
+        false => 0,
+    };
+    if compresses || overlap > 0 || manner == Manner::Rotated.name() {
+        let rotation = Rotation::new().max_size(100_000).overlap(overlap);
         let retention = Retention::new().max_files(usize::MAX);
         keylog = keylog.rotation(rotation).retention(retention);
     }
@@ -160,6 +167,20 @@ fn run(path: &Path, connections: usize, manner: Manner) -> u64 {
     written
 }
 
+/// How old a file is, by its name: 0 is the one that is written to.
+fn age(name: &str) -> u32 {
+    let number = name.trim_end_matches(".gz").rsplit('.').next();
+    number.and_then(|n| n.parse().ok()).unwrap_or(0)
+}
+
+/// How many bytes of a file are the end of the one before.
+fn overlap(before: &str, text: &str) -> usize {
+    let ends = text.match_indices('\n').map(|(at, _)| at + 1);
+    let found = ends.take_while(|end| *end <= 2_000);
+    let longest = found.filter(|end| before.ends_with(&text[..*end])).last();
+    longest.expect("a new file begins with what came last")
+}
+
 fn stress(manner: Manner) {
     let records = std::env::var(RECORDS).map_or(5_000, |n| n.parse().unwrap());
     let connections = usize::div_ceil(records, BY_CONNECTION * PROCESSES * THREADS);
@@ -173,12 +194,21 @@ fn stress(manner: Manner) {
         .collect();
     let (mut lines, mut blank) = (0, 0);
     let mut by_random = HashMap::<String, usize>::new();
+    let mut texts = Vec::new();
     for name in &files {
         let input = Input::open(dir.file(name)).unwrap();
         let text = std::io::read_to_string(input).unwrap();
         assert!(text.ends_with('\n'));
+        texts.push((age(name), text));
+    }
+    texts.sort();
+    for (at, (_, text)) in texts.iter().enumerate() {
+        let begin = match texts.get(at + 1) {
+            Some((_, before)) if manner == Manner::Overlapping => overlap(before, text),
+            _ => 0,
+        };
         // A blank line ends what may have been torn; readers skip it (RFC 9850).
-        for line in text.lines() {
+        for line in text[begin..].lines() {
             if line.is_empty() {
                 blank += 1;
                 continue;
@@ -230,6 +260,13 @@ fn several_processes_one_file() {
 #[test]
 fn several_processes_rotate_one_file() {
     stress(Manner::Rotated);
+}
+
+/// Lost: connections, for whoever follows the path from file to file; or a log in which
+/// records are twice.
+#[test]
+fn several_processes_rotate_one_file_and_begin_with_what_came_last() {
+    stress(Manner::Overlapping);
 }
 
 /// Lost: a file of records for each that two processes compressed at once.

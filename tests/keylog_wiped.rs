@@ -10,12 +10,15 @@ use common::peer::{self, tcp};
 use common::secrets::{lines, open_tls};
 use common::temp::TempDir;
 use common::{loopback, Echo, Running};
-use libwebsockets::keylog::{AutoOff, Filter, KeyLog, MemoryLog, Rotation};
+use libwebsockets::keylog::{
+    parse, AutoOff, Connections, Filter, Input, KeyLog, MemoryLog, Rotation,
+};
 use libwebsockets::Context;
 use rustls::version::{TLS12, TLS13};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::fs::File;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::OnceLock;
 
 /// Looks at each block that is given back. A block that is to grow is a new one
 /// and an old one here, as GlobalAlloc has it by default.
@@ -23,6 +26,9 @@ struct Watching;
 
 #[global_allocator]
 static ALLOCATOR: Watching = Watching;
+
+/// A secret in binary, as whoever reads a log has it.
+static SECRET: OnceLock<[u8; 32]> = OnceLock::new();
 
 static WATCHES: AtomicBool = AtomicBool::new(false);
 static FOUND: AtomicUsize = AtomicUsize::new(0);
@@ -40,7 +46,7 @@ unsafe impl GlobalAlloc for Watching {
             // SAFETY: the block is still this long, was zeroed at first, and is nobody
             // else's any more.
             let bytes = unsafe { std::slice::from_raw_parts(block, layout.size()) };
-            if has_record(bytes) {
+            if has_record(bytes) || has_secret(bytes) {
                 FOUND.fetch_add(1, SeqCst);
             }
         }
@@ -66,6 +72,11 @@ fn has_record(bytes: &[u8]) -> bool {
         }
     }
     false
+}
+
+fn has_secret(bytes: &[u8]) -> bool {
+    let secret = SECRET.get();
+    secret.is_some_and(|secret| bytes.windows(secret.len()).any(|part| part == secret))
 }
 
 fn watch(f: impl FnOnce()) -> usize {
@@ -148,6 +159,21 @@ fn no_secret_stays_in_memory_that_is_given_back() {
         memory.clear();
     });
     assert_eq!(found, 0, "blocks with secrets of memory");
+    // Lines, and records that have their secrets in binary.
+    let records = || parse(Input::open(dir.file("plain")).unwrap()).filter_map(Result::ok);
+    let mut secrets = records().map(|record| record.secret()[..32].try_into().unwrap());
+    SECRET.set(secrets.next().unwrap()).unwrap();
+    let found = watch(|| drop(records().next().unwrap().secret()[..32].to_vec()));
+    assert_eq!(found, 1, "a secret would be found");
+    for name in ["plain", "pcapng"] {
+        let found = watch(|| {
+            let input = Input::open(dir.file(name)).unwrap();
+            let read: Connections = parse(input).filter_map(Result::ok).collect();
+            assert!(read.len() > 3);
+            read.save(&dir.file(&format!("{name}-again"))).unwrap();
+        });
+        assert_eq!(found, 0, "blocks with secrets that were read from {name}");
+    }
     assert!(lines(&dir.file("plain")).len() > 11);
     // That it would be found.
     let line = std::fs::read(dir.file("plain")).unwrap();

@@ -6,8 +6,13 @@
 mod bell;
 
 #[cfg(test)]
+#[path = "../../src/keylog/file/compress/state.rs"]
+mod state;
+
+#[cfg(test)]
 mod tests {
     use super::bell::Bell;
+    use super::state::State;
     use loom::sync::atomic::{AtomicBool, Ordering};
     use loom::sync::{Arc, Mutex, Notify};
     use loom::thread;
@@ -132,6 +137,37 @@ mod tests {
             for sender in senders {
                 sender.join().unwrap();
             }
+        });
+    }
+
+    /// Sees to what there is, as the thread does that compresses old files.
+    fn see_to(state: &State, left: &Mutex<u32>, seen: &Mutex<u32>) {
+        while state.begin(1) {
+            let found = std::mem::take(&mut *left.lock().unwrap());
+            *seen.lock().unwrap() += found;
+            if state.end(1) {
+                return;
+            }
+        }
+    }
+
+    // Two rotations, each of which starts a thread where there is none that would see it.
+    #[test]
+    fn no_old_file_is_overlooked() {
+        model(|| {
+            let shared = Arc::new((State::new(), Mutex::new(0), Mutex::new(0)));
+            let mut threads = Vec::new();
+            for _ in 0..2 {
+                *shared.1.lock().unwrap() += 1;
+                if !shared.0.more(1) {
+                    let own = Arc::clone(&shared);
+                    threads.push(thread::spawn(move || see_to(&own.0, &own.1, &own.2)));
+                }
+            }
+            for thread in threads {
+                thread.join().unwrap();
+            }
+            assert_eq!(*shared.2.lock().unwrap(), 2);
         });
     }
 }

@@ -96,11 +96,20 @@ pub(crate) struct Probe {
 pub(crate) fn probe() -> Option<Probe> {
     // SAFETY: the function has no precondition.
     let found = unsafe { sys::lwsrs_keylog_probe() };
-    let found = u32::try_from(found).ok()?;
-    Some(Probe {
+    Some(probed(u32::try_from(found).ok()?))
+}
+
+fn probed(found: u32) -> Probe {
+    Probe {
         keeps_callback: found & sys::LWSRS_KEYLOG_CALLBACK != 0,
         logs_by_itself: found & sys::LWSRS_KEYLOG_LIBRARYS_OWN != 0,
-    })
+    }
+}
+
+/// Whether the TLS library keeps a callback, as it was found the first time.
+pub(crate) fn keeps_callback() -> bool {
+    static KEEPS: OnceLock<bool> = OnceLock::new();
+    *KEEPS.get_or_init(|| probe().is_none_or(|found| found.keeps_callback))
 }
 
 impl super::wsi::Wsi<'_> {

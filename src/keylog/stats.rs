@@ -97,8 +97,8 @@ pub enum Problem {
     NoCallback,
     /// Connections were opened whose `SSL_CTX` doesn't call this crate's hook any
     /// more, or never did: it wasn't made by this crate, or the C library made
-    /// another when certificates were reloaded (5.0), or somebody set a callback of
-    /// their own.
+    /// another when certificates were reloaded (5.0), or somebody set an info callback
+    /// of their own (`SSL_CTX_set_info_callback`), by which the hook is called.
     HookNotCalled {
         /// How many.
         connections: u64,
@@ -142,7 +142,7 @@ impl fmt::Display for Problem {
             Problem::HookNotCalled { connections } => write!(
                 f,
                 "{connections} connection(s) use an SSL_CTX without the key log's hook: let \
-                 this crate make it (no provided SSL_CTX, no callback of your own), and build \
+                 this crate make it (no provided SSL_CTX, no info callback of your own), and build \
                  the context anew after certificates were reloaded"
             ),
             Problem::LibraryLogs => f.write_str(

@@ -115,6 +115,65 @@ fn a_handshakes_secrets_reach_the_log_once_it_is_on() {
     assert_eq!((stats.written, stats.problem), (6, disabled));
 }
 
+/// An SSL_CTX that somebody else has set a callback of.
+fn with_callback() -> NonNull<sys::SSL_CTX> {
+    type Callback = unsafe extern "C" fn(*const sys::SSL, *const c_char);
+    unsafe extern "C" {
+        #[cfg_attr(feature = "aws-lc", link_name = "lwsawslc_SSL_CTX_set_keylog_callback")]
+        fn SSL_CTX_set_keylog_callback(ctx: *mut sys::SSL_CTX, callback: Option<Callback>);
+    }
+    unsafe extern "C" fn quiet(_: *const sys::SSL, _: *const c_char) {}
+
+    // SAFETY: the function has no precondition.
+    let ctx = NonNull::new(unsafe { sys::lwsrs_tls_client_new() }).unwrap();
+    // SAFETY: `ctx` is live, and the function takes whatever it is given.
+    unsafe { SSL_CTX_set_keylog_callback(ctx.as_ptr(), Some(quiet)) };
+    ctx
+}
+
+/// Lost: why there are secrets in a file that nobody here writes.
+#[test]
+fn a_callback_that_the_library_has_set_itself_is_seen() {
+    let found = probe().unwrap();
+    assert!(found.keeps_callback && !found.logs_by_itself);
+    let ctx = with_callback();
+    // SAFETY: `ctx` is live, and used for nothing else.
+    let found = unsafe { sys::lwsrs_keylog_probe_ctx(ctx.as_ptr()) };
+    let found = probed(u32::try_from(found).unwrap());
+    assert!(found.keeps_callback && found.logs_by_itself);
+    // SAFETY: nothing uses `ctx` any more.
+    unsafe { sys::lwsrs_tls_ctx_free(ctx.as_ptr()) };
+}
+
+/// Lost: the reason why a log stays empty.
+#[test]
+fn an_info_callback_of_somebody_else_is_seen() {
+    unsafe extern "C" {
+        #[cfg_attr(feature = "aws-lc", link_name = "lwsawslc_SSL_CTX_set_info_callback")]
+        fn SSL_CTX_set_info_callback(ctx: *mut sys::SSL_CTX, callback: Option<Info>);
+    }
+    type Info = unsafe extern "C" fn(*const sys::SSL, c_int, c_int);
+    unsafe extern "C" fn quiet(_: *const sys::SSL, _: c_int, _: c_int) {}
+
+    let handle = keylog::start(&KeyLog::off()).unwrap();
+    // A keylog callback is no harm: it is replaced.
+    let ctx = with_callback();
+    // SAFETY: `ctx` has no connection yet.
+    unsafe { attach(&handle, "client", ctx) };
+    // SAFETY: `ctx` is live; the type is the same, by two names.
+    let ssl = unsafe { ssl::SSL_new(ctx.as_ptr().cast()) };
+    // SAFETY: `ssl` is live.
+    let is_hooked = || unsafe { sys::lwsrs_keylog_hooked(ssl.cast()) } != 0;
+    assert!(is_hooked());
+    // SAFETY: `ctx` is live.
+    unsafe { SSL_CTX_set_info_callback(ctx.as_ptr(), Some(quiet)) };
+    assert!(!is_hooked());
+    // SAFETY: nothing uses `ssl` any more.
+    unsafe { ssl::SSL_free(ssl) };
+    // SAFETY: nor `ctx`.
+    unsafe { sys::lwsrs_tls_ctx_free(ctx.as_ptr()) };
+}
+
 /// Whether OpenSSL formats lines.
 fn has_callback(ctx: NonNull<sys::SSL_CTX>) -> bool {
     type Callback = unsafe extern "C" fn(*const sys::SSL, *const c_char);

@@ -3,6 +3,7 @@
 use super::output::Output;
 use super::told::Told;
 use super::{lock, Control, Log, FLUSH};
+use crate::ffi::keylog as ffi;
 use crate::keylog::limit::Limit;
 use crate::keylog::sink::{self, Closed, Sink, Target};
 use crate::keylog::way::Way;
@@ -269,6 +270,9 @@ impl Log {
     fn problem(&self, control: &Control, output: &Output) -> Option<Problem> {
         if self.hookless.load(Relaxed) {
             return Some(Problem::NoHook);
+        }
+        if !ffi::keeps_callback() {
+            return Some(Problem::NoCallback);
         }
         if output.way.is_some() {
             if output.failing {

@@ -43,6 +43,22 @@ pub struct ConnectionSecrets {
     seen: HashSet<Record>,
 }
 
+impl Extend<Record> for Connections {
+    fn extend<I: IntoIterator<Item = Record>>(&mut self, records: I) {
+        for record in records {
+            self.add(record);
+        }
+    }
+}
+
+impl FromIterator<Record> for Connections {
+    fn from_iter<I: IntoIterator<Item = Record>>(records: I) -> Self {
+        let mut connections = Connections::new();
+        connections.extend(records);
+        connections
+    }
+}
+
 impl Connections {
     /// None yet.
     pub fn new() -> Self {

@@ -267,7 +267,7 @@ impl LogFile {
             trouble: None,
             rotated: false,
             #[cfg(feature = "keylog-gzip")]
-            compressor: file::compress::Compressor::default(),
+            compressor: file::compress::Compressor::new(),
             rotate_after: None,
             root: file::root(),
             unsure: false,

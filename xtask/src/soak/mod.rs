@@ -112,6 +112,8 @@ struct Beside {
     client: Process,
     /// Where its server tells of the faults that it has to meet.
     report: Option<&'static str>,
+    /// A healthy client throughout.
+    probe: Option<Process>,
 }
 
 impl Beside {
@@ -123,6 +125,14 @@ impl Beside {
             server,
             client,
             report: None,
+            probe: None,
+        }
+    }
+
+    fn with_probe(self, probe: Process) -> Self {
+        Beside {
+            probe: Some(probe),
+            ..self
         }
     }
 
@@ -244,6 +254,12 @@ impl Soak {
         self.no_memory()?;
         for scenario in beside.into_iter().flatten() {
             let mut verdict = scenario.client.verdict(self.options.limit());
+            if let Some(probe) = scenario.probe {
+                let healthy = probe.verdict(self.options.limit());
+                verdict = verdict.and_then(|numbers| {
+                    healthy.map(|served| format!("{numbers}; a healthy client meanwhile: {served}"))
+                });
+            }
             if let Some(report) = scenario.report {
                 verdict = self.with_hits(verdict, report);
             }
@@ -425,8 +441,9 @@ impl Soak {
             return Ok(None);
         }
         let server = Server::start("", server)?;
+        let probe = server.client("probe", &[])?;
         let client = server.client(name, options)?;
-        Ok(Some(Beside::new(name, server, client)))
+        Ok(Some(Beside::new(name, server, client).with_probe(probe)))
     }
 
     /// Prints a verdict on a server that isn't needed any more.

@@ -1,11 +1,13 @@
 //! Old files, compressed by a thread of its own.
 
 mod one;
+mod state;
 
 use super::{archive, Identity};
 use crate::keylog::forks::forks;
 use crate::keylog::sink::{FileOptions, LOOK_EVERY};
 use crate::keylog::{KeyLogError, TARGET};
+use state::State;
 use std::fs::{self, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -25,14 +27,17 @@ const TRIES: u32 = 5;
 
 /// Compresses the old files of one log, by a thread that is there while there is something
 /// to do: however often the log is rotated, it is one.
-#[derive(Default)]
 pub(in crate::keylog) struct Compressor(Arc<State>);
 
 impl Compressor {
+    pub fn new() -> Self {
+        Compressor(Arc::new(State::new()))
+    }
+
     /// Sees to it that what has been rotated is compressed. What goes wrong then is logged by
     /// the thread that does it; a file that wasn't compressed stays as it is.
     pub fn start(&self, path: &Path, options: &Arc<FileOptions>) -> Result<(), KeyLogError> {
-        if self.0.more() {
+        if self.0.more(forks()) {
             return Ok(());
         }
         let (own, options) = (path.to_owned(), Arc::clone(options));
@@ -42,44 +47,12 @@ impl Compressor {
             .spawn(move || work(&state, &own, &options))
             .map(drop)
             .map_err(|source| {
-                self.0.set(IDLE);
+                self.0.reset(forks());
                 KeyLogError::Compress {
                     path: path.to_owned(),
                     source,
                 }
             })
-    }
-}
-
-/// No thread is there.
-const IDLE: u32 = 0;
-/// It has looked which files there are, and sees to them.
-const AT_WORK: u32 = 1;
-/// There may be more of them since.
-const MORE: u32 = 2;
-
-/// What the thread is at, and of which process: one that was forked meanwhile has no thread.
-#[derive(Default)]
-struct State(AtomicU32);
-
-impl State {
-    fn of(phase: u32) -> u32 {
-        forks() << 2 | phase
-    }
-
-    fn set(&self, phase: u32) {
-        self.0.store(State::of(phase), SeqCst);
-    }
-
-    /// Notes that there is more to do; whether this process has a thread that will see it.
-    fn more(&self) -> bool {
-        let before = self.0.swap(State::of(MORE), SeqCst);
-        [AT_WORK, MORE].map(State::of).contains(&before)
-    }
-
-    fn change(&self, from: u32, to: u32) -> bool {
-        let [from, to] = [from, to].map(State::of);
-        self.0.compare_exchange(from, to, SeqCst, SeqCst).is_ok()
     }
 }
 
@@ -89,21 +62,21 @@ struct Panics<'a>(&'a State);
 impl Drop for Panics<'_> {
     fn drop(&mut self) {
         if thread::panicking() {
-            self.0.set(IDLE);
+            self.0.reset(forks());
         }
     }
 }
 
 fn work(state: &State, path: &Path, options: &FileOptions) {
     let _panics = Panics(state);
-    while state.change(MORE, AT_WORK) {
+    while state.begin(forks()) {
         let found = uncompressed(path);
         thread::sleep(SETTLED);
         let result = found.and_then(|found| all(path, &found, options));
         if let Some(error) = result.err().filter(|_| !options.removed.get()) {
             log::warn!(target: TARGET, "old files of the key log {path:?} stay uncompressed: {error}");
         }
-        if state.change(AT_WORK, IDLE) {
+        if state.end(forks()) {
             return;
         }
     }
@@ -209,24 +182,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_thread_is_started_where_there_is_none_that_would_see_the_rest() {
-        let state = State::default();
-        assert!(!state.more(), "there is none yet");
-        assert!(state.more(), "it hasn't begun");
-        assert!(state.change(MORE, AT_WORK));
-        assert!(state.more(), "it looks again");
-        assert!(!state.change(AT_WORK, IDLE), "there is more");
-        assert!(state.change(MORE, AT_WORK) && state.change(AT_WORK, IDLE));
-        assert!(!state.more());
-        // A thread of the process that this one was forked from.
-        state.0.store(State::of(AT_WORK).wrapping_add(4), SeqCst);
-        assert!(!state.more());
-    }
-
-    #[test]
     fn a_panic_leaves_room_for_another_thread() {
-        let state = State::default();
-        state.set(AT_WORK);
+        let state = State::new();
+        assert!(!state.more(forks()) && state.begin(forks()));
         let panicked = std::thread::scope(|scope| {
             let thread = scope.spawn(|| {
                 let _panics = Panics(&state);
@@ -234,8 +192,8 @@ mod tests {
             });
             thread.join().is_err()
         });
-        assert!(panicked && !state.more());
+        assert!(panicked && !state.more(forks()));
         drop(Panics(&state));
-        assert!(state.more(), "without a panic it changes nothing");
+        assert!(state.more(forks()), "without a panic it changes nothing");
     }
 }
