@@ -170,7 +170,7 @@ fn no_secret_stays_in_memory_that_is_given_back() {
             let input = Input::open(dir.file(name)).unwrap();
             let read: Connections = parse(input).filter_map(Result::ok).collect();
             assert!(read.len() > 3);
-            read.save(&dir.file(&format!("{name}-again"))).unwrap();
+            read.save(dir.file(&format!("{name}-again"))).unwrap();
         });
         assert_eq!(found, 0, "blocks with secrets that were read from {name}");
     }

@@ -166,7 +166,7 @@ fn what_was_rotated_stays_where_the_log_has_left_it() {
     let handle = keylog::start(&keylog.compress(true).remove_on_drop(true)).unwrap();
     record(&handle, &line(0, 0));
     handle.rotate().unwrap();
-    handle.set_path(&dir.path("other")).unwrap();
+    handle.set_path(dir.path("other")).unwrap();
     handle.log().context_gone();
     assert!(!dir.path("other").exists());
     let text = decompressed(&dir.path("k.1.gz"), &dir.path("k.1"));

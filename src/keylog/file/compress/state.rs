@@ -48,6 +48,7 @@ impl State {
     }
 
     /// There is no thread any more, or there never was one.
+    #[cfg(not(loom))]
     pub fn reset(&self, process: u32) {
         self.0.store(State::of(process, IDLE), SeqCst);
     }
