@@ -191,7 +191,7 @@ mod keylog {
             events.open();
             assert_eq!(room.line(), format!("* {name} has come"));
             // Gone before the next one comes, for that is told as well.
-            client.stop().unwrap();
+            client.stop().unwrap().unwrap();
             assert_eq!(room.line(), format!("* {name} has left"));
             said
         };

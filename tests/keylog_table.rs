@@ -6,7 +6,9 @@
 mod common;
 
 use common::certs::Ca;
-use common::secrets::{logged as server, visit, TLS13};
+#[cfg(unix)]
+use common::secrets::TLS13;
+use common::secrets::{logged as server, visit};
 use common::temp::TempDir;
 use libwebsockets::keylog::{AutoOff, Filter, KeyLog, Problem};
 use libwebsockets::Role;

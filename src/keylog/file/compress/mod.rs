@@ -95,9 +95,10 @@ impl Found {
     }
 }
 
-/// When a file was made, where the system knows that.
+/// When a file was made, where the system knows that, and may use its number again.
 fn born(found: &Metadata) -> Option<SystemTime> {
-    found.created().ok()
+    // Windows counts how often it has used one, and that is part of it.
+    found.created().ok().filter(|_| cfg!(unix))
 }
 
 /// The old files that aren't compressed: their names change with each rotation.
