@@ -50,7 +50,10 @@ const STEPS: &[Step] = &[
     ("package", || package::check().map(|()| Outcome::Passed)),
     ("address sanitizer", || sanitize::address(&[])),
     ("fuzz targets", || fuzz::all(60)),
-    ("tests for Windows, under Wine", windows::check),
+    (
+        "key log tests for Windows, under Wine",
+        windows::check_keylog,
+    ),
     ("soak, quick", || quick(soak::run)),
     ("bench echo, quick", || quick(bench::echo::run)),
     ("conformance, bounded", || {
@@ -76,6 +79,7 @@ const MORE: &[Step] = &[
     ("tests, AWS-LC", || {
         Library::AwsLc.test_few().map(|()| Outcome::Passed)
     }),
+    ("tests for Windows, under Wine", windows::check),
     ("features, each alone", features::singles),
     ("minimum Rust", msrv::check),
 ];
@@ -136,7 +140,7 @@ fn passed(command: &mut Command) -> Result<Outcome> {
 /// One line of the summary.
 fn line(name: &str, seconds: f64, verdict: &str) -> String {
     let first = verdict.lines().next().unwrap_or_default();
-    format!("  {name:<30} {seconds:>7.1} s  {first}")
+    format!("  {name:<37} {seconds:>7.1} s  {first}")
 }
 
 #[cfg(test)]
