@@ -50,7 +50,8 @@ impl<'cb> Wsi<'cb> {
         unsafe { sys::lws_callback_on_writable(self.as_ptr()) };
     }
 
-    /// Whether another write now would be buffered by the library.
+    /// Whether another write now would wait for the socket; one that the library gathers with
+    /// others wouldn't, whatever becomes of them.
     #[doc(alias = "lws_send_pipe_choked")]
     pub fn is_choked(&self) -> bool {
         // SAFETY: the wsi is valid for 'cb (contract of `new`).

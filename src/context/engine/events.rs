@@ -283,7 +283,7 @@ impl Engine {
         self.send_close(conn, wsi, &frame)
     }
 
-    /// Sends at once what a handler has answered to what was received: the socket
+    /// Writes at once what a handler has answered to what was received: the socket
     /// mostly takes it, and a turn of the loop is saved. The rest waits for that.
     fn answer(&self, conn: &Conn, wsi: &Wsi<'_>) -> Verdict {
         // What is compressed has to be kept until the socket is writable.
