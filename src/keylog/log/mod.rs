@@ -197,11 +197,10 @@ impl Drop for Log {
             Some(Way::Queued(queue)) => Some(queue.end(self.remove)),
             _ => None,
         };
-        if self.remove && matches!(way, Some(Way::Direct(_))) {
+        let removed = way.take_if(|way| self.remove && matches!(way, Way::Direct(_)));
+        if let Some(Way::Direct(sink)) = removed {
             // It was switched on when its context was gone.
-            if let Some(Way::Direct(sink)) = way.take() {
-                remove_all(sink.close());
-            }
+            remove_all(sink.close());
         }
         // So that its files can be removed then, on Windows too.
         let deadline = Instant::now() + FLUSH;

@@ -2,11 +2,9 @@
 
 use super::rotation::len;
 use super::{line, record, Dir};
-#[cfg(unix)]
-use crate::keylog::KeyLogHandle;
 #[cfg(target_os = "linux")]
 use crate::keylog::Retention;
-use crate::keylog::{self, KeyLog, Rotation};
+use crate::keylog::{self, KeyLog, KeyLogHandle, Rotation};
 use std::fs;
 use std::path::Path;
 use std::thread;
@@ -48,16 +46,22 @@ fn what_comes_to_an_old_file_late_is_compressed_with_it() {
     assert_eq!(text, format!("{}\n{}\n", line(0, 0), line(0, 1)));
 }
 
-/// A log with an old file that is to be compressed, and what another process would have locked
+/// A log with an old file that is to be compressed.
+fn rotated(dir: &Dir, change: fn(KeyLog) -> KeyLog) -> KeyLogHandle {
+    let keylog = KeyLog::file(dir.path("k")).rotation(Rotation::new().overlap(0));
+    let handle = keylog::start(&change(keylog.compress(true))).unwrap();
+    record(&handle, &line(0, 0));
+    handle.rotate().unwrap();
+    handle
+}
+
+/// The same, and what another process would have locked
 /// for one of its own.
 #[cfg(unix)]
 fn compressed_by_another(dir: &Dir, change: fn(KeyLog) -> KeyLog) -> (KeyLogHandle, fs::File) {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
-    let keylog = KeyLog::file(dir.path("k")).rotation(Rotation::new().overlap(0));
-    let handle = keylog::start(&change(keylog.compress(true))).unwrap();
-    record(&handle, &line(0, 0));
-    handle.rotate().unwrap();
+    let handle = rotated(dir, change);
     let mut options = fs::File::options();
     options.append(true).create_new(true).mode(0o600);
     let mut part = options.open(dir.path("k.gz-part")).unwrap();
@@ -98,10 +102,7 @@ fn who_does_not_go_on_compressing_is_not_waited_for() {
 #[test]
 fn what_was_rotated_is_compressed_also_if_the_log_is_closed() {
     let dir = Dir::new("rotate-gzip-closed");
-    let keylog = KeyLog::file(dir.path("k")).rotation(Rotation::new().overlap(0));
-    let handle = keylog::start(&keylog.compress(true)).unwrap();
-    record(&handle, &line(0, 0));
-    handle.rotate().unwrap();
+    let handle = rotated(&dir, |keylog| keylog);
     handle.disable();
     let text = decompressed(&dir.path("k.1.gz"), &dir.path("k.1"));
     assert_eq!(text, format!("{}\n", line(0, 0)));
@@ -113,10 +114,7 @@ fn what_was_rotated_is_compressed_also_if_the_log_is_closed() {
 fn nothing_is_left_of_a_log_that_is_removed_while_it_is_to_be_compressed() {
     for is_opened_anew in [false, true] {
         let dir = Dir::new("rotate-gzip-gone");
-        let keylog = KeyLog::file(dir.path("k")).rotation(Rotation::new().overlap(0));
-        let handle = keylog::start(&keylog.compress(true).remove_on_drop(true)).unwrap();
-        record(&handle, &line(0, 0));
-        handle.rotate().unwrap();
+        let handle = rotated(&dir, |keylog| keylog.remove_on_drop(true));
         if is_opened_anew {
             handle.disable();
             handle.enable().unwrap();
@@ -143,10 +141,7 @@ fn nothing_is_left_of_a_log_that_is_removed_while_it_is_to_be_compressed() {
 #[test]
 fn a_compressed_file_is_as_old_as_what_is_in_it() {
     let dir = Dir::new("rotate-gzip-age");
-    let keylog = KeyLog::file(dir.path("k")).rotation(Rotation::new().overlap(0));
-    let handle = keylog::start(&keylog.compress(true)).unwrap();
-    record(&handle, &line(0, 0));
-    handle.rotate().unwrap();
+    let _handle = rotated(&dir, |keylog| keylog);
     let old = fs::File::options().append(true).open(dir.path("k.1"));
     let then = std::time::SystemTime::now() - Duration::from_secs(6 * 24 * 3600);
     old.unwrap().set_modified(then).unwrap();
@@ -162,10 +157,7 @@ fn a_compressed_file_is_as_old_as_what_is_in_it() {
 #[test]
 fn what_was_rotated_stays_where_the_log_has_left_it() {
     let dir = Dir::new("rotate-gzip-left");
-    let keylog = KeyLog::file(dir.path("k")).rotation(Rotation::new().overlap(0));
-    let handle = keylog::start(&keylog.compress(true).remove_on_drop(true)).unwrap();
-    record(&handle, &line(0, 0));
-    handle.rotate().unwrap();
+    let handle = rotated(&dir, |keylog| keylog.remove_on_drop(true));
     handle.set_path(dir.path("other")).unwrap();
     handle.log().context_gone();
     assert!(!dir.path("other").exists());

@@ -62,10 +62,9 @@ fn replace(
     if options.removed.get() {
         return Ok(());
     }
-    let placed = locked(log, options, || {
+    locked(log, options, || {
         place(log, from, copied, identity, options, claim)
-    });
-    placed.map(|_| ())
+    })
 }
 
 /// Puts what was compressed in the place of what it was made from.
@@ -104,18 +103,14 @@ fn place(
 }
 
 /// Does something while nobody rotates the log; not if it is removed. Of that, no lock is left.
-fn locked<R>(
-    log: &Path,
-    options: &FileOptions,
-    f: impl FnOnce() -> io::Result<R>,
-) -> io::Result<Option<R>> {
+fn locked(log: &Path, options: &FileOptions, f: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
     let mut lock = Lock::open(log, &options.rules).map_err(io::Error::other)?;
     let held = lock.hold_within(ROTATED);
     if options.removed.get() {
         // Who removes the log may have removed this before it was opened.
-        return archive::remove(&lock::path(log)).map(|()| None);
+        return archive::remove(&lock::path(log));
     }
-    held.and_then(|_held| f()).map(Some)
+    held.and_then(|_held| f())
 }
 
 /// The file that is written to before it is whole. Of all processes that compress files of
@@ -163,7 +158,7 @@ impl Claim {
     /// Removes the file of one who does nothing: it was stopped, or has died and left a child
     /// that has the file open. It looks under the log's lock whether the file is still its own.
     fn take_from_the_idle(&self, log: &Path, options: &FileOptions) -> io::Result<()> {
-        let taken = locked(log, options, || {
+        locked(log, options, || {
             let idle = archive::age(self.opened.file.metadata()?.modified());
             if idle < PATIENCE {
                 let why = "another process compresses one, and doesn't end";
@@ -173,8 +168,7 @@ impl Claim {
                 true => archive::remove(&self.path),
                 false => Ok(()),
             }
-        });
-        taken.map(|_| ())
+        })
     }
 
     /// Whether it is still the file at its path.
