@@ -1,6 +1,8 @@
 //! The open files of a log: whole lines, or blocks, to the end of them, and to
 //! the right ones.
 
+#[cfg(feature = "keylog-gzip")]
+use super::removed::Removed;
 use super::write::{write, write_blocks};
 use super::{Aside, Failure};
 use crate::ffi::wipe::wipe;
@@ -12,8 +14,6 @@ use crate::keylog::template::{Now, Template};
 use crate::keylog::{forks, pcapng, KeyLogError};
 use std::io;
 use std::path::{Path, PathBuf};
-#[cfg(feature = "keylog-gzip")]
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -35,29 +35,6 @@ pub(in crate::keylog) struct FileOptions {
     /// What threads that are at the log's files look at.
     #[cfg(feature = "keylog-gzip")]
     pub removed: Removed,
-}
-
-/// Whether a log's files are removed, or are about to be. A copy is another log's.
-#[cfg(feature = "keylog-gzip")]
-#[derive(Debug, Default)]
-pub(in crate::keylog) struct Removed(AtomicBool);
-
-#[cfg(feature = "keylog-gzip")]
-impl Removed {
-    pub fn set(&self) {
-        self.0.store(true, SeqCst);
-    }
-
-    pub fn get(&self) -> bool {
-        self.0.load(SeqCst)
-    }
-}
-
-#[cfg(feature = "keylog-gzip")]
-impl Clone for Removed {
-    fn clone(&self) -> Self {
-        Self::default()
-    }
 }
 
 /// The files of a log that is switched on: one, or one for each vhost.

@@ -3,6 +3,8 @@
 mod files;
 mod memory;
 mod queue;
+#[cfg(feature = "keylog-gzip")]
+mod removed;
 mod write;
 
 use super::batch::Batch;
