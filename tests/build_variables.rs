@@ -4,7 +4,10 @@
 
 mod common;
 
-use common::cargo::{build_dir, build_echo_server, cargo_program, package, stderr, Workshop};
+use common::cargo::{
+    build_dir, build_echo_server, cargo_program, package, stderr, Workshop, FEATURES,
+    WITHOUT_KEYLOG,
+};
 use common::temp::{copy, TempDir};
 use common::WAIT;
 use std::ffi::OsStr;
@@ -89,17 +92,16 @@ fn honoured(program: &Path) -> Vec<String> {
 #[test]
 fn variable_name_chosen_at_build() {
     for (name, expected) in [("ACME_KEYS", &["ACME_KEYS"][..]), ("", &[])] {
-        let program =
-            build_echo_server("keylog-variable", "keylog,tls", &[("LWS_KEYLOG_ENV", name)]);
+        let program = build_echo_server("keylog-variable", FEATURES, &[("LWS_KEYLOG_ENV", name)]);
         assert_eq!(honoured(&program), expected, "LWS_KEYLOG_ENV={name}");
     }
 }
 
-/// A check of the library in a folder, with the key log and no more.
+/// A check of the library in a folder.
 fn check(workshop: &Workshop, package: &Path) -> Command {
     let mut cargo = workshop.cargo(package);
     cargo.args(["check", "--lib", "--no-default-features"]);
-    cargo.args(["--features", "keylog,tls"]);
+    cargo.args(["--features", FEATURES]);
     cargo
 }
 
@@ -329,9 +331,9 @@ fn dependents_view(features: &str, name: &str) -> String {
 #[test]
 fn a_crate_that_depends_on_this_one_learns_what_was_built() {
     for (features, name, learnt) in [
-        ("keylog,tls", "ACME_KEYS", "Some(\"ACME_KEYS\")"),
-        ("keylog,tls", "", "Some(\"\")"),
-        ("tls", "ACME_KEYS", "None"),
+        (FEATURES, "ACME_KEYS", "Some(\"ACME_KEYS\")"),
+        (FEATURES, "", "Some(\"\")"),
+        (WITHOUT_KEYLOG, "ACME_KEYS", "None"),
     ] {
         let expected = format!("Some(\"4.3.5\")\n{learnt}");
         assert_eq!(dependents_view(features, name), expected);

@@ -32,7 +32,7 @@ fn misuse_does_not_compile() {
         .env("DOCS_RS", "1")
         // Then its own flags aren't for build scripts and what these need, which is there.
         .env("CARGO_BUILD_TARGET", about("host: "))
-        .env("CARGO_BUILD_BUILD_DIR", common::cargo::build_dir());
+        .envs(common::cargo::shared());
     // Relative, as the messages name the files; cargo runs tests in the package's folder.
     let own = Path::new("tests/compile_fail");
     if about("release: ") == MESSAGES_OF {

@@ -5,11 +5,14 @@
 
 mod common;
 
-use common::cargo::{self, build_example, cmake, package, stderr, verdict, Workshop};
+use common::cargo::{
+    self, build_example, cmake, package, stderr, verdict, Workshop, WITHOUT_KEYLOG,
+};
 use common::temp::{copy, TempDir};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::LazyLock;
 
 /// Builds and links the crate against what the variables name. As a C library,
 /// so that every symbol has to be there.
@@ -30,8 +33,19 @@ fn check<V: AsRef<OsStr>>(features: &str, variables: &[(&str, V)]) -> Result<(),
     cargo::check(workshop.cargo(package()), features, variables)
 }
 
-/// Installs the vendored library below a prefix, as a packager would.
-fn install(prefix: &Path, options: &[&str]) {
+/// The vendored library, installed below a prefix as a packager would, both shared and
+/// static. It is compiled once for all tests.
+fn installed() -> &'static Path {
+    static PREFIX: LazyLock<PathBuf> = LazyLock::new(|| {
+        let prefix = Path::new(env!("CARGO_TARGET_TMPDIR")).join("installed");
+        let _ = std::fs::remove_dir_all(&prefix);
+        install(&prefix);
+        prefix
+    });
+    &PREFIX
+}
+
+fn install(prefix: &Path) {
     let build = TempDir::new();
     cmake(|cmake| {
         cmake
@@ -41,7 +55,9 @@ fn install(prefix: &Path, options: &[&str]) {
             .arg("-DCMAKE_POLICY_VERSION_MINIMUM=3.5")
             .args(["-DLWS_WITHOUT_TESTAPPS=ON", "-DLWS_WITH_EVLIB_PLUGINS=OFF"])
             .args(["-DLWS_WITHOUT_EXTENSIONS=OFF", "-DLWS_WITH_ZLIB=ON"])
-            .args(options)
+            .args(["-DLWS_WITH_SHARED=ON", "-DLWS_WITH_STATIC=ON"])
+            .args(["-DLWS_STATIC_PIC=ON", "-DLWS_MAX_SMP=2"])
+            .arg("-DLWS_HAVE_MALLOC_USABLE_SIZE=0")
             .current_dir(build.path())
     });
     cmake(|cmake| {
@@ -66,14 +82,9 @@ fn run(program: &Path, prefix: &Path) -> Output {
         .unwrap()
 }
 
-// One test, for the library is built once.
 #[test]
 fn an_installed_library_serves_by_prefix_and_by_pkg_config() {
-    let dir = TempDir::new();
-    let prefix = dir.path();
-    let shared = ["-DLWS_WITH_SHARED=ON", "-DLWS_WITH_STATIC=OFF"];
-    let locks = ["-DLWS_MAX_SMP=2", "-DLWS_HAVE_MALLOC_USABLE_SIZE=0"];
-    install(prefix, &[shared, locks].concat());
+    let prefix = installed();
 
     // Three contexts, handshakes of both versions of TLS, the key log on and off,
     // and what tshark reads with it: the example checks all that itself.
@@ -84,42 +95,45 @@ fn an_installed_library_serves_by_prefix_and_by_pkg_config() {
     let pkg_config = prefix.join("lib/pkgconfig");
     build("tls,deflate,system", &[("PKG_CONFIG_PATH", &pkg_config)]).unwrap();
 
-    let newer = dir.file("newer");
-    pretend_5_0(prefix, &newer);
-    check("keylog,tls,deflate", &[("LWS_DIR", &newer)]).unwrap();
+    let dir = TempDir::new();
+    pretend_5_0(prefix, dir.path());
+    check("keylog,tls,deflate", &[("LWS_DIR", dir.path())]).unwrap();
+}
+
+/// A prefix with the installed library alone that is static, and other defines.
+fn only_static(prefix: &Path, defines: impl Fn(&str) -> String) {
+    copy(&installed().join("include"), &prefix.join("include"), &[]);
+    std::fs::create_dir(prefix.join("lib")).unwrap();
+    let library = Path::new("lib/libwebsockets.a");
+    std::fs::copy(installed().join(library), prefix.join(library)).unwrap();
+    let header = prefix.join("include/lws_config.h");
+    let text = std::fs::read_to_string(&header).unwrap();
+    let changed = defines(&text);
+    assert_ne!(changed, text);
+    std::fs::write(&header, changed).unwrap();
 }
 
 // Lost: the memory safety of two contexts on two threads.
 #[test]
 fn a_library_without_locks_gives_one_context_and_says_why_no_second() {
-    let dir = TempDir::new();
-    let prefix = dir.path();
-    let only_static = ["-DLWS_WITH_SHARED=OFF", "-DLWS_WITH_STATIC=ON"];
-    install(
-        prefix,
-        &[
-            &only_static[..],
-            &["-DLWS_STATIC_PIC=ON", "-DLWS_MAX_SMP=1"],
-        ]
-        .concat(),
-    );
-    let refused = || {
-        let program = keylog_example("single", prefix);
-        let output = run(&program, prefix);
+    let without_locks = |text: &str| text.replace("#define LWS_MAX_SMP 2", "#define LWS_MAX_SMP 1");
+    // With locks, but for the count of allocated bytes.
+    let count = |text: &str| {
+        text.replace(
+            "/* #undef LWS_HAVE_MALLOC_USABLE_SIZE */",
+            "#define LWS_HAVE_MALLOC_USABLE_SIZE",
+        )
+    };
+    for defines in [without_locks as fn(&str) -> String, count] {
+        let dir = TempDir::new();
+        only_static(dir.path(), defines);
+        let program = keylog_example("single", dir.path());
+        let output = run(&program, dir.path());
         let text = stderr(&output);
         assert!(!output.status.success(), "it got its three contexts");
         assert!(text.contains("LWS_MAX_SMP"), "{text}");
         assert!(text.contains("LWS_HAVE_MALLOC_USABLE_SIZE"), "{text}");
-    };
-    refused();
-    // With locks, but for the count of allocated bytes.
-    let header = prefix.join("include/lws_config.h");
-    let defines = std::fs::read_to_string(&header).unwrap();
-    assert!(defines.contains("#define LWS_HAVE_MALLOC_USABLE_SIZE"));
-    let more = defines.replace("#define LWS_MAX_SMP 1", "#define LWS_MAX_SMP 2");
-    assert_ne!(more, defines);
-    std::fs::write(&header, more).unwrap();
-    refused();
+    }
 }
 
 /// What is known of 5.0's headers and could touch a binding: file, 4.3's text,
@@ -199,7 +213,7 @@ fn a_tree_elsewhere_is_compiled_and_something_else_is_refused() {
     let dir = TempDir::new();
     let link = dir.file("tree");
     std::os::unix::fs::symlink(package().join("vendor/libwebsockets"), &link).unwrap();
-    build("tls,deflate", &[("LWS_SOURCE_DIR", &link)]).unwrap();
+    build(WITHOUT_KEYLOG, &[("LWS_SOURCE_DIR", &link)]).unwrap();
     let text = check("keylog,tls", &[("LWS_SOURCE_DIR", dir.path())]).unwrap_err();
     assert!(text.contains("CMakeLists.txt"), "{text}");
     assert!(text.contains(&dir.path().display().to_string()), "{text}");

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::cargo::build_echo_server;
+use common::cargo::{build_echo_server, WITHOUT_KEYLOG};
 use std::process::Command;
 
 /// Each run of printable characters in a file, as `strings` finds them: symbols,
@@ -34,7 +34,7 @@ fn help(program: &std::path::Path) -> String {
 
 #[test]
 fn compiled_out_without_the_feature() {
-    let without = build_echo_server("plain-tls", "tls", &[]);
+    let without = build_echo_server("plain-tls", WITHOUT_KEYLOG, &[]);
     assert_eq!(traces(&without), [""; 0]);
     assert!(help(&without).contains("--tls"));
     assert!(!help(&without).contains("--keylog"));

@@ -7,6 +7,14 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+/// Features of builds with settings of their own. The C library is the same as that of the
+/// workspace's tests, so that the compiler's cache has it; the crate isn't, so that theirs
+/// needn't be built anew.
+pub const FEATURES: &str = "keylog,tls,deflate,ipv6,unix-sockets";
+
+/// Those that are left without the key log.
+pub const WITHOUT_KEYLOG: &str = "tls,deflate,ipv6,unix-sockets";
+
 /// Where builds go, while the caller holds it.
 pub struct Workshop {
     target: PathBuf,
@@ -44,6 +52,17 @@ pub fn build_dir() -> &'static Path {
     own.parent().unwrap_or(own)
 }
 
+/// The variables by which a package of its own uses what this workspace has compiled: its
+/// settings, and where it is.
+pub fn shared() -> [(&'static str, &'static OsStr); 3] {
+    [
+        ("CARGO_PROFILE_DEV_DEBUG", "line-tables-only".as_ref()),
+        ("CARGO_PROFILE_DEV_BUILD_OVERRIDE_DEBUG", "false".as_ref()),
+        // Cargo before 1.91 doesn't know it, and compiles more.
+        ("CARGO_BUILD_BUILD_DIR", build_dir().as_os_str()),
+    ]
+}
+
 /// Cargo for a package's folder, with nothing of this run's settings that
 /// changes a build of it.
 pub fn cargo(package: &Path, target: &Path) -> Command {
@@ -51,10 +70,7 @@ pub fn cargo(package: &Path, target: &Path) -> Command {
     cargo
         .current_dir(package)
         .env("CARGO_TARGET_DIR", target)
-        // As in this workspace: else packages of their own would compile all again.
-        .env("CARGO_PROFILE_DEV_DEBUG", "line-tables-only")
-        // Cargo before 1.91 doesn't know it, and compiles more.
-        .env("CARGO_BUILD_BUILD_DIR", build_dir())
+        .envs(shared())
         .env_remove("RUSTFLAGS")
         .env_remove("CARGO_ENCODED_RUSTFLAGS");
     for variable in [

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, IoContext, Result};
 use crate::sanitize::Outcome;
-use crate::{features, paths, process, setup, vendor};
+use crate::{paths, process, setup, tools, vendor};
 
 /// The snapshot, below the repository's root.
 const SNAPSHOT: &str = "tests/api.txt";
@@ -162,35 +162,19 @@ fn document() -> Result<std::result::Result<PathBuf, String>> {
         cargo
             .args([verb, "--quiet", "--package", "libwebsockets", "--lib"])
             .args(["--features", FEATURES]);
-        let dir = features::headers_only(&mut cargo);
-        (cargo, dir)
+        cargo
     };
-    let (mut rustdoc, dir) = cargo("rustdoc");
+    let dir = paths::target_dir();
+    let mut rustdoc = cargo("rustdoc");
     rustdoc
         .args(["--", "-Zunstable-options", "--output-format", "json"])
-        .env("RUSTDOC", permissive_rustdoc(&dir)?);
+        .env("RUSTDOC", tools::permissive("rustdoc", None)?);
     if process::status(&mut rustdoc)?.success() {
         return Ok(Ok(dir.join("doc/libwebsockets.json")));
     }
     // Code that doesn't compile is an error, and not a matter of rustdoc's.
-    process::run(&mut cargo("check").0)?;
+    process::run(&mut cargo("check"))?;
     Ok(Err("this toolchain's rustdoc writes no JSON".into()))
-}
-
-/// A program that is rustdoc with unstable options allowed. For it alone: with
-/// the variable set, cargo would compile some dependencies anew.
-fn permissive_rustdoc(dir: &Path) -> Result<PathBuf> {
-    fs::create_dir_all(dir).doing("create", dir)?;
-    let file = dir.join("rustdoc.sh");
-    let script = "#!/bin/sh\nRUSTC_BOOTSTRAP=1 exec rustdoc \"$@\"\n";
-    fs::write(&file, script).doing("write", &file)?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        let mode = fs::Permissions::from_mode(0o755);
-        fs::set_permissions(&file, mode).doing("change", &file)?;
-    }
-    Ok(file)
 }
 
 /// The number at the end of rustdoc's JSON.

@@ -28,11 +28,14 @@ const STEPS: &[Step] = &[
     ("clippy, no feature", || {
         clippy(&[LIBRARY, NO_FEATURES].concat())
     }),
-    // What the fuzz targets use is compiled for them alone.
+    // What the fuzz targets use is compiled for them alone. With a test, what the library
+    // depends on is the same as above.
     ("clippy, for fuzz targets", || {
-        let fuzzing = &["--lib", "--", "--cfg", "fuzzing", "-D", "warnings"];
-        let features = &["--features", test::FEATURES];
-        cargo(&[&["clippy"], LIBRARY, features, fuzzing].concat())
+        let fuzzing = &["--", "--cfg", "fuzzing", "-D", "warnings"];
+        let targets = &["--lib", "--test", "addresses"];
+        let features = ["--features", test::FEATURES, "--features", "bench/keylog"];
+        let chosen = [WORKSPACE, &test::NO_PEERS, &features, targets].concat();
+        cargo(&[&["clippy"], &*chosen, fuzzing].concat())
     }),
     // What is refused by builds that lack a feature is tested nowhere else.
     ("tests, no feature", || {

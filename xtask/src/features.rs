@@ -1,7 +1,7 @@
 //! `cargo xtask features`: every feature and every pair of them, with nothing else
 //! on, is free of clippy's and the compiler's warnings.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use crate::error::{Error, Result};
@@ -167,11 +167,17 @@ fn hack(tool: &Path, options: &Options, with_tls: bool) -> Command {
 }
 
 /// Makes the build script configure the C library and make its headers, and leave
-/// it uncompiled; in a folder of its own, for cargo would see a change each time.
-pub fn headers_only(command: &mut Command) -> PathBuf {
-    let dir = paths::target_dir().join("headers");
-    command.env("DOCS_RS", "1").env("CARGO_TARGET_DIR", &dir);
-    dir
+/// it uncompiled; in a folder of its own, for cargo would see a change each time. For a
+/// named target, build scripts and what they need are the same as anywhere else.
+pub fn headers_only(command: &mut Command) {
+    let dir = paths::target_dir();
+    command
+        .env("DOCS_RS", "1")
+        .env("CARGO_TARGET_DIR", dir.join("headers"))
+        .env("CARGO_BUILD_BUILD_DIR", dir);
+    if let Some(host) = process::host() {
+        command.env("CARGO_BUILD_TARGET", host);
+    }
 }
 
 /// The number of commands in cargo-hack's list.

@@ -83,7 +83,7 @@ fn fuzz(options: &Options) -> Result<Outcome> {
     };
     setup::satisfy(&[setup::CLANG])?;
     let tool = tools::obtain("cargo-fuzz")?;
-    process::run(command(&tool, toolchain, "build", None).args(["--sanitizer", "address"]))?;
+    process::run(command(&tool, toolchain, "build", None)?.args(["--sanitizer", "address"]))?;
     let mut summary = Vec::new();
     let mut failed = Vec::new();
     // Two at a time: each has one thread.
@@ -133,7 +133,7 @@ impl Run {
         let log = dir.join(format!("{target}.log"));
         let file = std::fs::File::create(&log)
             .map_err(|e| Error::new(format!("cannot create {}: {e}", log.display())))?;
-        let mut run = command(tool, toolchain, "run", Some(target));
+        let mut run = command(tool, toolchain, "run", Some(target))?;
         run.args(["--sanitizer", "address"]).arg(&corpus);
         if seeds.is_dir() {
             run.arg(&seeds);
@@ -197,19 +197,20 @@ fn runs(log: &str) -> Option<u64> {
     line?.trim().parse().ok()
 }
 
-fn command(tool: &Path, toolchain: Toolchain, verb: &str, target: Option<&str>) -> Command {
-    let mut command = toolchain.program(&tool.to_string_lossy());
+fn command(tool: &Path, toolchain: Toolchain, verb: &str, target: Option<&str>) -> Result<Command> {
+    let mut command = toolchain.cargo(&tool.to_string_lossy())?;
     command.args(["fuzz", verb]).args(target);
     command
         .args(["--fuzz-dir", "fuzz", "--target-dir"])
         .arg(paths::target_dir().join("fuzz"))
+        .env("CARGO_BUILD_BUILD_DIR", paths::target_dir())
         // gcc has no instrumentation that the fuzzer understands.
         .env("CC", "clang")
         .env("CFLAGS", "-fsanitize=fuzzer-no-link")
-        .env("LWS_SANITIZE", "address")
+        .env("LWS_SANITIZE", "address,undefined")
         // What is kept until the end of the process is no leak of one input.
         .env("ASAN_OPTIONS", "detect_leaks=1");
-    command
+    Ok(command)
 }
 
 #[cfg(test)]

@@ -24,10 +24,11 @@ const REQUIRED: &[&str] = &[
     "vendor/libwebsockets/LICENSE",
 ];
 
-/// Runs `cargo package`, which also builds the package, and checks the result
-/// and its documentation.
+/// Runs `cargo package`, checks the result, and builds it and its documentation.
 pub fn check() -> Result<()> {
-    process::run(process::cargo().args(["package", "--offline", "--allow-dirty", "-p", NAME]))?;
+    // Cargo would build it, too, but compile all that the package needs for that.
+    let verb = ["package", "--offline", "--allow-dirty", "--no-verify", "-p"];
+    process::run(process::cargo().args(verb).arg(NAME))?;
     let manifest = paths::root().join("Cargo.toml");
     let text = fs::read_to_string(&manifest).doing("read", &manifest)?;
     let version = version(&text)
@@ -38,28 +39,35 @@ pub fn check() -> Result<()> {
     let names = members(&file).doing("read", &file)?;
     judge(&stem, size, &names).map_err(Error::new)?;
     println!("{stem}.crate: {} files, {size} bytes", names.len());
-    document(&file, &stem, &documented_features(&text))
+    build(&file, &stem, &documented_features(&text))
 }
 
-/// Builds the package's documentation as docs.rs does: from the package alone,
-/// without a network. Unpacked elsewhere, for it is no member of this workspace.
-fn document(file: &Path, stem: &str, features: &str) -> Result<()> {
-    let folder = std::env::temp_dir().join(format!("{stem}-docs-{}", std::process::id()));
+/// Builds the package, and its documentation as docs.rs does: from the package alone,
+/// without a network. In the root's `exclude`, for it is no member of this workspace.
+fn build(file: &Path, stem: &str, features: &str) -> Result<()> {
+    let target = paths::target_dir();
+    let folder = target.join("package/unpacked");
+    if folder.exists() {
+        fs::remove_dir_all(&folder).doing("remove", &folder)?;
+    }
     let packed = File::open(file).doing("read", file)?;
     let unpacked = tar::Archive::new(GzDecoder::new(packed)).unpack(&folder);
-    let documented = unpacked.doing("unpack", file).and_then(|()| {
-        let mut doc = process::cargo();
-        features::headers_only(&mut doc);
-        process::run(
-            doc.args(["doc", "--offline", "--no-deps", "--quiet"])
-                .args(["--features", features])
-                .env("RUSTDOCFLAGS", "-D warnings")
-                .current_dir(folder.join(stem)),
-        )
-    });
-    // Left over at worst in the system's folder for such things.
-    let _ = fs::remove_dir_all(&folder);
-    documented
+    unpacked.doing("unpack", file)?;
+    let package = folder.join(stem);
+    let cargo = |verb: &[&str]| {
+        let mut cargo = process::cargo();
+        let features = ["--offline", "--quiet", "--features", features];
+        cargo.args(verb).args(features).current_dir(&package);
+        cargo
+    };
+    process::run(
+        cargo(&["build", "--lib"])
+            .env("CARGO_TARGET_DIR", target.join("package/built"))
+            .env("CARGO_BUILD_BUILD_DIR", &target),
+    )?;
+    let mut doc = cargo(&["doc", "--no-deps"]);
+    features::headers_only(&mut doc);
+    process::run(doc.env("RUSTDOCFLAGS", "-D warnings"))
 }
 
 /// The version in the root manifest.

@@ -29,6 +29,19 @@ fn is_of_this_package(variable: &OsStr) -> bool {
     name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
 }
 
+/// The target that the Rust compiler compiles for by itself.
+pub fn host() -> Option<String> {
+    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let version = output(Command::new(rustc).arg("-vV")).ok()??;
+    host_line(&version)
+}
+
+/// The same, in what a compiler says of its version.
+pub fn host_line(version: &str) -> Option<String> {
+    let line = version.lines().find_map(|l| l.strip_prefix("host: "))?;
+    Some(line.trim().to_string())
+}
+
 /// Gives a Cargo command flags for the compiler, after those that it was given itself. A
 /// space doesn't end a flag here, as it does in `RUSTFLAGS`.
 pub fn add_rustflags(cargo: &mut Command, own: &[String]) {
@@ -126,6 +139,13 @@ fn is_executable(path: &Path) -> bool {
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn host_is_read() {
+        let text = "rustc 1\nbinary: rustc\nhost: x86_64-unknown-linux-gnu\nrelease: 1\n";
+        assert_eq!(host_line(text).as_deref(), Some("x86_64-unknown-linux-gnu"));
+        assert_eq!(host_line("rustc 1\n"), None);
+    }
 
     #[test]
     fn flags_come_after_those_that_were_given_and_may_have_spaces() {

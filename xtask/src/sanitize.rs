@@ -9,7 +9,7 @@ use std::process::Command;
 
 use crate::error::{Error, Result};
 use crate::std_sources::Library;
-use crate::{compiler_cache, paths, process, setup, test, vendor};
+use crate::{compiler_cache, paths, process, setup, test, tools, vendor};
 
 /// How a run ended, if it did not fail.
 pub enum Outcome {
@@ -75,7 +75,7 @@ pub fn address(args: &[String]) -> Result<Outcome> {
         ));
     };
     println!("sanitize: using {}, target {host}", toolchain.name());
-    let mut command = tests(toolchain.cargo(), "address", &host)?;
+    let mut command = tests(toolchain.cargo("cargo")?, "address", &host)?;
     if env::var_os("ASAN_OPTIONS").is_none() {
         // LeakSanitizer is part of it on Linux only.
         let leaks = u8::from(cfg!(target_os = "linux"));
@@ -105,7 +105,7 @@ fn thread(args: &[String]) -> Result<Outcome> {
     let Some(host) = Toolchain::Current.host() else {
         return Ok(Outcome::Skipped("the toolchain has no sanitizers".into()));
     };
-    let mut command = tests(Toolchain::Current.cargo(), "thread", &host)?;
+    let mut command = tests(Toolchain::Current.cargo("cargo")?, "thread", &host)?;
     library.enable(&mut command).arg("-Zbuild-std");
     if env::var_os("TSAN_OPTIONS").is_none() {
         let known = paths::root().join("xtask/tsan-suppressions.txt");
@@ -141,10 +141,6 @@ fn tests(mut cargo: Command, sanitizer: &str, host: &str) -> Result<Command> {
         .args(["--features", test::FEATURES, "--lib"])
         .args(suites.iter().flat_map(|suite| ["--test", suite]))
         .env(
-            "CARGO_TARGET_DIR",
-            paths::target_dir().join(format!("sanitize-{sanitizer}")),
-        )
-        .env(
             "RUSTFLAGS",
             rustflags(sanitizer, env::var("RUSTFLAGS").ok().as_deref()),
         )
@@ -165,13 +161,16 @@ fn rustflags(sanitizer: &str, given: Option<&str>) -> String {
     let own = match sanitizer {
         // Of C alone: what the C compiler's code calls is in a library of its own.
         "undefined" => "-Clink-arg=-lubsan".to_owned(),
-        _ => format!("-Zsanitizer={sanitizer} -Cforce-frame-pointers=yes"),
+        _ => format!("{OPTION}={sanitizer} -Cforce-frame-pointers=yes"),
     };
     match given.map(str::trim).filter(|flags| !flags.is_empty()) {
         Some(flags) => format!("{flags} {own}"),
         None => own,
     }
 }
+
+/// The compiler's option for sanitizers, which isn't a stable one.
+const OPTION: &str = "-Zsanitizer";
 
 /// A toolchain that accepts `-Zsanitizer`.
 #[derive(Clone, Copy)]
@@ -192,36 +191,38 @@ impl Toolchain {
     fn name(self) -> &'static str {
         match self {
             Self::Nightly => "the nightly toolchain",
-            Self::Current => "the current toolchain with RUSTC_BOOTSTRAP=1",
+            Self::Current => "the current toolchain, told to take -Zsanitizer",
         }
     }
 
-    /// A program of this toolchain, to be run in the root of the repository.
-    pub fn program(self, name: &str) -> Command {
+    /// A cargo of this toolchain, or a program that runs one, in the root of the repository.
+    /// The compiler takes [`OPTION`] from it.
+    pub fn cargo(self, program: &str) -> Result<Command> {
+        let mut command = self.program(program);
+        if matches!(self, Self::Current) {
+            command.env("RUSTC", tools::permissive("rustc", Some(OPTION))?);
+        }
+        compiler_cache::enable(&mut command);
+        Ok(command)
+    }
+
+    fn program(self, name: &str) -> Command {
         let mut command;
         match self {
             Self::Nightly => {
                 command = Command::new("rustup");
                 command.args(["run", "nightly", name]);
             }
-            Self::Current => {
-                command = Command::new(name);
-                command.env("RUSTC_BOOTSTRAP", "1");
-            }
+            Self::Current => command = Command::new(name),
         }
         command.current_dir(paths::root());
-        compiler_cache::enable(&mut command);
         command
-    }
-
-    fn cargo(self) -> Command {
-        self.program("cargo")
     }
 
     /// The host triple, if this toolchain works and has the sanitizer's runtime.
     fn host(self) -> Option<String> {
         let ask = |args: &[&str]| process::output(self.program("rustc").args(args)).ok()?;
-        let host = host_line(&ask(&["-vV"])?)?;
+        let host = process::host_line(&ask(&["-vV"])?)?;
         let libs = ask(&["--print", "target-libdir"])?;
         let entries = Path::new(libs.trim()).read_dir().ok()?;
         let has_runtime = entries
@@ -229,11 +230,6 @@ impl Toolchain {
             .any(|name| name.contains("rt.asan"));
         has_runtime.then_some(host)
     }
-}
-
-fn host_line(version: &str) -> Option<String> {
-    let line = version.lines().find_map(|l| l.strip_prefix("host: "))?;
-    Some(line.trim().to_string())
 }
 
 #[cfg(test)]
@@ -246,13 +242,6 @@ mod tests {
         assert!(flags(None).starts_with("-Zsanitizer=address"));
         assert!(flags(Some(" ")).starts_with("-Zsanitizer=address"));
         assert!(flags(Some("-Dwarnings")).starts_with("-Dwarnings -Zsanitizer"));
-    }
-
-    #[test]
-    fn host_is_read() {
-        let text = "rustc 1\nbinary: rustc\nhost: x86_64-unknown-linux-gnu\nrelease: 1\n";
-        assert_eq!(host_line(text).as_deref(), Some("x86_64-unknown-linux-gnu"));
-        assert_eq!(host_line("rustc 1\n"), None);
     }
 
     #[test]

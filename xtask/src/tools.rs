@@ -2,9 +2,10 @@
 //! `target/`, and nothing of the user's changes.
 
 use std::env;
+use std::fs;
 use std::path::PathBuf;
 
-use crate::error::Result;
+use crate::error::{IoContext, Result};
 use crate::{paths, process};
 
 /// A program of crates.io, of any version that is there already.
@@ -24,4 +25,51 @@ pub fn obtain(name: &str) -> Result<PathBuf> {
         .arg(&root);
     process::run(&mut install)?;
     Ok(own)
+}
+
+/// A program that is one of the compiler's with unstable options allowed: where it is given
+/// this one, or always. For it alone: were the variable cargo's, some dependencies would be
+/// compiled anew.
+pub fn permissive(program: &str, option: Option<&str>) -> Result<PathBuf> {
+    let dir = paths::target_dir().join("tools");
+    fs::create_dir_all(&dir).doing("create", &dir)?;
+    let file = dir.join(format!("permissive-{program}.sh"));
+    let given = option.map_or(String::new(), |option| format!("*{option}"));
+    let script = format!(
+        "#!/bin/sh\ncase \"$*\" in {given}*) export RUSTC_BOOTSTRAP=1 ;; esac\n\
+         exec {program} \"$@\"\n"
+    );
+    // Whoever runs it meanwhile has the whole of it.
+    if fs::read_to_string(&file).is_ok_and(|old| old == script) {
+        return Ok(file);
+    }
+    fs::write(&file, script).doing("write", &file)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(&file, mode).doing("change", &file)?;
+    }
+    Ok(file)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    #[test]
+    fn only_what_is_given_the_option_may_be_unstable() {
+        let asked = |option, args: &[&str]| {
+            // `env` prints the variables, and takes a name and a value for one more.
+            let script = permissive("env", option).unwrap();
+            let mut command = Command::new(script);
+            let output = command.args(args).env_remove("RUSTC_BOOTSTRAP").output();
+            let text = String::from_utf8(output.unwrap().stdout).unwrap();
+            text.lines().any(|line| line == "RUSTC_BOOTSTRAP=1")
+        };
+        assert!(asked(Some("-Zsan"), &["A=-Zsanitizer"]));
+        assert!(!asked(Some("-Zsan"), &["A=-Zother"]));
+        assert!(asked(None, &[]));
+    }
 }
