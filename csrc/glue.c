@@ -25,6 +25,39 @@ lwsrs_turn(struct lws_context *context, int begins)
 }
 #endif
 
+/* From patch 0056, likewise. */
+#if defined(__linux__)
+int lws_hdr_next(struct lws *wsi, int h) __attribute__((weak));
+#endif
+
+int
+lwsrs_next_header(struct lws *wsi, int h)
+{
+#if defined(__linux__)
+	if (lws_hdr_next)
+		return lws_hdr_next(wsi, h);
+#endif
+	return lwsrs_next_header_asking(wsi, h);
+}
+
+int
+lwsrs_next_header_asking(struct lws *wsi, int h)
+{
+	char none[1];
+
+	/* Those from there on are the library's own. */
+	while (++h < (int)_WSI_TOKEN_CLIENT_SENT_PROTOCOLS) {
+		enum lws_token_indexes token = (enum lws_token_indexes)h;
+
+		/* An empty one has no length, but can be copied. */
+		if (lws_hdr_total_length(wsi, token) > 0 ||
+		    lws_hdr_copy_fragment(wsi, none, 1, token, 0) == 0)
+			return h;
+	}
+
+	return -1;
+}
+
 void
 lwsrs_no_proxy(struct lws_context_creation_info *info)
 {

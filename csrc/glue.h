@@ -21,6 +21,14 @@ void lwsrs_kill_async(struct lws *wsi);
 void lwsrs_turn(struct lws_context *context, int begins);
 #endif
 
+/*
+ * The number of the next header that is there, after that of another or -1; -1 after the last.
+ */
+int lwsrs_next_header(struct lws *wsi, int h);
+
+/* The same of a library without our patches, which is asked for one after another. */
+int lwsrs_next_header_asking(struct lws *wsi, int h);
+
 /* permessage-deflate's offer for vhosts; NULL where it isn't compiled in. */
 const struct lws_extension *lwsrs_extensions(void);
 

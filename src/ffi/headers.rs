@@ -1,6 +1,6 @@
 //! HTTP headers of a handshake: reading those of the peer, writing our own.
 
-use super::sys;
+use super::sys::{self, lws_token_indexes as Token};
 use super::wsi::Wsi;
 use crate::message::Payload;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -22,12 +22,11 @@ pub(crate) enum BadHeaders {
     TooMany,
 }
 
-/// A request target as a server got it.
+/// A request's first line as a server got it.
 #[derive(Debug, Default)]
 pub(crate) struct Target {
     pub is_get: bool,
-    /// As the request line ends, "HTTP/1.1".
-    pub version: Vec<u8>,
+    pub is_http_1_1: bool,
     pub path: Vec<u8>,
     /// `name=value` pieces of the query, already decoded by the library, without
     /// empty ones.
@@ -37,12 +36,13 @@ pub(crate) struct Target {
 /// As many as a browser's request has: most maps needn't grow.
 const USUAL: usize = 12;
 
-/// Headers that the library knows by a number, and their names.
-fn known() -> &'static [(sys::lws_token_indexes, HeaderName)] {
-    static KNOWN: OnceLock<Vec<(sys::lws_token_indexes, HeaderName)>> = OnceLock::new();
-    KNOWN.get_or_init(|| {
-        let mut known = Vec::new();
-        for token in (0..).map(sys::lws_token_indexes) {
+/// The names of headers, by the numbers by which the library knows them. Others of its
+/// numbers stand for methods and the like.
+fn names() -> &'static [Option<HeaderName>] {
+    static NAMES: OnceLock<Vec<Option<HeaderName>>> = OnceLock::new();
+    NAMES.get_or_init(|| {
+        let mut names = Vec::new();
+        for token in (0..).map(Token) {
             // SAFETY: the function checks the index against its table and returns NULL beyond.
             let name = unsafe { sys::lws_token_to_string(token) };
             if name.is_null() {
@@ -52,24 +52,22 @@ fn known() -> &'static [(sys::lws_token_indexes, HeaderName)] {
             let name = unsafe { CStr::from_ptr(name.cast::<c_char>()) };
             // Header tokens end in a colon; methods and pseudo headers don't.
             let name = name.to_bytes().strip_suffix(b":");
-            let name = name.and_then(|name| HeaderName::from_bytes(name).ok());
-            known.extend(name.map(|name| (token, name)));
+            names.push(name.and_then(|name| HeaderName::from_bytes(name).ok()));
         }
-        known
+        names
     })
 }
 
 impl Wsi<'_> {
     /// The path and query of the request, while its headers are held.
     pub fn request_target(&self) -> Target {
-        use sys::lws_token_indexes as token;
         let mut scratch = Scratch::default();
-        let mut header = |which| self.header(which, &mut scratch).map(<[u8]>::to_vec);
-        let path = header(token::WSI_TOKEN_GET_URI);
-        let version = header(token::WSI_TOKEN_HTTP);
+        let path = self.header(Token::WSI_TOKEN_GET_URI, &mut scratch);
+        let path = path.map(<[u8]>::to_vec);
+        let version = self.header(Token::WSI_TOKEN_HTTP, &mut scratch);
         Target {
             is_get: path.is_some(),
-            version: version.unwrap_or_default(),
+            is_http_1_1: version.is_some_and(|version| version.trim_ascii() == b"HTTP/1.1"),
             path: path.unwrap_or_default(),
             query: self.query(&mut scratch),
         }
@@ -77,8 +75,9 @@ impl Wsi<'_> {
 
     /// Whether a client was answered in HTTP/1.0, while the headers are held.
     pub fn answered_in_http_1_0(&self) -> bool {
-        let token = sys::lws_token_indexes::WSI_TOKEN_HTTP1_0;
-        self.header(token, &mut Scratch::default()).is_some()
+        let mut scratch = Scratch::default();
+        self.header(Token::WSI_TOKEN_HTTP1_0, &mut scratch)
+            .is_some()
     }
 
     /// Every header that the library kept, while it holds them, with all its
@@ -86,14 +85,59 @@ impl Wsi<'_> {
     /// value of one that it doesn't know.)
     pub fn header_map(&self) -> Result<HeaderMap, BadHeaders> {
         let mut map = HeaderMap::with_capacity(USUAL);
+        self.each_line(|name, value| append(&mut map, name.clone(), value))?;
+        Ok(map)
+    }
+
+    /// Shows each header and value, of those of which [`header_map`](Self::header_map) would
+    /// make a map.
+    pub fn read_headers(&self, mut f: impl FnMut(&HeaderName, &[u8])) -> Result<(), BadHeaders> {
+        self.each_line(|name, value| {
+            if !value.iter().all(|b| is_of_a_value(*b)) {
+                return Err(BadHeaders::Malformed);
+            }
+            f(name, value);
+            Ok(())
+        })
+    }
+
+    /// The values of one header, while it is held.
+    pub fn lines<'s>(&'s self, token: Token, scratch: &'s mut Scratch) -> Lines<'s> {
+        Lines {
+            wsi: self,
+            token,
+            all: self.header_length(token),
+            index: 0,
+            given: 0,
+            scratch,
+        }
+    }
+
+    /// Names and values, until one is refused.
+    fn each_line(
+        &self,
+        mut f: impl FnMut(&HeaderName, &[u8]) -> Result<(), BadHeaders>,
+    ) -> Result<(), BadHeaders> {
         let mut scratch = Scratch::default();
-        for (token, name) in known() {
-            // Of all its lines together; 0 also where there is an empty one.
-            let all = self.header_length(*token);
-            let mut index = 0;
-            while let Some(value) = self.fragment(*token, index, all, &mut scratch) {
-                append(&mut map, name.clone(), value)?;
-                index += 1;
+        let names = names();
+        let mut token = -1;
+        loop {
+            #[cfg(debug_assertions)]
+            // SAFETY: the wsi is valid; the function goes through the library's own indexes.
+            let asked = unsafe { sys::lwsrs_next_header_asking(self.as_ptr(), token) };
+            // SAFETY: as above.
+            token = unsafe { sys::lwsrs_next_header(self.as_ptr(), token) };
+            #[cfg(debug_assertions)]
+            assert_eq!(token, asked, "the library's patch finds another header");
+            let Ok(index) = usize::try_from(token) else {
+                break;
+            };
+            let Some(Some(name)) = names.get(index) else {
+                continue;
+            };
+            let mut lines = self.lines(Token(index as _), &mut scratch);
+            while let Some(value) = lines.next() {
+                f(name, value)?;
             }
         }
         for name in self.custom_names()? {
@@ -102,22 +146,18 @@ impl Wsi<'_> {
             let name = HeaderName::from_bytes(name).map_err(|_| BadHeaders::Malformed)?;
             // No value holds the end of a line.
             for value in values.unwrap_or_default().split(|b| *b == b'\n') {
-                append(&mut map, name.clone(), value)?;
+                f(&name, value.trim_ascii())?;
             }
         }
-        Ok(map)
+        Ok(())
     }
 
-    fn header_length(&self, token: sys::lws_token_indexes) -> c_int {
+    fn header_length(&self, token: Token) -> c_int {
         // SAFETY: the wsi is valid; without held headers the length is 0.
         unsafe { sys::lws_hdr_total_length(self.as_ptr(), token) }
     }
 
-    fn header<'s>(
-        &self,
-        token: sys::lws_token_indexes,
-        scratch: &'s mut Scratch,
-    ) -> Option<&'s [u8]> {
+    fn header<'s>(&self, token: Token, scratch: &'s mut Scratch) -> Option<&'s [u8]> {
         let len = Some(self.header_length(token)).filter(|len| *len > 0)?;
         scratch.fill(len, |buffer, size| {
             // SAFETY: the buffer has `size` bytes, room for the value and its NUL.
@@ -128,7 +168,7 @@ impl Wsi<'_> {
     /// One line of a header, which is no longer than `len`.
     fn fragment<'s>(
         &self,
-        token: sys::lws_token_indexes,
+        token: Token,
         index: c_int,
         len: c_int,
         scratch: &'s mut Scratch,
@@ -141,13 +181,10 @@ impl Wsi<'_> {
     }
 
     fn query(&self, scratch: &mut Scratch) -> Vec<Vec<u8>> {
-        let token = sys::lws_token_indexes::WSI_TOKEN_HTTP_URI_ARGS;
-        let all = self.header_length(token);
         let mut query = Vec::new();
-        let mut index = 0;
-        while let Some(piece) = self.fragment(token, index, all, scratch) {
+        let mut pieces = self.lines(Token::WSI_TOKEN_HTTP_URI_ARGS, scratch);
+        while let Some(piece) = pieces.next_whole() {
             query.extend((!piece.is_empty()).then(|| piece.to_vec()));
-            index += 1;
         }
         query
     }
@@ -195,9 +232,41 @@ impl Wsi<'_> {
     }
 }
 
+/// The values of one header, each lent until the next is asked for.
+pub(crate) struct Lines<'s> {
+    wsi: &'s Wsi<'s>,
+    token: Token,
+    /// The length of all together, with one byte between two.
+    all: c_int,
+    index: c_int,
+    /// How much of that was given, and a byte after each.
+    given: c_int,
+    scratch: &'s mut Scratch,
+}
+
+impl Lines<'_> {
+    /// The next, without the white space around it (RFC 9110 §5.5).
+    pub fn next(&mut self) -> Option<&[u8]> {
+        self.next_whole().map(<[u8]>::trim_ascii)
+    }
+
+    fn next_whole(&mut self) -> Option<&[u8]> {
+        if self.given > self.all {
+            return None;
+        }
+        let index = self.index;
+        self.index += 1;
+        let line = self
+            .wsi
+            .fragment(self.token, index, self.all, self.scratch)?;
+        self.given = self.given.saturating_add(line.len() as c_int + 1);
+        Some(line)
+    }
+}
+
 /// What values are copied to, one after another.
 #[derive(Default)]
-struct Scratch(Vec<u8>);
+pub(crate) struct Scratch(Vec<u8>);
 
 impl Scratch {
     /// What `copy` writes to a buffer for `len` bytes and a NUL, or more, whose size it is
@@ -217,10 +286,14 @@ impl Scratch {
     }
 }
 
-/// Adds a value, without the white space around it (RFC 9110 §5.5).
+/// What [`HeaderValue`] takes.
+fn is_of_a_value(byte: u8) -> bool {
+    byte >= b' ' && byte != 0x7f || byte == b'\t'
+}
+
+/// Adds a value.
 fn append(map: &mut HeaderMap, name: HeaderName, value: &[u8]) -> Result<(), BadHeaders> {
-    let value = HeaderValue::from_bytes(value.trim_ascii());
-    let mut value = value.map_err(|_| BadHeaders::Malformed)?;
+    let mut value = HeaderValue::from_bytes(value).map_err(|_| BadHeaders::Malformed)?;
     // Tokens and cookies are among them: Debug output shows none.
     value.set_sensitive(true);
     map.append(name, value);
@@ -305,19 +378,28 @@ mod tests {
     /// Lost: a header that is there and that no handler sees.
     #[test]
     fn every_header_that_the_library_knows_has_a_name() {
-        let known = known();
+        let known = || names().iter().flatten();
         for name in ["host", "origin", "sec-websocket-key", "cookie", "referer"] {
-            assert!(known.iter().any(|(_, own)| own == name), "{name}");
+            assert!(known().any(|own| own == name), "{name}");
         }
         let colons = (0..)
             .map_while(|index| {
                 // SAFETY: the function returns NULL beyond its table.
-                let name = unsafe { sys::lws_token_to_string(sys::lws_token_indexes(index)) };
+                let name = unsafe { sys::lws_token_to_string(Token(index)) };
                 // SAFETY: what isn't NULL is a static NUL-terminated string.
                 (!name.is_null()).then(|| unsafe { CStr::from_ptr(name.cast()) })
             })
             .filter(|name| name.to_bytes().ends_with(b":"));
-        assert_eq!(known.len(), colons.count());
+        assert_eq!(known().count(), colons.count());
+    }
+
+    /// Lost: headers that pass as well-formed, and are then none.
+    #[test]
+    fn what_a_value_takes_is_known_beforehand() {
+        for byte in 0..=u8::MAX {
+            let taken = HeaderValue::from_bytes(&[b'a', byte, b'a']).is_ok();
+            assert_eq!(is_of_a_value(byte), taken, "{byte:#x}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use crate::error::InvalidInput;
 use crate::ffi::headers::{BadHeaders, Target};
 use crate::ffi::wsi::Wsi;
 use http::{header, HeaderMap, HeaderName, HeaderValue, StatusCode};
+use std::cell::OnceCell;
 use std::fmt;
 use std::net::SocketAddr;
 
@@ -19,7 +20,8 @@ pub struct Request<'a> {
     vhost: &'a str,
     path: String,
     query: Vec<(String, String)>,
-    headers: HeaderMap,
+    /// Made when it is asked for; the library holds the headers for as long as `wsi` is lent.
+    headers: OnceCell<HeaderMap>,
     offered: Vec<String>,
     subprotocol: Option<&'a str>,
 }
@@ -29,7 +31,7 @@ impl<'a> Request<'a> {
     pub(crate) fn read(wsi: &'a Wsi<'a>, vhost: &'a str) -> Result<Self, Refusal> {
         let Target {
             is_get,
-            version,
+            is_http_1_1,
             path,
             query,
         } = wsi.request_target();
@@ -40,7 +42,7 @@ impl<'a> Request<'a> {
                 "a WebSocket is opened by a GET request",
             );
         }
-        if version.trim_ascii() != b"HTTP/1.1" {
+        if !is_http_1_1 {
             return refuse(
                 StatusCode::HTTP_VERSION_NOT_SUPPORTED,
                 "a WebSocket is opened by an HTTP/1.1 request",
@@ -49,8 +51,9 @@ impl<'a> Request<'a> {
         let Ok(path) = String::from_utf8(path) else {
             return refuse(StatusCode::BAD_REQUEST, "the path is not UTF-8");
         };
-        let headers = match wsi.header_map() {
-            Ok(headers) => headers,
+        let mut asked = Asked::default();
+        match wsi.read_headers(|name, value| asked.read(name, value)) {
+            Ok(()) => {}
             Err(BadHeaders::Malformed) => {
                 return refuse(StatusCode::BAD_REQUEST, "a header is malformed")
             }
@@ -58,62 +61,48 @@ impl<'a> Request<'a> {
                 let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
                 return refuse(status, "there are too many headers");
             }
-        };
-        // Who reads the first of two and who the last would not agree.
-        for name in [
-            header::HOST,
-            header::ORIGIN,
-            header::SEC_WEBSOCKET_KEY,
-            header::SEC_WEBSOCKET_VERSION,
-        ] {
-            if headers.get_all(name).iter().nth(1).is_some() {
-                return refuse(StatusCode::BAD_REQUEST, "a header is there twice");
-            }
         }
-        let value = |name| headers.get(name).map(HeaderValue::as_bytes);
-        if value(header::HOST).is_none_or(<[u8]>::is_empty) {
+        if asked.twice {
+            return refuse(StatusCode::BAD_REQUEST, "a header is there twice");
+        }
+        if asked.host != Some(true) {
             return refuse(StatusCode::BAD_REQUEST, "there is no Host");
         }
-        if value(header::SEC_WEBSOCKET_VERSION) != Some(b"13") {
+        if asked.version != Some(true) {
             return Err(Refusal::new(StatusCode::UPGRADE_REQUIRED)
                 .body("Sec-WebSocket-Version must be 13")
                 .static_header("sec-websocket-version", "13")
                 .static_header("upgrade", "websocket"));
         }
-        if !value(header::SEC_WEBSOCKET_KEY).is_some_and(is_key) {
+        if asked.key != Some(true) {
             return refuse(
                 StatusCode::BAD_REQUEST,
                 "Sec-WebSocket-Key must be 16 bytes in base64",
             );
         }
-        // The C library reads these two once more, and drops what it can't read.
-        for name in [header::CONNECTION, header::SEC_WEBSOCKET_PROTOCOL] {
-            let bytes = headers.get_all(name).iter().map(|v| v.len() + 2);
-            if bytes.sum::<usize>() > MAX_LIST {
-                let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-                return refuse(status, "Connection or Sec-WebSocket-Protocol is too long");
-            }
+        if asked.options.length > MAX_LIST || asked.offered.length > MAX_LIST {
+            let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+            return refuse(status, "Connection or Sec-WebSocket-Protocol is too long");
         }
-        let options = tokens(&headers, header::CONNECTION).unwrap_or_default();
-        if !options.iter().any(|t| t.eq_ignore_ascii_case("upgrade")) {
+        if asked.options.is_malformed() || !asked.upgrades {
             return refuse(
                 StatusCode::BAD_REQUEST,
                 "Connection must be a list that names Upgrade",
             );
         }
-        let Some(offered) = tokens(&headers, header::SEC_WEBSOCKET_PROTOCOL) else {
+        if asked.offered.is_malformed() {
             return refuse(
                 StatusCode::BAD_REQUEST,
                 "Sec-WebSocket-Protocol is malformed",
             );
-        };
+        }
         Ok(Request {
             wsi,
             vhost,
             path,
             query: query.iter().map(|piece| pair(piece)).collect(),
-            headers,
-            offered,
+            headers: OnceCell::new(),
+            offered: asked.subprotocols,
             subprotocol: None,
         })
     }
@@ -151,12 +140,14 @@ impl<'a> Request<'a> {
     /// that it doesn't know.)
     #[doc(alias = "lws_hdr_copy")]
     pub fn headers(&self) -> &HeaderMap {
-        &self.headers
+        // They were checked.
+        let read = || self.wsi.header_map().unwrap_or_default();
+        self.headers.get_or_init(read)
     }
 
     /// A header's value, or the first of several, if it is visible ASCII.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name)?.to_str().ok()
+        self.headers().get(name)?.to_str().ok()
     }
 
     /// The Origin header, which browsers always send (RFC 6455 §10.2).
@@ -197,7 +188,7 @@ impl fmt::Debug for Request<'_> {
         f.debug_struct("Request")
             .field("vhost", &self.vhost)
             .field("path", &self.path)
-            .field("headers", &self.headers.keys().collect::<Vec<_>>())
+            .field("headers", &self.headers().keys().collect::<Vec<_>>())
             .field("offered_subprotocols", &self.offered)
             .finish_non_exhaustive()
     }
@@ -209,23 +200,84 @@ fn is_key(value: &[u8]) -> bool {
     value.len() == 24 && value.ends_with(b"==") && value[..22].iter().all(base64)
 }
 
-/// The tokens of a comma-separated header; `None` for a list that isn't one.
-fn tokens(headers: &HeaderMap, name: HeaderName) -> Option<Vec<String>> {
-    let lines: Vec<_> = headers.get_all(name).iter().collect();
-    if lines.iter().all(|line| line.is_empty()) && lines.len() < 2 {
-        return Some(Vec::new());
+/// What the headers of a request say that the opening handshake is about.
+#[derive(Default)]
+struct Asked {
+    /// Whether each of these is there, and right. Who reads the first of two and who the
+    /// last would not agree.
+    host: Option<bool>,
+    origin: Option<bool>,
+    key: Option<bool>,
+    version: Option<bool>,
+    twice: bool,
+    options: List,
+    upgrades: bool,
+    offered: List,
+    subprotocols: Vec<String>,
+}
+
+impl Asked {
+    fn read(&mut self, name: &HeaderName, value: &[u8]) {
+        let (single, is_right) = if *name == header::HOST {
+            (&mut self.host, !value.is_empty())
+        } else if *name == header::ORIGIN {
+            (&mut self.origin, true)
+        } else if *name == header::SEC_WEBSOCKET_KEY {
+            (&mut self.key, is_key(value))
+        } else if *name == header::SEC_WEBSOCKET_VERSION {
+            (&mut self.version, value == b"13")
+        } else if *name == header::CONNECTION {
+            let upgrades = &mut self.upgrades;
+            return self.options.read(value, |option| {
+                *upgrades |= option.eq_ignore_ascii_case("upgrade");
+            });
+        } else if *name == header::SEC_WEBSOCKET_PROTOCOL {
+            let names = &mut self.subprotocols;
+            return self.offered.read(value, |name| names.push(name.to_owned()));
+        } else {
+            return;
+        };
+        self.twice |= single.replace(is_right).is_some();
     }
-    let mut tokens = Vec::new();
-    for line in lines {
-        for token in line.to_str().ok()?.split(',') {
-            let token = token.trim();
-            if token.is_empty() || !token.bytes().all(is_token) {
-                return None;
-            }
-            tokens.push(token.to_owned());
+}
+
+/// A comma-separated header, whose lines are read one by one.
+#[derive(Default)]
+struct List {
+    lines: usize,
+    /// In bytes, with those between two lines.
+    length: usize,
+    /// Whether a line has no token.
+    empty: bool,
+    malformed: bool,
+}
+
+impl List {
+    fn read(&mut self, line: &[u8], f: impl FnMut(&str)) {
+        self.lines += 1;
+        self.length = self.length.saturating_add(line.len() + 2);
+        match line.is_empty() {
+            true => self.empty = true,
+            false => self.malformed |= tokens(line, f).is_none(),
         }
     }
-    Some(tokens)
+
+    /// A header that is there and empty is a list of none; but no line of several may be.
+    fn is_malformed(&self) -> bool {
+        self.malformed || self.empty && self.lines > 1
+    }
+}
+
+/// Each token of a line; `None` if it isn't a list of them.
+fn tokens(line: &[u8], mut f: impl FnMut(&str)) -> Option<()> {
+    for token in line.split(|b| *b == b',') {
+        let token = token.trim_ascii();
+        if token.is_empty() || !token.iter().copied().all(is_token) {
+            return None;
+        }
+        f(std::str::from_utf8(token).ok()?);
+    }
+    Some(())
 }
 
 /// A character of a token (RFC 9110 §5.6.2).
@@ -341,12 +393,27 @@ mod tests {
 
     #[test]
     fn a_list_of_subprotocols_keeps_its_order() {
-        let mut headers = HeaderMap::new();
-        headers.append("sec-websocket-protocol", HeaderValue::from_static("b, a"));
-        let offered = |headers: &HeaderMap| tokens(headers, header::SEC_WEBSOCKET_PROTOCOL);
-        assert_eq!(offered(&headers).unwrap(), ["b", "a"]);
-        headers.append("sec-websocket-protocol", HeaderValue::from_static("c d"));
-        assert_eq!(offered(&headers), None);
+        let offered = |lines: &[&str]| {
+            let mut asked = Asked::default();
+            for line in lines {
+                asked.read(&header::SEC_WEBSOCKET_PROTOCOL, line.as_bytes());
+            }
+            (!asked.offered.is_malformed()).then_some(asked.subprotocols)
+        };
+        assert_eq!(offered(&["b, a", "c"]).unwrap(), ["b", "a", "c"]);
+        assert_eq!(offered(&[""]).unwrap(), [""; 0]);
+        for malformed in [
+            &["c d"][..],
+            &["a,,b"],
+            &["a,"],
+            &["", ""],
+            &["a", ""],
+            &["", "a"],
+            &["b, a", "c d"],
+            &["\u{e9}"],
+        ] {
+            assert_eq!(offered(malformed), None, "{malformed:?}");
+        }
     }
 
     #[test]

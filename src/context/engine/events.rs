@@ -7,7 +7,8 @@ use crate::connection::state::{Conn, Stage};
 use crate::connection::Initiator;
 use crate::context::timers::Due;
 use crate::ffi::event::{Chunk, Event, Verdict};
-use crate::ffi::headers::HeaderWriter;
+use crate::ffi::headers::{HeaderWriter, Scratch};
+use crate::ffi::sys::lws_token_indexes as Token;
 use crate::ffi::wsi::{Dead, Wsi};
 use crate::message::{CloseCode, CloseFrame};
 use crate::server::Refusal;
@@ -93,9 +94,11 @@ impl Engine {
     }
 
     pub(super) fn on_client_response(&self, conn: &Conn, wsi: &Wsi<'_>) -> Verdict {
-        let headers = wsi.header_map().unwrap_or_default();
-        let mut chosen = headers.get_all("sec-websocket-protocol").iter();
-        let subprotocol = chosen.next().and_then(|value| value.to_str().ok());
+        let mut scratch = Scratch::default();
+        let mut chosen = wsi.lines(Token::WSI_TOKEN_PROTOCOL, &mut scratch);
+        let subprotocol = chosen
+            .next()
+            .map(|name| String::from_utf8_lossy(name).into_owned());
         let mut attempt = conn.attempt.borrow_mut();
         let Some(attempt) = &mut *attempt else {
             return Verdict::Close;
@@ -105,14 +108,14 @@ impl Engine {
             attempt.note("the server answered in HTTP/1.0", None);
             return Verdict::Close;
         }
-        if let Some(name) = subprotocol {
+        if let Some(name) = &subprotocol {
             let offered = attempt.client.subprotocols.iter().any(|own| own == name);
             if !offered || chosen.next().is_some() {
                 attempt.note("the server chose a subprotocol that wasn't offered", None);
                 return Verdict::Close;
             }
         }
-        *conn.subprotocol.borrow_mut() = subprotocol.map(str::to_owned);
+        *conn.subprotocol.borrow_mut() = subprotocol;
         Verdict::Continue
     }
 
