@@ -4,6 +4,7 @@ pub(crate) mod assembler;
 mod closed;
 mod config;
 mod handler;
+pub(crate) mod ids;
 pub(crate) mod outbox;
 pub(crate) mod spare;
 pub(crate) mod state;

@@ -3,12 +3,13 @@
 use super::bell::Bell;
 use super::Context;
 use crate::client::{Client, Connecting, Ticket};
+use crate::connection::ids::ById;
 use crate::connection::outbox::Outbox;
 use crate::connection::{ConnectionId, Handler};
 use crate::error::{ConnectionGone, ContextGone, SendError};
 use crate::ffi::context::Waker;
 use crate::message::{CloseFrame, Message};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard};
@@ -60,7 +61,7 @@ pub(crate) struct Shared {
     /// Connections whose queue was filled from outside.
     dirty: Mutex<Vec<ConnectionId>>,
     /// The queues of open connections.
-    outboxes: RwLock<HashMap<ConnectionId, Arc<Outbox>>>,
+    outboxes: RwLock<ById<Arc<Outbox>>>,
     #[cfg(feature = "keylog")]
     pub keylog: crate::keylog::KeyLogHandle,
 }
@@ -165,7 +166,7 @@ impl Shared {
         self.gone.store(true, Ordering::Release);
     }
 
-    fn outboxes(&self) -> RwLockReadGuard<'_, HashMap<ConnectionId, Arc<Outbox>>> {
+    fn outboxes(&self) -> RwLockReadGuard<'_, ById<Arc<Outbox>>> {
         self.outboxes.read().unwrap_or_else(PoisonError::into_inner)
     }
 

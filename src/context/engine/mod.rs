@@ -8,6 +8,7 @@ mod events;
 use super::handle::{ContextHandle, Shared};
 use super::timers::{Due, Timers};
 use crate::client::{Connecting, Ticket};
+use crate::connection::ids::ById;
 use crate::connection::spare::Spare;
 use crate::connection::state::Conn;
 use crate::connection::{Connection, ConnectionId, Handler};
@@ -15,7 +16,6 @@ use crate::ffi::wsi::Wsi;
 use crate::server::VhostState;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::rc::Rc;
@@ -35,7 +35,7 @@ pub(crate) struct Engine {
     /// Slots of connections; the C library remembers their indices.
     conns: RefCell<Vec<Option<Rc<Conn>>>>,
     free: RefCell<Vec<usize>>,
-    by_id: RefCell<HashMap<ConnectionId, usize>>,
+    by_id: RefCell<ById<usize>>,
     pub(in crate::context) vhosts: RefCell<Vec<Rc<VhostState>>>,
     addresses: RefCell<Vec<Option<SocketAddr>>>,
     spare: Spare,
