@@ -182,6 +182,9 @@ impl<'a> Request<'a> {
     }
 }
 
+/// A map that wasn't made because of a panic is made when it is asked for again.
+impl std::panic::RefUnwindSafe for Request<'_> {}
+
 /// The path and the headers' names: values may be credentials.
 impl fmt::Debug for Request<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -99,18 +99,20 @@ impl Engine {
         let subprotocol = chosen
             .next()
             .map(|name| String::from_utf8_lossy(name).into_owned());
+        let several = subprotocol.is_some() && chosen.next().is_some();
+        let in_http_1_0 = wsi.answered_in_http_1_0();
         let mut attempt = conn.attempt.borrow_mut();
         let Some(attempt) = &mut *attempt else {
             return Verdict::Close;
         };
-        if wsi.answered_in_http_1_0() {
+        if in_http_1_0 {
             // It knows no upgrades (RFC 6455 §4.1, RFC 9110 §7.8).
             attempt.note("the server answered in HTTP/1.0", None);
             return Verdict::Close;
         }
         if let Some(name) = &subprotocol {
             let offered = attempt.client.subprotocols.iter().any(|own| own == name);
-            if !offered || chosen.next().is_some() {
+            if !offered || several {
                 attempt.note("the server chose a subprotocol that wasn't offered", None);
                 return Verdict::Close;
             }
