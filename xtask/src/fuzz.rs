@@ -86,9 +86,10 @@ fn fuzz(options: &Options) -> Result<Outcome> {
     process::run(command(&tool, toolchain, "build", None)?.args(["--sanitizer", "address"]))?;
     let mut summary = Vec::new();
     let mut failed = Vec::new();
-    // Two at a time: each has one thread.
-    for pair in options.targets.chunks(2) {
-        let started: Vec<(&String, Run)> = pair
+    // As many at a time as there are processors: each has one thread.
+    let at_once = std::thread::available_parallelism().map_or(2, usize::from);
+    for some in options.targets.chunks(at_once) {
+        let started: Vec<(&String, Run)> = some
             .iter()
             .map(|target| {
                 Ok((
