@@ -4,6 +4,8 @@
 mod compression;
 #[cfg(unix)]
 mod files;
+#[cfg(unix)]
+mod full_pipe;
 mod hook;
 mod queue;
 mod records;

@@ -233,136 +233,6 @@ fn nothing_waits_for_a_rotation(test: &str) -> bool {
     in_time
 }
 
-/// Fills a pipe, however much it takes, so that one further byte finds no room.
-#[cfg(unix)]
-fn fill(writer: &std::io::PipeWriter) {
-    use std::io::{ErrorKind, Write};
-    use std::os::fd::AsRawFd;
-    let set = |flags: i32| {
-        // SAFETY: the descriptor is open as long as `writer`.
-        let result = unsafe { libc::fcntl(writer.as_raw_fd(), libc::F_SETFL, flags) };
-        assert_eq!(result, 0);
-    };
-    set(libc::O_NONBLOCK);
-    for len in [1 << 12, 1] {
-        let mut writer = writer;
-        let full = loop {
-            if let Err(error) = writer.write_all(&vec![b'#'; len]) {
-                break error;
-            }
-        };
-        assert_eq!(full.kind(), ErrorKind::WouldBlock);
-    }
-    set(0);
-}
-
-/// A log to a pipe that nobody reads, and the other end.
-#[cfg(unix)]
-fn full_pipe() -> (KeyLog, std::io::PipeReader) {
-    use std::os::fd::OwnedFd;
-    let (reader, writer) = std::io::pipe().unwrap();
-    fill(&writer);
-    (KeyLog::descriptor(OwnedFd::from(writer).into()), reader)
-}
-
-/// A log into a pipe that nobody reads: the first write never ends. With its other end.
-#[cfg(unix)]
-fn into_a_full_pipe(change: impl FnOnce(KeyLog) -> KeyLog) -> (KeyLogHandle, std::io::PipeReader) {
-    let (keylog, reader) = full_pipe();
-    let handle = keylog::start(&change(keylog.queue(1 << 20))).unwrap();
-    (handle, reader)
-}
-
-/// Lost: TLS that stands still, because the loop's thread switches a log off and waits for
-/// a disk.
-#[cfg(unix)]
-#[test]
-fn a_limit_that_is_reached_holds_nobody_up() {
-    let limit = AutoOff::new().after_connections(1);
-    let (handle, reader) = into_a_full_pipe(|keylog| keylog.auto_off(limit));
-    let (tell, told) = mpsc::channel();
-    let own = handle.clone();
-    let thread = thread::spawn(move || {
-        record(&own, &line(0, 0));
-        tell.send(own.is_enabled()).unwrap();
-    });
-    let is_enabled = told.recv_timeout(Duration::from_secs(20));
-    assert_eq!(is_enabled, Ok(false), "without that anybody reads");
-    thread.join().unwrap();
-    drop(reader);
-    handle.disable();
-    assert_eq!(handle.stats().failed, 1);
-}
-
-/// Lost: a program that doesn't end, because nobody reads its key log any more.
-#[cfg(unix)]
-#[test]
-fn the_end_of_a_context_waits_for_nobody_for_ever() {
-    for remove in [false, true] {
-        let (handle, reader) = into_a_full_pipe(|keylog| keylog.remove_on_drop(remove));
-        for n in 0..3 {
-            record(&handle, &line(0, n));
-        }
-        let own = handle.clone();
-        in_time(Duration::from_secs(20), move || own.log().context_gone());
-        // What can't be written any more is counted; else it may still be.
-        assert_eq!(handle.stats().dropped, if remove { 2 } else { 0 });
-        drop(reader);
-        handle.disable();
-        assert_eq!(handle.stats().failed, if remove { 1 } else { 3 });
-    }
-}
-
-#[test]
-fn the_end_of_a_context_removes_what_a_queue_writes() {
-    let dir = Dir::new("queue-remove");
-    let path = dir.path("k");
-    let keylog = KeyLog::file(&path).remove_on_drop(true).queue(1 << 16);
-    let handle = keylog::start(&keylog).unwrap();
-    record(&handle, &line(0, 0));
-    handle.log().context_gone();
-    assert!(!path.exists() && !handle.is_enabled());
-    assert_eq!(handle.stats().written, 1);
-}
-
-/// Lost: five seconds at a program's end, and that records are missing.
-#[test]
-fn a_queue_that_had_room_for_nothing_is_not_waited_for() {
-    let dir = Dir::new("queue-nothing");
-    let path = dir.path("k");
-    let handle = keylog::start(&KeyLog::file(&path).queue(1)).unwrap();
-    record(&handle, &line(0, 0));
-    assert_eq!(handle.stats().dropped, 1);
-    let before = std::time::Instant::now();
-    handle.log().context_gone();
-    assert!(
-        before.elapsed() < Duration::from_millis(900),
-        "FLUSH is 1 s"
-    );
-    let text = fs::read_to_string(&path).unwrap();
-    assert!(text.starts_with("# 1 record"), "{text:?}");
-}
-
-/// Lost: secrets that were to go with their context, in a log that is switched on later.
-#[test]
-fn a_log_that_is_switched_on_after_its_context_goes_with_its_handle() {
-    for queue in [None, Some(1 << 16)] {
-        let dir = Dir::new("queue-late");
-        let path = dir.path("k");
-        let mut keylog = KeyLog::file(&path).remove_on_drop(true);
-        if let Some(bytes) = queue {
-            keylog = keylog.queue(bytes);
-        }
-        let handle = keylog::start(&keylog).unwrap();
-        handle.log().context_gone();
-        assert!(!path.exists());
-        handle.enable().unwrap();
-        assert!(path.exists());
-        drop(handle);
-        assert!(!path.exists(), "{queue:?}");
-    }
-}
-
 /// Lost: a program that stands still, because two functions wait for each other.
 #[test]
 fn functions_may_switch_each_others_logs_off() {
@@ -469,23 +339,6 @@ fn a_panic_of_who_writes_wakes_the_loop_that_resumes_it() {
     });
 }
 
-/// The same where nobody else has a handle: it waits once.
-#[cfg(unix)]
-#[test]
-fn the_end_of_a_context_and_of_its_log_wait_once() {
-    let (keylog, reader) = full_pipe();
-    let context = Context::builder()
-        .keylog(keylog.queue(1 << 20))
-        .build()
-        .unwrap();
-    record(context.keylog(), &line(0, 0));
-    let began = Instant::now();
-    drop(context);
-    let took = began.elapsed();
-    assert!(took < Duration::from_millis(1800), "{took:?}, of 1 s");
-    drop(reader);
-}
-
 /// Lost: that records are missing, where the disk was full when that was to be told.
 #[cfg(unix)] // elsewhere a removed file may keep its name while it is open
 #[test]
@@ -514,4 +367,54 @@ fn what_cannot_be_told_at_first_is_told_later() {
     assert_eq!(missing(&path), 2);
     let stats = handle.stats();
     assert_eq!((stats.written, stats.dropped, stats.failed), (0, 2, 1));
+}
+
+#[test]
+fn the_end_of_a_context_removes_what_a_queue_writes() {
+    let dir = Dir::new("queue-remove");
+    let path = dir.path("k");
+    let keylog = KeyLog::file(&path).remove_on_drop(true).queue(1 << 16);
+    let handle = keylog::start(&keylog).unwrap();
+    record(&handle, &line(0, 0));
+    handle.log().context_gone();
+    assert!(!path.exists() && !handle.is_enabled());
+    assert_eq!(handle.stats().written, 1);
+}
+
+/// Lost: five seconds at a program's end, and that records are missing.
+#[test]
+fn a_queue_that_had_room_for_nothing_is_not_waited_for() {
+    let dir = Dir::new("queue-nothing");
+    let path = dir.path("k");
+    let handle = keylog::start(&KeyLog::file(&path).queue(1)).unwrap();
+    record(&handle, &line(0, 0));
+    assert_eq!(handle.stats().dropped, 1);
+    let before = Instant::now();
+    handle.log().context_gone();
+    assert!(
+        before.elapsed() < Duration::from_millis(900),
+        "FLUSH is 1 s"
+    );
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.starts_with("# 1 record"), "{text:?}");
+}
+
+/// Lost: secrets that were to go with their context, in a log that is switched on later.
+#[test]
+fn a_log_that_is_switched_on_after_its_context_goes_with_its_handle() {
+    for queue in [None, Some(1 << 16)] {
+        let dir = Dir::new("queue-late");
+        let path = dir.path("k");
+        let mut keylog = KeyLog::file(&path).remove_on_drop(true);
+        if let Some(bytes) = queue {
+            keylog = keylog.queue(bytes);
+        }
+        let handle = keylog::start(&keylog).unwrap();
+        handle.log().context_gone();
+        assert!(!path.exists());
+        handle.enable().unwrap();
+        assert!(path.exists());
+        drop(handle);
+        assert!(!path.exists(), "{queue:?}");
+    }
 }

@@ -3,11 +3,13 @@
 
 mod faults;
 mod programs;
+mod sizes;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use programs::{program, Process, Server};
+use sizes::Sizes;
 
 use crate::error::{Error, IoContext, Result};
 use crate::{bench, paths, process, setup, vendor};
@@ -34,58 +36,6 @@ const NAMES: &[&str] = &[
     "clock-jumps",
     "no-memory",
 ];
-
-/// How much of each.
-struct Sizes {
-    idle: &'static str,
-    busy_seconds: &'static str,
-    churn: &'static str,
-    slow: [&'static str; 2],
-    malformed: &'static str,
-    killed: &'static str,
-    /// Peers in each phase, and seconds until a stalled frame's have to be gone.
-    stalled: [&'static str; 2],
-    half_open: &'static str,
-    /// Descriptors of the server, peers that want one, seconds.
-    exhausted: [&'static str; 3],
-    keylog: &'static str,
-    reconnect: &'static str,
-    /// How many of the first allocations fail, in runs of their own; and connections
-    /// to a server of which each so-manieth fails, and how many of these may fail.
-    no_memory: (u32, &'static str, &'static str),
-}
-
-const QUICK: Sizes = Sizes {
-    idle: "500",
-    busy_seconds: "3",
-    churn: "2000",
-    slow: ["40", "3"],
-    malformed: "1000",
-    killed: "200",
-    stalled: ["5", "15"],
-    half_open: "20",
-    exhausted: ["256", "300", "2"],
-    keylog: "50",
-    reconnect: "50",
-    no_memory: (10, "100", "90"),
-};
-
-const FULL: Sizes = Sizes {
-    idle: "10000",
-    busy_seconds: "60",
-    churn: "100000",
-    slow: ["400", "30"],
-    malformed: "20000",
-    killed: "2000",
-    // The default is 310 s.
-    stalled: ["50", "330"],
-    half_open: "200",
-    exhausted: ["1024", "1500", "10"],
-    keylog: "500",
-    reconnect: "500",
-    // A server and its few clients make some 60.
-    no_memory: (80, "2000", "1800"),
-};
 
 struct Options {
     quick: bool,
@@ -158,7 +108,11 @@ pub fn run(args: &[String]) -> Result<()> {
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     println!("soak: the load average is {}", load.trim_end());
     let mut soak = Soak {
-        sizes: if options.quick { QUICK } else { FULL },
+        sizes: if options.quick {
+            Sizes::QUICK
+        } else {
+            Sizes::FULL
+        },
         options,
         folder,
         passed: 0,
