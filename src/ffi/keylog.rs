@@ -411,10 +411,10 @@ pub(crate) fn effective_user() -> u32 {
     unsafe { libc::geteuid() }
 }
 
-/// The volume, the index on it, and the number of names of an open file.
+/// The volume of an open file, and its index there.
 #[cfg(windows)]
 #[doc(alias = "GetFileInformationByHandle")]
-pub(crate) fn file_identity(file: &std::fs::File) -> std::io::Result<(u64, u64, u64)> {
+pub(crate) fn file_identity(file: &std::fs::File) -> std::io::Result<(u64, u64)> {
     use std::os::windows::io::{AsRawHandle, RawHandle};
 
     /// `BY_HANDLE_FILE_INFORMATION` of fileapi.h.
@@ -445,7 +445,7 @@ pub(crate) fn file_identity(file: &std::fs::File) -> std::io::Result<(u64, u64, 
         return Err(std::io::Error::last_os_error());
     }
     let index = u64::from(found.index_high) << 32 | u64::from(found.index_low);
-    Ok((found.volume.into(), index, found.links.into()))
+    Ok((found.volume.into(), index))
 }
 
 #[cfg(all(test, unix))]

@@ -1,5 +1,5 @@
 //! What Windows does about files and the standard library doesn't offer: a file
-//! that is its owner's alone from the moment it exists.
+//! that is its owner's alone from the moment it exists, and whose one is.
 
 use std::ffi::{c_void, OsStr};
 use std::fs::File;
@@ -39,6 +39,22 @@ unsafe extern "system" {
         template: RawHandle,
     ) -> RawHandle;
     fn GetCurrentProcess() -> RawHandle;
+    fn GetFileInformationByHandleEx(
+        file: RawHandle,
+        class: u32,
+        information: *mut c_void,
+        length: u32,
+    ) -> i32;
+    fn GetVolumeInformationByHandleW(
+        file: RawHandle,
+        name: *mut u16,
+        name_length: u32,
+        serial_number: *mut u32,
+        longest_name: *mut u32,
+        flags: *mut u32,
+        file_system: *mut u16,
+        file_system_length: u32,
+    ) -> i32;
     fn LocalFree(memory: Memory) -> Memory;
 }
 
@@ -52,6 +68,16 @@ unsafe extern "system" {
         length: u32,
         needed: *mut u32,
     ) -> i32;
+    fn GetSecurityInfo(
+        handle: RawHandle,
+        kind: u32,
+        information: u32,
+        owner: *mut Memory,
+        group: *mut Memory,
+        list: *mut Memory,
+        system_list: *mut Memory,
+        descriptor: *mut Memory,
+    ) -> u32;
     fn ConvertSidToStringSidW(sid: *const c_void, text: *mut Memory) -> i32;
     fn ConvertStringSecurityDescriptorToSecurityDescriptorW(
         text: *const u16,
@@ -99,10 +125,12 @@ impl Drop for Local {
 
 /// Opens a file, or creates it with an access list that has one entry: the user
 /// whom this process runs as, who may do everything. Nothing is inherited from
-/// the directory. The list of a file that is there already stays as it is.
+/// the directory. The list of a file that is there already stays as it is. Tells whether
+/// it was created.
 #[doc(alias = "CreateFileW")]
-pub(crate) fn open_or_create(path: &Path, mode: &Mode) -> io::Result<File> {
+pub(crate) fn open_or_create(path: &Path, mode: &Mode) -> io::Result<(File, bool)> {
     const OPEN_ALWAYS: u32 = 4;
+    const ERROR_ALREADY_EXISTS: i32 = 183;
 
     let descriptor = owner_alone(&current_user()?)?;
     let security = SecurityAttributes {
@@ -124,11 +152,99 @@ pub(crate) fn open_or_create(path: &Path, mode: &Mode) -> io::Result<File> {
             null_mut(),
         )
     };
+    // Of a file that was there, too.
+    let said = io::Error::last_os_error();
     if handle.addr() == usize::MAX {
-        return Err(io::Error::last_os_error()); // INVALID_HANDLE_VALUE
+        return Err(said); // INVALID_HANDLE_VALUE
     }
     // SAFETY: the handle is open, and nobody else has it.
-    Ok(unsafe { File::from_raw_handle(handle) })
+    let file = unsafe { File::from_raw_handle(handle) };
+    Ok((file, said.raw_os_error() != Some(ERROR_ALREADY_EXISTS)))
+}
+
+/// What becomes of an open file.
+pub(crate) struct Standing {
+    /// It has no name left, or will have none when it is closed.
+    pub removed: bool,
+    /// Its length in bytes.
+    pub len: u64,
+}
+
+#[doc(alias = "GetFileInformationByHandleEx")]
+pub(crate) fn standing(file: &File) -> io::Result<Standing> {
+    const FILE_STANDARD_INFO: u32 = 1;
+
+    /// `FILE_STANDARD_INFO` of winbase.h.
+    #[repr(C)]
+    #[derive(Default)]
+    struct Information {
+        allocated: i64,
+        end: i64,
+        links: u32,
+        delete_pending: u8,
+        directory: u8,
+    }
+
+    let mut found = Information::default();
+    let length = size_of::<Information>() as u32;
+    let at = std::ptr::from_mut(&mut found).cast();
+    // SAFETY: the handle is open as long as `file`; `found` has the layout and the length
+    // that the function fills, and is valid for the write.
+    ok(unsafe {
+        GetFileInformationByHandleEx(file.as_raw_handle(), FILE_STANDARD_INFO, at, length)
+    })?;
+    Ok(Standing {
+        // Some file systems count the name that goes, and some know of one always.
+        removed: found.delete_pending != 0 || found.links == 0,
+        len: found.end.try_into().unwrap_or_default(),
+    })
+}
+
+/// Whether the file's file system keeps access lists: FAT doesn't, and lets everybody in.
+#[doc(alias = "GetVolumeInformationByHandleW")]
+pub(crate) fn keeps_access_lists(file: &File) -> io::Result<bool> {
+    const FILE_PERSISTENT_ACLS: u32 = 8;
+
+    let mut flags = 0;
+    let (handle, none) = (file.as_raw_handle(), null_mut());
+    // SAFETY: the handle is open as long as `file`, and `flags` valid for a write; what is
+    // NULL isn't wanted.
+    ok(unsafe {
+        let (name, system) = (null_mut(), null_mut());
+        GetVolumeInformationByHandleW(handle, name, 0, none, null_mut(), &mut flags, system, 0)
+    })?;
+    Ok(flags & FILE_PERSISTENT_ACLS != 0)
+}
+
+/// The identifier (SID) of the user or group that a file belongs to. The handle has the right
+/// to read that.
+#[doc(alias = "GetSecurityInfo")]
+pub(crate) fn owner(file: &File) -> io::Result<String> {
+    const SE_FILE_OBJECT: u32 = 1;
+    const OWNER: u32 = 1;
+
+    let (mut sid, mut descriptor) = (null_mut(), null_mut());
+    // SAFETY: the handle is open, both pointers are valid for a write; what is NULL isn't
+    // wanted.
+    let error = unsafe {
+        let (handle, none) = (file.as_raw_handle(), null_mut());
+        let (owner, all) = (&mut sid, &mut descriptor);
+        GetSecurityInfo(handle, SE_FILE_OBJECT, OWNER, owner, none, none, none, all)
+    };
+    if error != 0 {
+        return Err(io::Error::from_raw_os_error(error as i32));
+    }
+    // SAFETY: the function gives us this memory. The identifier lies in it.
+    let _descriptor = unsafe { Local::new(descriptor) }?;
+    // SAFETY: it is a SID, and lives until the end of this function.
+    unsafe { sid_text(sid) }
+}
+
+/// Whether an identifier is that of the user whom this process runs as, or of those who may
+/// read everything in any case: the administrators, whose group owns what they make in some
+/// sessions, and the system.
+pub(crate) fn is_ours(sid: &str) -> io::Result<bool> {
+    Ok(["S-1-5-18", "S-1-5-32-544"].contains(&sid) || sid == current_user()?)
 }
 
 /// A path as the system takes it, whatever its length: with more than 260 units
@@ -176,9 +292,18 @@ fn current_user() -> io::Result<String> {
             &mut needed,
         )
     })?;
-    let mut text = null_mut();
     // SAFETY: the call before left a pointer to a SID, which lies in `user`.
-    ok(unsafe { ConvertSidToStringSidW(user[0], &mut text) })?;
+    unsafe { sid_text(user[0]) }
+}
+
+/// An identifier as text.
+///
+/// # Safety
+/// `sid` points to a SID.
+unsafe fn sid_text(sid: *const c_void) -> io::Result<String> {
+    let mut text = null_mut();
+    // SAFETY: it is a SID (contract of this function), and `text` valid for a write.
+    ok(unsafe { ConvertSidToStringSidW(sid, &mut text) })?;
     // SAFETY: the function gives us this memory.
     let text = unsafe { Local::new(text) }?;
     // SAFETY: it is a text that ends with a NUL.
@@ -222,16 +347,6 @@ mod tests {
 
     #[link(name = "advapi32")]
     unsafe extern "system" {
-        fn GetSecurityInfo(
-            handle: RawHandle,
-            kind: u32,
-            information: u32,
-            owner: *mut Memory,
-            group: *mut Memory,
-            list: *mut Memory,
-            system_list: *mut Memory,
-            descriptor: *mut Memory,
-        ) -> u32;
         fn ConvertSecurityDescriptorToStringSecurityDescriptorW(
             descriptor: Memory,
             revision: u32,
@@ -316,5 +431,27 @@ mod tests {
         assert_eq!(text(&format!(r"\\{unc}")), format!("\\\\?\\UNC\\{unc}\0"));
         let verbatim = format!(r"\\?\C:\{long}");
         assert_eq!(text(&verbatim), format!("{verbatim}\0"));
+    }
+
+    /// Lost: how old a file is, whose name another had a moment ago; or that a file isn't ours.
+    #[test]
+    fn it_is_told_whether_a_file_is_new_and_whose_it_is() {
+        let dir = keylog::tests::Dir::new("made");
+        let path = dir.path("keys.log");
+        let mode = Mode {
+            access: 0x0012_0084, // appending, attributes, whose it is, waiting
+            share: 7,
+            flags: 0,
+        };
+        let (file, created) = open_or_create(&path, &mode).unwrap();
+        assert!(created);
+        assert!(!open_or_create(&path, &mode).unwrap().1);
+        assert!(keeps_access_lists(&file).unwrap());
+        assert!(is_ours(&owner(&file).unwrap()).unwrap());
+        assert!(!is_ours("S-1-5-21-1-2-3-500").unwrap());
+        assert!(!standing(&file).unwrap().removed);
+        std::fs::remove_file(&path).unwrap();
+        // Wine doesn't tell.
+        assert!(standing(&file).unwrap().removed || keylog::tests::is_wine());
     }
 }

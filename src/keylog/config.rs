@@ -151,7 +151,8 @@ impl KeyLog {
     /// Accepts a file whose mode lets its group or others read or write it.
     /// Off by default: whoever reads the file can decrypt the connections.
     ///
-    /// Unix only; no effect elsewhere. A new file gets mode 0600 all the same.
+    /// On Windows it accepts a file system that keeps no access lists (FAT). A new
+    /// file gets mode 0600, or an access list of one entry, all the same.
     pub fn allow_access_by_others(mut self, allow: bool) -> Self {
         self.options.rules.access_by_others = allow;
         self

@@ -79,6 +79,19 @@ pub enum KeyLogError {
         /// The file's permission bits.
         mode: u32,
     },
+    /// The file belongs to somebody else, who may read it (Windows).
+    AnothersFile {
+        /// The log's path.
+        path: PathBuf,
+        /// The identifier (SID) of the user or group that the file belongs to.
+        owner: Box<str>,
+    },
+    /// The file system keeps no access lists, so that everybody can read the file
+    /// (Windows, on FAT).
+    NoAccessLists {
+        /// The log's path.
+        path: PathBuf,
+    },
     /// The file holds something of the other format: lines, or pcapng.
     OtherFormat {
         /// The log's path.
@@ -198,6 +211,17 @@ impl fmt::Display for KeyLogError {
                 f,
                 "the key log {path:?} has mode {mode:04o}, so other users have access to the \
                  secrets: `chmod 600` or remove it, or allow it with \
+                 KeyLog::allow_access_by_others(true)"
+            ),
+            Self::AnothersFile { path, owner } => write!(
+                f,
+                "the key log {path:?} belongs to {owner}, not to the user of this process: \
+                 remove it or choose another path"
+            ),
+            Self::NoAccessLists { path } => write!(
+                f,
+                "the key log {path:?} lies on a file system without access lists, so everybody \
+                 on this machine can read the secrets: choose a path on NTFS, or allow it with \
                  KeyLog::allow_access_by_others(true)"
             ),
             Self::OtherFormat { path, pcapng } => write!(

@@ -1,5 +1,6 @@
 //! Paths with placeholders, so that processes and vhosts each have a file.
 
+use super::file::strip_name;
 use super::KeyLogError;
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
@@ -121,7 +122,7 @@ impl Search<'_> {
         };
         match part {
             Part::Text(text) => {
-                let name = name.strip_prefix(text.as_encoded_bytes())?;
+                let name = strip_name(name, text.as_encoded_bytes())?;
                 self.process(rest, name, found)
             }
             Part::Pid => {
@@ -163,10 +164,30 @@ fn sanitised(value: &str) -> String {
         .map(|c| if kept(&c) { c } else { '_' })
         .take(LONGEST)
         .collect();
-    if text.is_empty() || text.starts_with('.') {
+    if text.is_empty() || text.starts_with('.') || cfg!(windows) && is_device(&text) {
         text.insert(0, '_');
     }
+    if cfg!(windows) && text.ends_with('.') {
+        // Where a name ends with it, Windows takes it away.
+        text.push('_');
+    }
     text
+}
+
+/// Whether Windows takes a file of that name for a device, whatever comes behind a dot.
+fn is_device(name: &str) -> bool {
+    let stem = name
+        .split('.')
+        .next()
+        .unwrap_or_default()
+        .to_ascii_lowercase();
+    match stem.as_str() {
+        "con" | "prn" | "aux" | "nul" => true,
+        other => {
+            let number = other.strip_prefix("com").or(other.strip_prefix("lpt"));
+            number.is_some_and(|n| n.len() == 1 && n.as_bytes()[0].is_ascii_digit())
+        }
+    }
 }
 
 /// Seconds since 1970 as `20261124T080000Z`.
@@ -258,6 +279,23 @@ mod tests {
             Ok(template) => Ok(template.expand(&now, vhost).to_str().unwrap().to_owned()),
             Err(error) => Err(error.to_string()),
         }
+    }
+
+    /// Lost: the log of a vhost called com1, on Windows before 11.
+    #[test]
+    fn devices_of_windows_are_known_by_their_names() {
+        for name in ["nul", "CON", "com1", "LPT9.log", "aux.", "Com0.x.y"] {
+            assert!(is_device(name), "{name}");
+        }
+        for name in ["null", "com", "com12", "xcom1", "lptx", "a.nul", ""] {
+            assert!(!is_device(name), "{name}");
+        }
+        let made = ["com1", "vhost.", "vhost"].map(sanitised);
+        let expected = match cfg!(windows) {
+            true => ["_com1", "vhost._", "vhost"],
+            false => ["com1", "vhost.", "vhost"],
+        };
+        assert_eq!(made, expected);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The old files of a log: `keys.log.1` is the newest.
 
-use super::platform;
+use super::{platform, strip_name};
 use crate::ffi::wipe::wipe;
 use crate::keylog::rotation::Retention;
 use std::ffi::{OsStr, OsString};
@@ -56,7 +56,7 @@ pub(in crate::keylog) fn paths(path: &Path) -> io::Result<Vec<PathBuf>> {
 /// compressed.
 fn number(name: &OsStr, found: &OsStr) -> Option<(u32, bool)> {
     let (name, found) = (name.as_encoded_bytes(), found.as_encoded_bytes());
-    numbered_as(found.strip_prefix(name)?.strip_prefix(b".")?)
+    numbered_as(strip_name(found, name)?.strip_prefix(b".")?)
 }
 
 fn numbered_as(rest: &[u8]) -> Option<(u32, bool)> {
@@ -83,9 +83,19 @@ pub(super) fn numbered(path: &Path, number: u32) -> PathBuf {
     name.into()
 }
 
-/// Renames the log at `path` to the newest of the old ones; those move on.
+/// Renames the log at `path` to the newest of the old ones; those move on that are in its
+/// way. If somebody holds the log, there is a gap then, and the next try moves none.
 pub(in crate::keylog) fn shift(path: &Path) -> io::Result<PathBuf> {
-    for old in list(path)?.into_iter().rev() {
+    let mut old = list(path)?;
+    let mut free = 1;
+    let in_the_way = |old: &&Old| {
+        let is = old.number <= free;
+        free = free.max(old.number.saturating_add(1));
+        is
+    };
+    let run = old.iter().take_while(in_the_way).count();
+    old.truncate(run);
+    for old in old.into_iter().rev() {
         let mut to = numbered(path, old.number.saturating_add(1)).into_os_string();
         if old.compressed {
             to.push(COMPRESSED);
@@ -191,6 +201,27 @@ mod tests {
         }
     }
 
+    /// Lost: old files, one with each try to rotate a log that somebody else holds.
+    #[test]
+    fn old_files_beyond_a_gap_stay_where_they_are() {
+        let dir = Dir::new("archive-gap");
+        let path = dir.path("k");
+        for name in ["k.1", "k.2", "k.2.gz", "k.4", "k.9.gz"] {
+            fs::write(dir.path(name), name).unwrap();
+        }
+        let was = |name: &str| fs::read_to_string(dir.path(name)).unwrap();
+        // There is no log to be moved: as if it were held.
+        for _ in 0..2 {
+            shift(&path).unwrap_err();
+            let now = ["k.2", "k.3", "k.3.gz", "k.4", "k.9.gz"].map(was);
+            assert_eq!(now, ["k.1", "k.2", "k.2.gz", "k.4", "k.9.gz"]);
+            assert!(!dir.path("k.1").exists());
+        }
+        fs::write(&path, "k").unwrap();
+        shift(&path).unwrap();
+        assert_eq!([was("k.1"), was("k.2")], ["k", "k.1"]);
+    }
+
     #[test]
     fn the_tail_is_whole_lines() {
         let dir = Dir::new("archive-tail");
@@ -212,6 +243,15 @@ mod tests {
         assert_eq!(tail(&path, 100).unwrap(), b"aa\n");
         fs::write(&path, "").unwrap();
         assert_eq!(tail(&path, 100).unwrap(), b"");
+    }
+
+    /// Lost: old files that are overwritten, for a program spells the log's name otherwise.
+    #[cfg(windows)]
+    #[test]
+    fn a_name_in_other_case_is_the_same() {
+        let number = |found: &str| number(OsStr::new("Ä-Keys.log"), OsStr::new(found));
+        assert_eq!(number("ä-keys.LOG.3"), Some((3, false)));
+        assert_eq!(number("a-keys.log.3"), None);
     }
 
     #[test]

@@ -32,7 +32,8 @@ const LONGEST_WRITE: Duration = Duration::from_millis(32);
 /// What the application allows beyond the defaults.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Rules {
-    /// Group or world bits in the mode of an existing file (Unix).
+    /// Group or world bits in the mode of an existing file (Unix), or a file system that has
+    /// no access lists (Windows).
     pub access_by_others: bool,
     /// A file on another machine (Windows).
     pub network_path: bool,
@@ -145,6 +146,8 @@ pub(super) fn open_by(
         // What was opened is judged, not what was there a moment ago.
         let found = file.metadata().map_err(fail)?;
         accept(path, &found, rules)?;
+        #[cfg(windows)]
+        platform::check_opened(path, &file, rules)?;
         let identity = platform::identity(&file).map_err(fail)?;
         let whole = match found.len() {
             0 => Ok(true),
@@ -205,7 +208,22 @@ pub(super) fn check_removable(path: &Path, found: &Metadata) -> Result<(), KeyLo
         access_by_others: true,
         ..Rules::default()
     };
-    accept(path, found, &rules)
+    accept(path, found, &rules)?;
+    #[cfg(windows)]
+    {
+        let file = platform::open_to_read(path).map_err(|source| cannot_open(path, source))?;
+        platform::check_opened(path, &file, &rules)?;
+    }
+    Ok(())
+}
+
+/// What is left of a file's name behind this one. Windows takes upper and lower case for the
+/// same.
+pub(super) fn strip_name<'a>(found: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let fold = |text| String::from_utf8_lossy(text).to_lowercase();
+    let (begin, rest) = found.split_at_checked(name.len())?;
+    let same = begin == name || cfg!(windows) && fold(begin) == fold(name);
+    same.then_some(rest)
 }
 
 /// Whether a file begins as a key log does, in lines, as pcapng, or compressed.

@@ -2,18 +2,22 @@
 
 use super::{Identity, Look, Rules};
 use crate::ffi::keylog as ffi;
-use crate::ffi::windows::{open_or_create, Mode};
+use crate::ffi::windows::{
+    is_ours, keeps_access_lists, open_or_create, owner, standing, Mode, Standing,
+};
 use crate::keylog::KeyLogError;
-use std::fs::{self, File, FileType, Metadata, OpenOptions};
+use std::fs::{self, File, FileTimes, FileType, Metadata, OpenOptions};
 use std::io;
-use std::os::windows::fs::OpenOptionsExt;
+use std::os::windows::fs::{FileTimesExt, OpenOptionsExt};
 use std::path::{Component, Path, Prefix};
+use std::time::SystemTime;
 
 // The names are those of the Windows SDK.
 const FILE_READ_DATA: u32 = 0x0001;
 const FILE_APPEND_DATA: u32 = 0x0004;
 const FILE_READ_ATTRIBUTES: u32 = 0x0080;
 const FILE_WRITE_ATTRIBUTES: u32 = 0x0100;
+const READ_CONTROL: u32 = 0x0002_0000;
 const SYNCHRONIZE: u32 = 0x0010_0000;
 const FILE_SHARE_READ: u32 = 1;
 const FILE_SHARE_WRITE: u32 = 2;
@@ -28,21 +32,49 @@ pub(super) fn check_path(path: &Path, rules: &Rules) -> Result<(), KeyLogError> 
         Place::Local => {}
         Place::Network if rules.network_path => {}
         Place::Network => return Err(network_path(path)),
-        Place::Device => {
-            return Err(KeyLogError::NotRegular {
-                path: path.to_owned(),
-                kind: "a device or a pipe",
-            })
-        }
+        Place::Device => return Err(not_regular(path, "a device or a pipe")),
+        Place::Stream => return Err(not_regular(path, "a stream within another file")),
     }
-    // A drive letter or a link can stand for another machine's directory.
-    let Some(parent) = path.parent().filter(|_| !rules.network_path) else {
-        return Ok(());
+    match rules.network_path || lies_here(path) {
+        true => Ok(()),
+        false => Err(network_path(path)),
+    }
+}
+
+/// Whether a file of this path lies on this machine. A drive letter or a link can stand for
+/// another machine's directory.
+fn lies_here(path: &Path) -> bool {
+    let Some(parent) = path.parent() else {
+        return true;
     };
     match fs::canonicalize(parent) {
-        Ok(real) if place(&real) == Place::Local => Ok(()),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()), // reported later
-        Ok(_) | Err(_) => Err(network_path(path)),
+        Ok(real) => place(path) == Place::Local && place(&real) == Place::Local,
+        Err(e) => e.kind() == io::ErrorKind::NotFound, // reported later
+    }
+}
+
+/// Refuses an open file that everybody may read, and one that belongs to somebody else, who
+/// may. Other machines have users and file systems of their own.
+pub(super) fn check_opened(path: &Path, file: &File, rules: &Rules) -> Result<(), KeyLogError> {
+    let fail = |source| super::cannot_open(path, source);
+    if !lies_here(path) {
+        return Ok(());
+    }
+    if !keeps_access_lists(file).map_err(fail)? {
+        return match rules.access_by_others {
+            true => Ok(()),
+            false => Err(KeyLogError::NoAccessLists {
+                path: path.to_owned(),
+            }),
+        };
+    }
+    let owner = owner(file).map_err(fail)?;
+    match is_ours(&owner).map_err(fail)? {
+        true => Ok(()),
+        false => Err(KeyLogError::AnothersFile {
+            path: path.to_owned(),
+            owner: owner.into(),
+        }),
     }
 }
 
@@ -53,11 +85,22 @@ pub(super) fn check_path(path: &Path, rules: &Rules) -> Result<(), KeyLogError> 
 /// others can open the file.
 pub(super) fn open(path: &Path) -> io::Result<File> {
     let mode = Mode {
-        access: FILE_APPEND_DATA | FILE_READ_ATTRIBUTES | SYNCHRONIZE,
+        access: FILE_APPEND_DATA
+            | FILE_READ_ATTRIBUTES
+            | FILE_WRITE_ATTRIBUTES
+            | READ_CONTROL
+            | SYNCHRONIZE,
         share: FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE,
         flags: FILE_FLAG_OPEN_REPARSE_POINT | SECURITY_SQOS_PRESENT,
     };
-    open_or_create(path, &mode)
+    let (file, created) = open_or_create(path, &mode)?;
+    if created {
+        // The system makes a file as old as the one that had its name up to 15 s ago, and a
+        // log that is rotated by age would be due for ever ("tunneling"). Where that can't be
+        // set, it is as old as it is said to be.
+        let _ = file.set_times(FileTimes::new().set_created(SystemTime::now()));
+    }
+    Ok(file)
 }
 
 /// A lock needs more than the right to append.
@@ -67,19 +110,23 @@ pub(super) fn open_lock(path: &Path) -> io::Result<File> {
             | FILE_APPEND_DATA
             | FILE_READ_ATTRIBUTES
             | FILE_WRITE_ATTRIBUTES
+            | READ_CONTROL
             | SYNCHRONIZE,
         share: FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE,
         flags: FILE_FLAG_OPEN_REPARSE_POINT | SECURITY_SQOS_PRESENT,
     };
-    open_or_create(path, &mode)
+    open_or_create(path, &mode).map(|(file, _)| file)
 }
 
 pub(super) fn open_to_read(path: &Path) -> io::Result<File> {
-    open_existing(path, FILE_READ_DATA | FILE_READ_ATTRIBUTES | SYNCHRONIZE)
+    open_existing(
+        path,
+        FILE_READ_DATA | FILE_READ_ATTRIBUTES | READ_CONTROL | SYNCHRONIZE,
+    )
 }
 
 pub(super) fn identity(file: &File) -> io::Result<Identity> {
-    let (volume, index, _) = ffi::file_identity(file)?;
+    let (volume, index) = ffi::file_identity(file)?;
     Ok(Identity { volume, index })
 }
 
@@ -88,14 +135,11 @@ pub(super) fn identity_at(path: &Path) -> io::Result<Identity> {
 }
 
 pub(super) fn look(file: &File) -> io::Result<Look> {
-    let (_, _, links) = ffi::file_identity(file)?;
-    Ok(Look {
-        removed: links == 0,
-        len: file.metadata()?.len(),
-    })
+    let Standing { removed, len } = standing(file)?;
+    Ok(Look { removed, len })
 }
 
-/// Windows has no mode; an existing file's access list is its maker's affair.
+/// Windows has no mode. Whose a file is, is looked at once it is open.
 pub(super) fn check_owner(_: &Path, _: &Metadata, _: &Rules) -> Result<(), KeyLogError> {
     Ok(())
 }
@@ -122,17 +166,30 @@ enum Place {
     Local,
     Network,
     Device,
+    /// Data beside that of the file of that name, with its rights.
+    Stream,
 }
 
 /// Where an absolute path leads, by its form.
 fn place(path: &Path) -> Place {
-    let Some(Component::Prefix(prefix)) = path.components().next() else {
+    let mut components = path.components();
+    let Some(Component::Prefix(prefix)) = components.next() else {
         return Place::Device; // not absolute: nothing is known of it
     };
+    if components.any(|part| part.as_os_str().as_encoded_bytes().contains(&b':')) {
+        return Place::Stream;
+    }
     match prefix.kind() {
         Prefix::Disk(_) | Prefix::VerbatimDisk(_) => Place::Local,
         Prefix::UNC(..) | Prefix::VerbatimUNC(..) => Place::Network,
         Prefix::DeviceNS(_) | Prefix::Verbatim(_) => Place::Device,
+    }
+}
+
+fn not_regular(path: &Path, kind: &'static str) -> KeyLogError {
+    KeyLogError::NotRegular {
+        path: path.to_owned(),
+        kind,
     }
 }
 
@@ -160,10 +217,27 @@ mod tests {
             (r"\\.\NUL", Place::Device),
             (r"\\?\GLOBALROOT\Device\Null", Place::Device),
             (r"keys.log", Place::Device),
+            (r"C:\text.txt:keys.log", Place::Stream),
+            (r"C:\keys.log::$DATA", Place::Stream),
         ];
         for (path, expected) in cases {
             assert_eq!(place(Path::new(path)), expected, "{path}");
         }
+    }
+
+    /// Lost: records that begin a new file each, because a new file seems old.
+    #[test]
+    fn a_new_file_is_new_and_one_that_is_there_stays_as_old_as_it_is() {
+        let dir = crate::keylog::tests::Dir::new("age");
+        let path = dir.path("keys.log");
+        let created = |file: &File| file.metadata().unwrap().created().unwrap();
+        let before = SystemTime::now() - std::time::Duration::from_secs(2);
+        let file = open(&path).unwrap();
+        assert!(created(&file) > before);
+        let old = before - std::time::Duration::from_secs(1000);
+        file.set_times(FileTimes::new().set_created(old)).unwrap();
+        // Wine keeps no such time.
+        assert!(created(&open(&path).unwrap()) < before || crate::keylog::tests::is_wine());
     }
 
     /// Lost: a directory that can't be cleaned up before the program ends.
