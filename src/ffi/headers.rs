@@ -93,7 +93,9 @@ impl Wsi<'_> {
     /// make a map.
     pub fn read_headers(&self, mut f: impl FnMut(&HeaderName, &[u8])) -> Result<(), BadHeaders> {
         self.each_line(|name, value| {
-            if !value.iter().all(|b| is_of_a_value(*b)) {
+            // All of them, for the compiler then looks at many at once.
+            let good = value.iter().fold(true, |good, b| good & is_of_a_value(*b));
+            if !good {
                 return Err(BadHeaders::Malformed);
             }
             f(name, value);
@@ -264,9 +266,20 @@ impl Lines<'_> {
     }
 }
 
-/// What values are copied to, one after another.
-#[derive(Default)]
-pub(crate) struct Scratch(Vec<u8>);
+/// What values are copied to, one after another: those of usual length without an allocation.
+pub(crate) struct Scratch {
+    short: [u8; 256],
+    long: Vec<u8>,
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Scratch {
+            short: [0; 256],
+            long: Vec::new(),
+        }
+    }
+}
 
 impl Scratch {
     /// What `copy` writes to a buffer for `len` bytes and a NUL, or more, whose size it is
@@ -277,18 +290,23 @@ impl Scratch {
         copy: impl FnOnce(*mut c_char, c_int) -> c_int,
     ) -> Option<&[u8]> {
         let len = usize::try_from(len).ok().filter(|len| *len < MAX_HEADER)?;
-        if self.0.len() <= len {
-            self.0.resize(len.max(255) + 1, 0);
-        }
-        let size = c_int::try_from(self.0.len()).ok()?;
-        let n = copy(self.0.as_mut_ptr().cast(), size);
-        self.0.get(..usize::try_from(n).ok()?)
+        let buffer = if len < self.short.len() {
+            &mut self.short[..]
+        } else {
+            if self.long.len() <= len {
+                self.long.resize(len + 1, 0);
+            }
+            &mut self.long[..]
+        };
+        let size = c_int::try_from(buffer.len()).ok()?;
+        let n = copy(buffer.as_mut_ptr().cast(), size);
+        buffer.get(..usize::try_from(n).ok()?)
     }
 }
 
 /// What [`HeaderValue`] takes.
 fn is_of_a_value(byte: u8) -> bool {
-    byte >= b' ' && byte != 0x7f || byte == b'\t'
+    (byte >= b' ') & (byte != 0x7f) | (byte == b'\t')
 }
 
 /// Adds a value.
