@@ -16,16 +16,15 @@ fn target() -> PathBuf {
     build_dir().to_owned()
 }
 
-/// Builds the program of `tests/aws_lc/both.rs`, as a package that turns on `tls` and
-/// `aws-lc` both.
-fn build(dir: &TempDir) -> PathBuf {
+/// Builds a program of `tests/aws_lc`, as a package that turns on `tls` and `aws-lc` both.
+fn build(name: &str, dir: &TempDir) -> PathBuf {
     let manifest = format!(
-        "[package]\nname = \"both\"\nversion = \"0.0.0\"\nedition = \"2021\"\n[workspace]\n\
-         [[bin]]\nname = \"both\"\npath = {:?}\n\
-         [dependencies]\nopenssl = \"0.10\"\n\
+        "[package]\nname = \"{name}\"\nversion = \"0.0.0\"\nedition = \"2021\"\n[workspace]\n\
+         [[bin]]\nname = \"{name}\"\npath = {:?}\n\
+         [dependencies]\nopenssl = \"0.10\"\naws-lc-sys = \"0.47\"\n\
          [dependencies.libwebsockets]\npath = {:?}\n\
          default-features = false\nfeatures = [\"keylog\", \"tls\", \"aws-lc\"]\n",
-        package().join("tests/aws_lc/both.rs"),
+        package().join(format!("tests/aws_lc/{name}.rs")),
         package()
     );
     std::fs::write(dir.file("Cargo.toml"), manifest).unwrap();
@@ -36,7 +35,7 @@ fn build(dir: &TempDir) -> PathBuf {
         .unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     let program = dir.file("program");
-    std::fs::copy(target().join("debug/both"), &program).unwrap();
+    std::fs::copy(target().join("debug").join(name), &program).unwrap();
     program
 }
 
@@ -67,7 +66,7 @@ fn the_library_says_who_it_is() {
 #[test]
 fn a_program_may_use_openssl_as_well() {
     let dir = TempDir::new();
-    let output = run(&dir, &build(&dir));
+    let output = run(&dir, &build("both", &dir));
     assert!(output.status.success(), "{}", stderr(&output));
     let text = String::from_utf8(output.stdout).unwrap();
     let lines: Vec<_> = text.lines().collect();
@@ -76,6 +75,16 @@ fn a_program_may_use_openssl_as_well() {
     };
     assert!(openssl.starts_with("OpenSSL "), "{openssl}");
     assert!(own.starts_with("AWS-LC "), "{own}");
+}
+
+/// Lost: a program that mixes them after all, where a third crate brings AWS-LC's own names.
+#[test]
+fn a_program_whose_libraries_are_mixed_up_is_told_the_way_out() {
+    let dir = TempDir::new();
+    let output = Command::new(build("mixed", &dir)).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("use the feature tls instead"), "{text}");
 }
 
 /// Checks the library with these features and variables.
