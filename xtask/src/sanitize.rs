@@ -181,9 +181,10 @@ pub enum Toolchain {
 }
 
 impl Toolchain {
-    /// The first toolchain that works, and the host it compiles for.
+    /// The first toolchain that works, and the host it compiles for. By the current one, build
+    /// scripts and what they need are there already.
     pub fn find() -> Option<(Self, String)> {
-        [Self::Nightly, Self::Current]
+        [Self::Current, Self::Nightly]
             .into_iter()
             .find_map(|toolchain| Some((toolchain, toolchain.host()?)))
     }
