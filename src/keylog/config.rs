@@ -36,10 +36,12 @@ use std::sync::Arc;
 /// directories before it are.
 ///
 /// On Windows the file is created with an access list of one entry, the user's,
-/// and inherits nothing; the list of an existing file isn't looked at. It is
+/// and inherits nothing; the list of an existing file isn't looked at, but it has to
+/// belong to the user, the administrators or the system, and to lie on a file system that
+/// keeps such lists. It is
 /// opened for appending only, and shared: whoever has the rights may read, write,
-/// rename and delete it meanwhile. Devices and pipes are refused, and so are files on other
-/// machines, unless
+/// rename and delete it meanwhile. Devices, pipes and streams within other files are
+/// refused, and so are files on other machines, unless
 /// [`allow_network_path`](Self::allow_network_path) says otherwise.
 #[derive(Clone, Debug)]
 #[must_use = "a key log does nothing until a context is built with it"]
