@@ -88,9 +88,10 @@ pub(super) fn numbered(path: &Path, number: u32) -> PathBuf {
 pub(in crate::keylog) fn shift(path: &Path) -> io::Result<PathBuf> {
     let mut old = list(path)?;
     let mut free = 1;
+    // They are in the order of their numbers.
     let in_the_way = |old: &&Old| {
         let is = old.number <= free;
-        free = free.max(old.number.saturating_add(1));
+        free = old.number.saturating_add(1);
         is
     };
     let run = old.iter().take_while(in_the_way).count();
