@@ -103,8 +103,19 @@ impl Wsi<'_> {
         })
     }
 
+    /// The subprotocol that a server's answer names, and whether it names several, while its
+    /// headers are held.
+    pub fn chosen_subprotocol(&self) -> (Option<String>, bool) {
+        let mut scratch = Scratch::default();
+        let mut lines = self.lines(Token::WSI_TOKEN_PROTOCOL, &mut scratch);
+        let first = lines.next();
+        let first = first.map(|name| String::from_utf8_lossy(name).into_owned());
+        let several = first.is_some() && lines.next().is_some();
+        (first, several)
+    }
+
     /// The values of one header, while it is held.
-    pub fn lines<'s>(&'s self, token: Token, scratch: &'s mut Scratch) -> Lines<'s> {
+    fn lines<'s>(&'s self, token: Token, scratch: &'s mut Scratch) -> Lines<'s> {
         Lines {
             wsi: self,
             token,
@@ -235,7 +246,7 @@ impl Wsi<'_> {
 }
 
 /// The values of one header, each lent until the next is asked for.
-pub(crate) struct Lines<'s> {
+struct Lines<'s> {
     wsi: &'s Wsi<'s>,
     token: Token,
     /// The length of all together, with one byte between two.
@@ -248,7 +259,7 @@ pub(crate) struct Lines<'s> {
 
 impl Lines<'_> {
     /// The next, without the white space around it (RFC 9110 §5.5).
-    pub fn next(&mut self) -> Option<&[u8]> {
+    fn next(&mut self) -> Option<&[u8]> {
         self.next_whole().map(<[u8]>::trim_ascii)
     }
 
@@ -267,7 +278,7 @@ impl Lines<'_> {
 }
 
 /// What values are copied to, one after another: those of usual length without an allocation.
-pub(crate) struct Scratch {
+struct Scratch {
     short: [u8; 256],
     long: Vec<u8>,
 }

@@ -7,8 +7,7 @@ use crate::connection::state::{Conn, Stage};
 use crate::connection::Initiator;
 use crate::context::timers::Due;
 use crate::ffi::event::{Chunk, Event, Verdict};
-use crate::ffi::headers::{HeaderWriter, Scratch};
-use crate::ffi::sys::lws_token_indexes as Token;
+use crate::ffi::headers::HeaderWriter;
 use crate::ffi::wsi::{Dead, Wsi};
 use crate::message::{CloseCode, CloseFrame};
 use crate::server::Refusal;
@@ -94,12 +93,7 @@ impl Engine {
     }
 
     pub(super) fn on_client_response(&self, conn: &Conn, wsi: &Wsi<'_>) -> Verdict {
-        let mut scratch = Scratch::default();
-        let mut chosen = wsi.lines(Token::WSI_TOKEN_PROTOCOL, &mut scratch);
-        let subprotocol = chosen
-            .next()
-            .map(|name| String::from_utf8_lossy(name).into_owned());
-        let several = subprotocol.is_some() && chosen.next().is_some();
+        let (subprotocol, several) = wsi.chosen_subprotocol();
         let in_http_1_0 = wsi.answered_in_http_1_0();
         let mut attempt = conn.attempt.borrow_mut();
         let Some(attempt) = &mut *attempt else {
