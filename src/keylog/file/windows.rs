@@ -84,16 +84,7 @@ pub(super) fn check_opened(path: &Path, file: &File, rules: &Rules) -> Result<()
 /// is given at its creation: to change it later would leave a moment in which
 /// others can open the file.
 pub(super) fn open(path: &Path) -> io::Result<File> {
-    let mode = Mode {
-        access: FILE_APPEND_DATA
-            | FILE_READ_ATTRIBUTES
-            | FILE_WRITE_ATTRIBUTES
-            | READ_CONTROL
-            | SYNCHRONIZE,
-        share: FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE,
-        flags: FILE_FLAG_OPEN_REPARSE_POINT | SECURITY_SQOS_PRESENT,
-    };
-    let (file, created) = open_or_create(path, &mode)?;
+    let (file, created) = create(path, 0)?;
     if created {
         // The system makes a file as old as the one that had its name up to 15 s ago, and a
         // log that is rotated by age would be due for ever ("tunneling"). Where that can't be
@@ -105,17 +96,22 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
 
 /// A lock needs more than the right to append.
 pub(super) fn open_lock(path: &Path) -> io::Result<File> {
+    create(path, FILE_READ_DATA).map(|(file, _)| file)
+}
+
+/// Opens or creates a file for appending, and more; tells whether it was created.
+fn create(path: &Path, more: u32) -> io::Result<(File, bool)> {
     let mode = Mode {
-        access: FILE_READ_DATA
-            | FILE_APPEND_DATA
+        access: FILE_APPEND_DATA
             | FILE_READ_ATTRIBUTES
             | FILE_WRITE_ATTRIBUTES
             | READ_CONTROL
-            | SYNCHRONIZE,
+            | SYNCHRONIZE
+            | more,
         share: FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE,
         flags: FILE_FLAG_OPEN_REPARSE_POINT | SECURITY_SQOS_PRESENT,
     };
-    open_or_create(path, &mode).map(|(file, _)| file)
+    open_or_create(path, &mode)
 }
 
 pub(super) fn open_to_read(path: &Path) -> io::Result<File> {
