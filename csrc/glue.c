@@ -25,6 +25,53 @@ lwsrs_turn(struct lws_context *context, int begins)
 }
 #endif
 
+/* From patch 0058, likewise: what it isn't asked to leave masked is unmasked. */
+#if defined(__linux__)
+void lws_ws_leave_masked(struct lws *wsi) __attribute__((weak));
+int lws_ws_rx_mask(struct lws *wsi, unsigned char *mask) __attribute__((weak));
+#endif
+
+void
+lwsrs_leave_masked(struct lws *wsi)
+{
+#if defined(__linux__)
+	if (lws_ws_leave_masked && lws_ws_rx_mask)
+		lws_ws_leave_masked(wsi);
+#endif
+	(void)wsi;
+}
+
+int
+lwsrs_rx_mask(struct lws *wsi, unsigned char *mask)
+{
+#if defined(__linux__)
+	if (lws_ws_rx_mask)
+		return lws_ws_rx_mask(wsi, mask);
+#endif
+	(void)wsi;
+	(void)mask;
+	return 0;
+}
+
+void
+lwsrs_unmask(unsigned char *restrict to, const unsigned char *restrict from,
+	     size_t len, const unsigned char *mask)
+{
+	uint64_t key, word;
+	size_t n = 0;
+
+	memcpy(&key, mask, 4);
+	memcpy((unsigned char *)&key + 4, mask, 4);
+
+	for (; len - n >= sizeof(word); n += sizeof(word)) {
+		memcpy(&word, from + n, sizeof(word));
+		word ^= key;
+		memcpy(to + n, &word, sizeof(word));
+	}
+	for (; n < len; n++)
+		to[n] = from[n] ^ mask[n & 3];
+}
+
 /* From patch 0056, likewise. */
 #if defined(__linux__)
 int lws_hdr_next(struct lws *wsi, int h) __attribute__((weak));

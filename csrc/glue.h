@@ -22,6 +22,19 @@ void lwsrs_turn(struct lws_context *context, int begins);
 #endif
 
 /*
+ * Leaves it to the callback to unmask what clients send, where the library can; the
+ * connection is open, in the server's role.
+ */
+void lwsrs_leave_masked(struct lws *wsi);
+
+/* In a server's RECEIVE: whether its payload is masked, and how, from the first byte on. */
+int lwsrs_rx_mask(struct lws *wsi, unsigned char *mask);
+
+/* Unmasks from the first byte on while it copies; the two don't overlap. */
+void lwsrs_unmask(unsigned char *to, const unsigned char *from, size_t len,
+		  const unsigned char *mask);
+
+/*
  * The number of the next header that is there, after that of another or -1; -1 after the last.
  */
 int lwsrs_next_header(struct lws *wsi, int h);

@@ -25,12 +25,15 @@ pub fn events(data: &[u8]) {
         rest = after;
         let chunk = Chunk {
             data,
+            mask: None,
             last: flags & 1 != 0,
             binary: flags & 2 != 0,
             remaining: usize::from(flags >> 4),
         };
         let _ = pieces.fragment(&chunk);
-        match whole.push(&chunk, &spare) {
+        // The same, masked with what leaves it as it is, or with something else.
+        let mask = (flags & 4 != 0).then_some([flags & 8; 4]);
+        match whole.push(&Chunk { mask, ..chunk }, &spare) {
             Assembled::Partial => {}
             Assembled::Message(message) => {
                 assert!(message.len() <= 300);

@@ -68,6 +68,18 @@ impl Assembler {
     /// Makes a fragment of a piece, for connections that take those: only the
     /// frame's limit counts. `None`: it is beyond that.
     pub fn fragment<'a>(&mut self, chunk: &Chunk<'a>) -> Option<Fragment<'a>> {
+        debug_assert!(chunk.mask.is_none(), "nobody asked to unmask it");
+        let first = self.admit(chunk)?;
+        Some(Fragment {
+            data: chunk.data,
+            binary: chunk.binary,
+            first,
+            last: chunk.last,
+        })
+    }
+
+    /// Whether a piece is its message's first one; `None`: its frame is too long.
+    fn admit(&mut self, chunk: &Chunk<'_>) -> Option<bool> {
         let first = !self.begun;
         self.begun = !chunk.last;
         if first {
@@ -78,17 +90,12 @@ impl Assembler {
         if chunk.remaining == 0 {
             self.frame = 0;
         }
-        (whole <= self.max_frame).then_some(Fragment {
-            data: chunk.data,
-            binary: chunk.binary,
-            first,
-            last: chunk.last,
-        })
+        (whole <= self.max_frame).then_some(first)
     }
 
     /// Takes a piece; a spare buffer may be used for a new message.
     pub fn push(&mut self, chunk: &Chunk<'_>, spare: &Spare) -> Assembled {
-        if self.fragment(chunk).is_none() {
+        if self.admit(chunk).is_none() {
             return Assembled::Violation(CloseCode::TOO_BIG, FRAME_TOO_BIG);
         }
         let before = self.payload.as_ref().map_or(0, |payload| payload.len());
@@ -100,7 +107,10 @@ impl Assembler {
             Some(payload) if before > 0 => payload,
             _ => spare.take(so_far + chunk.remaining.min(MAX_RESERVE)),
         };
-        payload.extend_from_slice(chunk.data);
+        match chunk.mask {
+            None => payload.extend_from_slice(chunk.data),
+            Some(mask) => payload.extend_unmasked(chunk.data, mask),
+        }
         if !chunk.last {
             // A bad sequence is refused as soon as it shows (RFC 6455 §8.1 allows it).
             let fine = chunk.binary || self.is_utf8_so_far(&payload);
@@ -146,6 +156,7 @@ mod tests {
     fn chunk(data: &[u8], last: bool, binary: bool, remaining: usize) -> Chunk<'_> {
         Chunk {
             data,
+            mask: None,
             last,
             binary,
             remaining,

@@ -1,6 +1,7 @@
 //! What the C library's callbacks mean, and what we answer.
 
 use super::headers::HeaderWriter;
+use super::unmask::Mask;
 
 /// One callback, decoded.
 pub(crate) enum Event<'cb> {
@@ -37,6 +38,9 @@ pub(crate) enum Event<'cb> {
 #[derive(Clone, Copy)]
 pub(crate) struct Chunk<'cb> {
     pub data: &'cb [u8],
+    /// What the bytes are masked with, on a connection that
+    /// [leaves that to us](super::wsi::Wsi::leave_masked).
+    pub mask: Option<Mask>,
     /// The last piece of a message.
     pub last: bool,
     pub binary: bool,

@@ -25,6 +25,7 @@ mod socket;
 #[cfg(feature = "_tls")]
 pub(crate) mod tls;
 mod trampoline;
+pub(crate) mod unmask;
 pub(crate) mod vhost;
 #[cfg(all(windows, feature = "keylog"))]
 pub(crate) mod windows;

@@ -4,6 +4,7 @@
 use super::event::{Chunk, Event, Verdict};
 use super::headers::HeaderWriter;
 use super::sys;
+use super::unmask::Mask;
 use super::wsi::Wsi;
 use crate::context::engine::Engine;
 use std::ffi::{c_int, c_void};
@@ -159,8 +160,9 @@ unsafe fn decode<'cb>(
         r::LWS_CALLBACK_RECEIVE | r::LWS_CALLBACK_CLIENT_RECEIVE => {
             // SAFETY: `input` is null or has `len` bytes.
             let data = unsafe { bytes(input, len) }?;
+            let is_server = reason == r::LWS_CALLBACK_RECEIVE;
             // SAFETY: these two reasons come with a wsi of the ws role.
-            Event::Received(unsafe { chunk(wsi.as_ptr(), data) })
+            Event::Received(unsafe { chunk(wsi.as_ptr(), data, is_server) })
         }
         r::LWS_CALLBACK_RECEIVE_PONG | r::LWS_CALLBACK_CLIENT_RECEIVE_PONG => {
             // SAFETY: `input` is null or has `len` bytes.
@@ -180,7 +182,13 @@ unsafe fn decode<'cb>(
 /// # Safety
 ///
 /// `wsi` is valid and of the ws role.
-unsafe fn chunk<'cb>(wsi: *mut sys::lws, data: &'cb [u8]) -> Chunk<'cb> {
+unsafe fn chunk<'cb>(wsi: *mut sys::lws, data: &'cb [u8], is_server: bool) -> Chunk<'cb> {
+    // What servers send isn't masked.
+    let mask = match is_server {
+        // SAFETY: as this function's contract.
+        true => unsafe { rx_mask(wsi) },
+        false => None,
+    };
     // SAFETY: as this function's contract.
     let last = unsafe { sys::lws_is_final_fragment(wsi) } != 0;
     // SAFETY: as this function's contract.
@@ -189,10 +197,21 @@ unsafe fn chunk<'cb>(wsi: *mut sys::lws, data: &'cb [u8]) -> Chunk<'cb> {
     let remaining = unsafe { sys::lws_remaining_packet_payload(wsi) };
     Chunk {
         data,
+        mask,
         last,
         binary,
         remaining,
     }
+}
+
+/// # Safety
+///
+/// `wsi` is valid and of the ws role, and this is its RECEIVE callback.
+unsafe fn rx_mask(wsi: *mut sys::lws) -> Option<Mask> {
+    let mut mask = [0; 4];
+    // SAFETY: as this function's contract; four bytes are written, if any.
+    let masked = unsafe { sys::lwsrs_rx_mask(wsi, mask.as_mut_ptr()) };
+    (masked != 0).then_some(mask)
 }
 
 /// Replaces a client's offers by the one that is taken. `false`: there is none.

@@ -73,6 +73,13 @@ impl<'cb> Wsi<'cb> {
         unsafe { sys::lws_rx_flow_control(self.as_ptr(), i32::from(on)) };
     }
 
+    /// From now on what a client sends may come [masked](super::event::Chunk::mask). Only
+    /// for a wsi of the ws role, in the server's.
+    pub fn leave_masked(&self) {
+        // SAFETY: the wsi is valid (contract of `new`) and of the ws role (rule of this method).
+        unsafe { sys::lwsrs_leave_masked(self.as_ptr()) };
+    }
+
     /// Closes the connection without a handshake, from the service loop, after
     /// the present callback.
     pub fn kill_later(&self) {

@@ -1,6 +1,7 @@
 //! Buffers with the headroom in front that the C library writes frame headers
 //! into, so that sending copies nothing.
 
+use crate::ffi::unmask::{self, Mask};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::string::FromUtf8Error;
@@ -40,6 +41,11 @@ impl Payload {
     /// Appends bytes.
     pub fn extend_from_slice(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
+    }
+
+    /// Appends bytes that a client masked.
+    pub(crate) fn extend_unmasked(&mut self, masked: &[u8], mask: Mask) {
+        unmask::append(&mut self.buffer, masked, mask);
     }
 
     /// The bytes as a `Vec`, without the headroom.

@@ -4,7 +4,7 @@ use super::Engine;
 use crate::connection::assembler::{Assembled, FRAME_TOO_BIG};
 use crate::connection::outbox::{Next, Outgoing};
 use crate::connection::state::{Conn, Stage};
-use crate::connection::Initiator;
+use crate::connection::{Initiator, Role};
 use crate::context::timers::Due;
 use crate::ffi::event::{Chunk, Event, Verdict};
 use crate::ffi::headers::HeaderWriter;
@@ -123,6 +123,10 @@ impl Engine {
         }
         #[cfg(feature = "deflate")]
         wsi.enlarge_deflate_buffers();
+        if conn.role == Role::Server && !conn.fragments {
+            // It is done while a message is put together.
+            wsi.leave_masked();
+        }
         self.shared.open(conn.id, Arc::clone(&conn.outbox));
         let ticket = match &mut *conn.attempt.borrow_mut() {
             Some(attempt) => {
