@@ -1,5 +1,6 @@
 //! What an application asks of the key log when it builds a context.
 
+use super::file::Format;
 use super::filter::Filter;
 use super::rotation::{AutoOff, Retention, Rotation};
 use super::sink::{FileOptions, MemoryLog, Target};
@@ -205,7 +206,10 @@ impl KeyLog {
     ///
     /// Files alone are written so; memory, functions and descriptors get lines.
     pub fn pcapng(mut self, pcapng: bool) -> Self {
-        self.options.pcapng = pcapng;
+        self.options.format = match pcapng {
+            true => Format::Pcapng,
+            false => Format::Lines,
+        };
         self
     }
 

@@ -1,6 +1,6 @@
 //! The lock that processes hold while they rotate or write a rotated log.
 
-use super::{platform, Rules};
+use super::{platform, Format, Rules};
 use crate::keylog::KeyLogError;
 use std::ffi::OsString;
 use std::fs::{File, TryLockError};
@@ -35,7 +35,7 @@ pub(in crate::keylog) struct Held<'a>(&'a File);
 impl Lock {
     pub fn open(log: &Path, rules: &Rules) -> Result<Self, KeyLogError> {
         let path = path(log);
-        let file = super::open_by(platform::open_lock, &path, rules)?.file;
+        let file = super::open_by(platform::open_lock, &path, rules, Format::Lines)?.file;
         Ok(Lock {
             path,
             rules: *rules,
@@ -50,7 +50,8 @@ impl Lock {
         if !platform::look(&self.file).is_ok_and(|look| look.removed) {
             return false;
         }
-        match super::open_by(platform::open_lock, &self.path, &self.rules) {
+        let opened = super::open_by(platform::open_lock, &self.path, &self.rules, Format::Lines);
+        match opened {
             Ok(opened) => {
                 // A child that was forked has it open, too: closing it would not do.
                 let _ = self.file.unlock();

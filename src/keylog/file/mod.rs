@@ -43,11 +43,20 @@ pub(super) struct Rules {
 pub(super) struct Opened {
     pub file: File,
     pub identity: Identity,
-    /// Whether its last line has no end, as a process leaves it that dies while
+    /// Whether its last line or block has no end, as a process leaves it that dies while
     /// it writes, or a file system that fills up.
     pub torn: bool,
     /// When it was created, as far as can be told.
     born: SystemTime,
+}
+
+/// What a log is made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Format {
+    #[default]
+    Lines,
+    /// Blocks of a pcapng file.
+    Pcapng,
 }
 
 /// What can be asked of an open file at any time.
@@ -129,14 +138,15 @@ pub(super) fn check(path: &Path, rules: &Rules) -> Result<(), KeyLogError> {
 }
 
 /// Opens a log for appending, or creates it for its owner alone.
-pub(super) fn open(path: &Path, rules: &Rules) -> Result<Opened, KeyLogError> {
-    open_by(platform::open, path, rules)
+pub(super) fn open(path: &Path, rules: &Rules, format: Format) -> Result<Opened, KeyLogError> {
+    open_by(platform::open, path, rules, format)
 }
 
 pub(super) fn open_by(
     open: fn(&Path) -> io::Result<File>,
     path: &Path,
     rules: &Rules,
+    format: Format,
 ) -> Result<Opened, KeyLogError> {
     let fail = |source| cannot_open(path, source);
     let mut tries = 0;
@@ -151,7 +161,7 @@ pub(super) fn open_by(
         let identity = platform::identity(&file).map_err(fail)?;
         let whole = match found.len() {
             0 => Ok(true),
-            _ => ends_whole_soon(path, identity),
+            _ => is_whole_soon(path, identity, format),
         };
         if matches!(&whole, Err(error) if error.kind() == io::ErrorKind::NotFound) && tries < TRIES
         {
@@ -161,7 +171,8 @@ pub(super) fn open_by(
         return Ok(Opened {
             file,
             identity,
-            torn: !whole.unwrap_or(false),
+            // Where it can't be read, a line break too many does no harm; a new file would.
+            torn: !whole.unwrap_or(format == Format::Pcapng),
             born: found.created().unwrap_or_else(|_| SystemTime::now()),
         });
     }
@@ -243,16 +254,16 @@ pub(super) fn begins_as_log(path: &Path) -> io::Result<bool> {
 /// Whether the last line of a file that somebody has written to has no end.
 pub(super) fn is_torn(path: &Path, opened: &Opened) -> bool {
     let empty = opened.look().is_ok_and(|look| look.len == 0);
-    let whole = ends_whole(path, opened.identity).unwrap_or(!opened.torn);
+    let whole = is_whole(path, opened.identity, Format::Lines).unwrap_or(!opened.torn);
     !empty && !whole
 }
 
-/// As [`ends_whole`], once whoever is in the midst of a write is done: a system may
-/// show as much of it as fills a page. A line that is torn stays so.
-fn ends_whole_soon(path: &Path, identity: Identity) -> io::Result<bool> {
+/// As [`is_whole`], once whoever is in the midst of a write is done: a system may
+/// show as much of it as fills a page. A line or a block that is torn stays so.
+fn is_whole_soon(path: &Path, identity: Identity, format: Format) -> io::Result<bool> {
     let mut pause = Duration::from_millis(1);
     loop {
-        let whole = ends_whole(path, identity)?;
+        let whole = is_whole(path, identity, format)?;
         if whole || pause > LONGEST_WRITE {
             return Ok(whole);
         }
@@ -261,10 +272,13 @@ fn ends_whole_soon(path: &Path, identity: Identity) -> io::Result<bool> {
     }
 }
 
-/// Whether the last byte of a file is a line break. The log itself is open for
+/// Whether a file ends with a line break, or with a whole block. The log itself is open for
 /// appending only, so this opens it once more.
-fn ends_whole(path: &Path, identity: Identity) -> io::Result<bool> {
+fn is_whole(path: &Path, identity: Identity, format: Format) -> io::Result<bool> {
     let mut file = to_read(path, identity)?;
+    if format == Format::Pcapng {
+        return pcapng::is_whole(&mut file);
+    }
     let mut last = [0];
     file.seek(SeekFrom::End(-1))?;
     file.read_exact(&mut last)?;

@@ -2,7 +2,7 @@
 
 use super::Record;
 use crate::keylog::batch::Batch;
-use crate::keylog::file::{self, Rules};
+use crate::keylog::file::{self, Format, Rules};
 use crate::keylog::{sink, KeyLogError};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{self, Write};
@@ -203,7 +203,7 @@ fn save<'a>(
         let source = io::ErrorKind::AlreadyExists.into();
         return Err(KeyLogError::Open { path, source });
     }
-    let mut file = file::open(&path, &Rules::default())?.file;
+    let mut file = file::open(&path, &Rules::default(), Format::Lines)?.file;
     for connection in connections {
         // Not by a buffered writer, which would leave secrets in freed memory.
         let mut lines = Batch::default();

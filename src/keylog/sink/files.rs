@@ -8,7 +8,7 @@ use super::{Aside, Failure};
 use crate::ffi::wipe::wipe;
 use crate::keylog::batch::Batch;
 use crate::keylog::file::lock::{Held, Lock};
-use crate::keylog::file::{self, archive, Identity, Opened, Rules};
+use crate::keylog::file::{self, archive, Format, Identity, Opened, Rules};
 use crate::keylog::rotation::{Retention, Rotation};
 use crate::keylog::template::{Now, Template};
 use crate::keylog::{forks, pcapng, KeyLogError};
@@ -25,8 +25,7 @@ pub(in crate::keylog) const LOOK_EVERY: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug, Default)]
 pub(in crate::keylog) struct FileOptions {
     pub rules: Rules,
-    /// Blocks of a pcapng file instead of lines.
-    pub pcapng: bool,
+    pub format: Format,
     pub rotation: Option<Rotation>,
     pub retention: Option<Retention>,
     #[cfg(feature = "keylog-gzip")]
@@ -35,6 +34,12 @@ pub(in crate::keylog) struct FileOptions {
     /// What threads that are at the log's files look at.
     #[cfg(feature = "keylog-gzip")]
     pub removed: Removed,
+}
+
+impl FileOptions {
+    fn is_pcapng(&self) -> bool {
+        self.format == Format::Pcapng
+    }
 }
 
 /// The files of a log that is switched on: one, or one for each vhost.
@@ -177,24 +182,19 @@ pub(super) fn check(template: &Template, options: &FileOptions) -> Result<(), Ke
 
 /// Opens a file of the format that is wanted.
 fn open(path: &Path, options: &FileOptions) -> Result<Opened, KeyLogError> {
-    let mut opened = file::open(path, &options.rules)?;
-    let begins = file::begins_with(path, &opened);
-    // One that others rename in this moment is what they made it.
-    let is_pcapng = begins.map_or(options.pcapng, |bytes| pcapng::is_header(&bytes));
-    let is_empty = opened.look().is_ok_and(|look| look.len == 0);
-    if !is_empty && is_pcapng != options.pcapng {
-        return Err(KeyLogError::OtherFormat {
+    let opened = file::open(path, &options.rules, options.format)?;
+    // Before what it begins with: another process may write the first of it now.
+    if opened.look().is_ok_and(|look| look.len == 0) {
+        return Ok(opened);
+    }
+    match file::begins_with(path, &opened).map(|bytes| pcapng::is_header(&bytes)) {
+        Ok(pcapng) if pcapng != options.is_pcapng() => Err(KeyLogError::OtherFormat {
             path: path.to_owned(),
-            pcapng: is_pcapng,
-        });
+            pcapng,
+        }),
+        // One that others rename in this moment is what they made it.
+        _ => Ok(opened),
     }
-    if options.pcapng {
-        // Blocks don't end with a line break.
-        let whole =
-            file::to_read(path, opened.identity).and_then(|mut file| pcapng::is_whole(&mut file));
-        opened.torn = !whole.unwrap_or(true);
-    }
-    Ok(opened)
 }
 
 /// One file.
@@ -295,7 +295,7 @@ impl LogFile {
 
     /// Whether nothing can follow what is in the file, so that a new one is needed.
     fn is_spoiled(&self) -> bool {
-        self.options.pcapng && self.opened.as_ref().is_some_and(|opened| opened.torn)
+        self.options.is_pcapng() && self.opened.as_ref().is_some_and(|opened| opened.torn)
     }
 
     fn leave_spoiled(&mut self) -> Result<(), KeyLogError> {
@@ -310,15 +310,15 @@ impl LogFile {
         let Some(opened) = &mut self.opened else {
             return Ok(()); // reopen() has seen to it
         };
-        let result = match self.options.pcapng {
-            false => {
+        let result = match self.options.format {
+            Format::Lines => {
                 if self.unsure {
                     opened.torn = file::is_torn(&self.path, opened);
                 }
                 let lines = batch.after(opened.torn);
                 write(&mut opened.file, &mut opened.torn, lines)
             }
-            true => write_blocks(opened, batch).map_err(|source| (source, 0)),
+            Format::Pcapng => write_blocks(opened, batch).map_err(|source| (source, 0)),
         };
         self.unsure = result.is_err();
         result.map_err(|(source, written)| Failure {
@@ -426,14 +426,16 @@ impl LogFile {
         }
         let old = archive::shift(&self.path).map_err(|source| self.cannot_rotate(source))?;
         self.looked = Instant::now();
-        let opened = self
-            .opened
-            .insert(file::open(&self.path, &self.options.rules)?);
+        let opened = self.opened.insert(file::open(
+            &self.path,
+            &self.options.rules,
+            self.options.format,
+        )?);
         self.rotated = true;
         // Read when there is a place for it: nothing may end here with secrets in hand.
-        let tail = match self.options.pcapng {
-            false => archive::tail(&old, rotation.sane_overlap()),
-            true => Ok(Vec::new()),
+        let tail = match self.options.format {
+            Format::Lines => archive::tail(&old, rotation.sane_overlap()),
+            Format::Pcapng => Ok(Vec::new()),
         };
         let copied = tail.and_then(|mut tail| {
             let copied = write(&mut opened.file, &mut opened.torn, &tail);

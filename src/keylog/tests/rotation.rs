@@ -337,7 +337,7 @@ fn a_lock_that_was_removed_is_not_the_lock_any_more() {
 #[cfg(unix)]
 #[test]
 fn a_file_that_is_rotated_while_it_is_opened_is_not_taken_for_torn() {
-    use crate::keylog::file::{self, Identity, Rules};
+    use crate::keylog::file::{self, Format, Identity, Rules};
     use std::sync::atomic::{AtomicBool, Ordering};
 
     fn rotated(path: &Path) -> std::io::Result<fs::File> {
@@ -351,7 +351,7 @@ fn a_file_that_is_rotated_while_it_is_opened_is_not_taken_for_torn() {
     }
     let dir = Dir::new("rotated-while-opened");
     let path = dir.file("keys.log", b"whole\n");
-    let Ok(opened) = file::open_by(rotated, &path, &Rules::default()) else {
+    let Ok(opened) = file::open_by(rotated, &path, &Rules::default(), Format::Lines) else {
         panic!("it can be opened");
     };
     assert!(!opened.torn);

@@ -5,9 +5,11 @@ use crate::keylog::{
     self, AutoOff, KeyLog, KeyLogError, KeyLogHandle, MemoryLog, Problem, Rotation,
 };
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{mpsc, Arc, Mutex, OnceLock, Weak};
+use std::thread;
+use std::time::{Duration, Instant};
 
 #[test]
 fn memory_holds_the_last_records_and_nothing_is_on_disk() {
@@ -242,6 +244,56 @@ fn nothing_follows_a_block_that_was_cut_off() {
     }
     assert_eq!((handle.stats().written, handle.stats().failed), (3, 0));
     assert!(dir.path("k.2").exists());
+}
+
+/// Lost: 63 ms of the handshake that had the file opened, for its end is no line break.
+#[test]
+fn a_pcapng_file_that_is_whole_is_opened_at_once() {
+    let dir = Dir::new("pcapng-whole");
+    let keylog = KeyLog::file(dir.path("k")).pcapng(true);
+    let handle = keylog::start(&keylog).unwrap();
+    record(&handle, &line(0, 0));
+    let at_once = (0..10).any(|_| {
+        handle.disable();
+        let start = Instant::now();
+        handle.enable().unwrap();
+        start.elapsed() < Duration::from_millis(20)
+    });
+    assert!(at_once);
+}
+
+/// Several processes write one file, each at its time.
+#[test]
+fn a_block_that_is_being_written_is_waited_for() {
+    let dir = Dir::new("pcapng-midst");
+    let path = dir.path("k");
+    let keylog = KeyLog::file(&path).pcapng(true);
+    let handle = keylog::start(&keylog).unwrap();
+    record(&handle, &line(0, 0));
+    handle.disable();
+    let whole = fs::read(&path).unwrap();
+    let (begin, end) = whole.split_at(whole.len() - 3);
+    // The other process may have to wait for a processor for too long.
+    let waited = (0..10).any(|_| {
+        let _ = fs::remove_file(dir.path("k.1"));
+        fs::write(&path, begin).unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                thread::sleep(Duration::from_millis(2));
+                let mut file = fs::OpenOptions::new().append(true).open(&path).unwrap();
+                file.write_all(end).unwrap();
+            });
+            handle.enable().unwrap();
+        });
+        record(&handle, &line(0, 1));
+        handle.disable();
+        !dir.path("k.1").exists()
+    });
+    assert!(waited);
+    let both = fs::read(&path).unwrap();
+    assert_eq!(both[..whole.len()], whole);
+    let header = keylog::pcapng::header().len();
+    assert_eq!(both.len(), 2 * whole.len() - header);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! One old file: a compressed one takes its place when it is whole.
 
 use super::super::lock::Lock;
-use super::super::{archive, lock, open_by, platform, to_read, Identity, Opened};
+use super::super::{archive, lock, open_by, platform, to_read, Format, Identity, Opened};
 use super::{born, Found, Turn};
 use crate::ffi::sigxfsz;
 use crate::ffi::wipe::wipe;
@@ -126,7 +126,7 @@ impl Claim {
         let path = part(log);
         let mut deadline = Instant::now() + PATIENCE;
         while !options.removed.get() {
-            let opened = open_by(platform::open_lock, &path, &options.rules);
+            let opened = open_by(platform::open_lock, &path, &options.rules, Format::Lines);
             let opened = opened.map_err(io::Error::other)?;
             let locked = opened.file.try_lock();
             let path = path.clone();
