@@ -411,43 +411,6 @@ pub(crate) fn effective_user() -> u32 {
     unsafe { libc::geteuid() }
 }
 
-/// The volume of an open file, and its index there.
-#[cfg(windows)]
-#[doc(alias = "GetFileInformationByHandle")]
-pub(crate) fn file_identity(file: &std::fs::File) -> std::io::Result<(u64, u64)> {
-    use std::os::windows::io::{AsRawHandle, RawHandle};
-
-    /// `BY_HANDLE_FILE_INFORMATION` of fileapi.h.
-    #[repr(C)]
-    #[derive(Default)]
-    struct Information {
-        attributes: u32,
-        creation_time: [u32; 2],
-        access_time: [u32; 2],
-        write_time: [u32; 2],
-        volume: u32,
-        size: [u32; 2],
-        links: u32,
-        index_high: u32,
-        index_low: u32,
-    }
-
-    #[link(name = "kernel32")]
-    unsafe extern "system" {
-        fn GetFileInformationByHandle(file: RawHandle, information: *mut Information) -> i32;
-    }
-
-    let mut found = Information::default();
-    // SAFETY: the handle is open as long as `file`; `found` has the layout that
-    // the function fills, and is valid for the write.
-    let result = unsafe { GetFileInformationByHandle(file.as_raw_handle(), &mut found) };
-    if result == 0 {
-        return Err(std::io::Error::last_os_error());
-    }
-    let index = u64::from(found.index_high) << 32 | u64::from(found.index_low);
-    Ok((found.volume.into(), index))
-}
-
 #[cfg(all(test, unix))]
 mod fork_tests;
 

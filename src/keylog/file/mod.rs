@@ -71,7 +71,7 @@ pub(super) struct Look {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Identity {
     volume: u64,
-    index: u64,
+    number: u128,
 }
 
 impl Identity {

@@ -89,6 +89,6 @@ pub(super) fn describe(kind: FileType) -> &'static str {
 fn identify(found: &Metadata) -> Identity {
     Identity {
         volume: found.dev(),
-        index: found.ino(),
+        number: found.ino().into(),
     }
 }

@@ -1,9 +1,8 @@
 //! Files on Windows: share modes, and names that are no files.
 
 use super::{Identity, Look, Rules};
-use crate::ffi::keylog as ffi;
 use crate::ffi::windows::{
-    is_ours, keeps_access_lists, open_or_create, owner, standing, Mode, Standing,
+    file_id, is_ours, keeps_access_lists, open_or_create, owner, standing, Mode, Standing,
 };
 use crate::keylog::KeyLogError;
 use std::fs::{self, File, FileTimes, FileType, Metadata, OpenOptions};
@@ -122,8 +121,8 @@ pub(super) fn open_to_read(path: &Path) -> io::Result<File> {
 }
 
 pub(super) fn identity(file: &File) -> io::Result<Identity> {
-    let (volume, index) = ffi::file_identity(file)?;
-    Ok(Identity { volume, index })
+    let (volume, number) = file_id(file)?;
+    Ok(Identity { volume, number })
 }
 
 pub(super) fn identity_at(path: &Path) -> io::Result<Identity> {
