@@ -48,32 +48,36 @@ fn put(to: &mut Vec<u8>, kind: u32, body: &[&[u8]]) {
     to.extend(total.to_le_bytes());
 }
 
-/// Whether these blocks are whole, up to the last: what follows one that was cut off
-/// can't be read.
-pub(super) fn is_whole(file: &mut (impl Read + Seek)) -> io::Result<bool> {
+/// Whether a file's blocks are whole, up to the last: what follows one that was cut off can't be
+/// read. `known` is how many bytes are known to be, before and after.
+pub(super) fn is_whole(file: &mut (impl Read + Seek), known: &mut u64) -> io::Result<bool> {
     let len = file.seek(SeekFrom::End(0))?;
-    let mut at = 0;
-    while at < len {
+    if len < *known {
+        *known = 0; // somebody has made it shorter
+    }
+    while *known < len {
         let mut head = [0; 8];
-        file.seek(SeekFrom::Start(at))?;
+        file.seek(SeekFrom::Start(*known))?;
         match file.read_exact(&mut head) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
             other => other?,
         }
         let [.., a, b, c, d] = head;
         let total = u64::from(u32::from_le_bytes([a, b, c, d]));
-        if total < 12 || total % 4 != 0 {
+        if total < 12 || total % 4 != 0 || total > len - *known {
             return Ok(false);
         }
-        at += total;
+        *known += total;
     }
-    Ok(at == len)
+    Ok(true)
 }
 
-/// Whether a file that begins with these bytes can be appended to.
+/// Whether a file that begins with these bytes is one of blocks; of one that was cut off
+/// there are no more.
 pub(super) fn is_header(bytes: &[u8]) -> bool {
-    bytes.starts_with(&SECTION_HEADER.to_le_bytes())
-        && bytes.get(8..12) == Some(&BYTE_ORDER_MAGIC.to_le_bytes())
+    let is_whole = bytes.starts_with(&SECTION_HEADER.to_le_bytes())
+        && bytes.get(8..12) == Some(&BYTE_ORDER_MAGIC.to_le_bytes());
+    is_whole || !bytes.is_empty() && header().starts_with(bytes)
 }
 
 #[cfg(test)]
@@ -85,7 +89,7 @@ mod tests {
         let mut batch = Batch::default();
         assert!(batch.push(b"A 00 11"));
         let file = [header(), block(&batch), block(&batch)].concat();
-        let whole = |bytes: &[u8]| is_whole(&mut io::Cursor::new(bytes)).unwrap();
+        let whole = |bytes: &[u8]| is_whole(&mut io::Cursor::new(bytes), &mut 0).unwrap();
         let ends = [
             0,
             header().len(),
@@ -99,8 +103,30 @@ mod tests {
     }
 
     #[test]
+    fn what_is_known_to_be_whole_is_not_looked_at_again() {
+        let mut batch = Batch::default();
+        assert!(batch.push(b"A 00 11"));
+        let (first, second) = (header(), block(&batch));
+        let mut file = [&first[..], &second[..second.len() - 1]].concat();
+        let mut known = 0;
+        let look = |file: &[u8], known: &mut u64| {
+            let whole = is_whole(&mut io::Cursor::new(file), known).unwrap();
+            (whole, *known as usize)
+        };
+        assert_eq!(look(&file, &mut known), (false, first.len()));
+        // Not even the header, which isn't one any more.
+        file[4..8].fill(0);
+        file.extend_from_slice(&second[second.len() - 1..]);
+        assert_eq!(look(&file, &mut known), (true, file.len()));
+        assert_eq!(look(&first, &mut known), (true, first.len()));
+        assert_eq!(look(&[], &mut known), (true, 0));
+    }
+
+    #[test]
     fn blocks_are_padded_and_have_their_length_at_both_ends() {
         assert!(is_header(&header()));
+        assert!((1..28).all(|len| is_header(&header()[..len])));
+        assert!(!is_header(b"") && !is_header(b"CLIENT_RANDOM ") && !is_header(b"\n\r\r\nblank"));
         for len in 0..9 {
             let mut batch = Batch::default();
             assert!(batch.push(&vec![b'x'; len + 1]));

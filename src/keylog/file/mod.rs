@@ -46,6 +46,7 @@ pub(super) struct Opened {
     /// Whether its last line or block has no end, as a process leaves it that dies while
     /// it writes, or a file system that fills up.
     pub torn: bool,
+    blocks: Option<Blocks>,
     /// When it was created, as far as can be told.
     born: SystemTime,
 }
@@ -57,6 +58,13 @@ pub(super) enum Format {
     Lines,
     /// Blocks of a pcapng file.
     Pcapng,
+}
+
+/// The blocks of a pcapng file, open to be read: what was written may be another process's.
+struct Blocks {
+    file: File,
+    /// So many bytes are whole blocks.
+    known: u64,
 }
 
 /// What can be asked of an open file at any time.
@@ -89,6 +97,24 @@ impl Opened {
 
     pub fn age(&self) -> Duration {
         archive::age(Ok(self.born))
+    }
+
+    /// Sees whether the last block is whole, whoever wrote it.
+    pub fn check_blocks(&mut self) {
+        if let Some(blocks) = &mut self.blocks {
+            self.torn = !soon(|| blocks.is_whole()).unwrap_or(true);
+        }
+    }
+}
+
+impl Blocks {
+    fn open(path: &Path, identity: Identity) -> io::Result<Self> {
+        let file = to_read(path, identity)?;
+        Ok(Blocks { file, known: 0 })
+    }
+
+    fn is_whole(&mut self) -> io::Result<bool> {
+        pcapng::is_whole(&mut self.file, &mut self.known)
     }
 }
 
@@ -159,20 +185,22 @@ pub(super) fn open_by(
         #[cfg(windows)]
         platform::check_opened(path, &file, rules)?;
         let identity = platform::identity(&file).map_err(fail)?;
-        let whole = match found.len() {
-            0 => Ok(true),
-            _ => is_whole_soon(path, identity, format),
+        let tail = match (format, found.len()) {
+            (Format::Pcapng, _) => Blocks::open(path, identity).map(|blocks| (true, Some(blocks))),
+            (Format::Lines, 0) => Ok((true, None)),
+            (Format::Lines, _) => ends_whole_soon(path, identity).map(|whole| (whole, None)),
         };
-        if matches!(&whole, Err(error) if error.kind() == io::ErrorKind::NotFound) && tries < TRIES
-        {
+        if matches!(&tail, Err(error) if error.kind() == io::ErrorKind::NotFound) && tries < TRIES {
             tries += 1; // renamed in this moment
             continue;
         }
+        // Where it can't be read, a line break too many does no harm; a new file would.
+        let (whole, blocks) = tail.unwrap_or((format == Format::Pcapng, None));
         return Ok(Opened {
             file,
             identity,
-            // Where it can't be read, a line break too many does no harm; a new file would.
-            torn: !whole.unwrap_or(format == Format::Pcapng),
+            torn: !whole,
+            blocks,
             born: found.created().unwrap_or_else(|_| SystemTime::now()),
         });
     }
@@ -204,11 +232,16 @@ pub(super) fn to_read(path: &Path, identity: Identity) -> io::Result<File> {
     }
 }
 
-/// The first bytes of a file, as many as a header has.
+/// What a file begins with.
 pub(super) fn begins_with(path: &Path, opened: &Opened) -> io::Result<Vec<u8>> {
-    let mut file = to_read(path, opened.identity)?;
+    beginning(&mut to_read(path, opened.identity)?)
+}
+
+/// The first bytes of a file, which are no secret, as many as tell what it is.
+fn beginning(file: &mut File) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    file.by_ref().take(16).read_to_end(&mut bytes)?;
+    file.seek(SeekFrom::Start(0))?;
+    file.take(16).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
@@ -254,16 +287,26 @@ pub(super) fn begins_as_log(path: &Path) -> io::Result<bool> {
 /// Whether the last line of a file that somebody has written to has no end.
 pub(super) fn is_torn(path: &Path, opened: &Opened) -> bool {
     let empty = opened.look().is_ok_and(|look| look.len == 0);
-    let whole = is_whole(path, opened.identity, Format::Lines).unwrap_or(!opened.torn);
-    !empty && !whole
+    let whole = to_read(path, opened.identity).and_then(|mut file| ends_whole(&mut file));
+    !empty && !whole.unwrap_or(!opened.torn)
 }
 
-/// As [`is_whole`], once whoever is in the midst of a write is done: a system may
-/// show as much of it as fills a page. A line or a block that is torn stays so.
-fn is_whole_soon(path: &Path, identity: Identity, format: Format) -> io::Result<bool> {
+/// As [`ends_whole`], once whoever is in the midst of a write is done. What isn't lines has
+/// no such end, and is refused.
+fn ends_whole_soon(path: &Path, identity: Identity) -> io::Result<bool> {
+    let mut file = to_read(path, identity)?;
+    match pcapng::is_header(&beginning(&mut file)?) {
+        true => Ok(false),
+        false => soon(|| ends_whole(&mut file)),
+    }
+}
+
+/// Whether a file is whole, now or once whoever is in the midst of a write is done: a system
+/// may show as much of it as fills a page. What is torn stays so.
+fn soon(mut is_whole: impl FnMut() -> io::Result<bool>) -> io::Result<bool> {
     let mut pause = Duration::from_millis(1);
     loop {
-        let whole = is_whole(path, identity, format)?;
+        let whole = is_whole()?;
         if whole || pause > LONGEST_WRITE {
             return Ok(whole);
         }
@@ -272,13 +315,8 @@ fn is_whole_soon(path: &Path, identity: Identity, format: Format) -> io::Result<
     }
 }
 
-/// Whether a file ends with a line break, or with a whole block. The log itself is open for
-/// appending only, so this opens it once more.
-fn is_whole(path: &Path, identity: Identity, format: Format) -> io::Result<bool> {
-    let mut file = to_read(path, identity)?;
-    if format == Format::Pcapng {
-        return pcapng::is_whole(&mut file);
-    }
+/// Whether the last byte of a file is a line break.
+fn ends_whole(file: &mut File) -> io::Result<bool> {
     let mut last = [0];
     file.seek(SeekFrom::End(-1))?;
     file.read_exact(&mut last)?;

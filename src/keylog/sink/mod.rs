@@ -1,6 +1,7 @@
 //! Where records go while a log is on.
 
 mod files;
+mod log_file;
 mod memory;
 mod queue;
 #[cfg(feature = "keylog-gzip")]
@@ -17,7 +18,8 @@ use std::sync::Arc;
 
 #[cfg(feature = "keylog-gzip")]
 pub(super) use files::LOOK_EVERY;
-pub(super) use files::{Closed, FileOptions, Files};
+pub(super) use files::{FileOptions, Files};
+pub(super) use log_file::Closed;
 pub use memory::MemoryLog;
 pub(super) use queue::{Outcome, Queue, Writer};
 pub(super) use write::write;

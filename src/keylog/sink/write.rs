@@ -28,7 +28,7 @@ pub(super) fn write_blocks(opened: &mut Opened, batch: &Batch) -> io::Result<()>
             break Ok(());
         }
     };
-    opened.torn = 0 < done && done < bytes.len();
+    opened.torn |= 0 < done && done < bytes.len();
     wipe(&mut bytes);
     result
 }

@@ -7,6 +7,7 @@ mod files;
 #[cfg(unix)]
 mod full_pipe;
 mod hook;
+mod pcapng;
 mod queue;
 mod records;
 mod rotation;
