@@ -233,7 +233,7 @@ fn a_context_that_goes_resolves_what_is_under_way() {
     let waiting = std::thread::spawn(move || connecting.wait(WAIT));
     client.stop().unwrap().unwrap();
     let error = waiting.join().unwrap().unwrap_err();
-    assert!(!matches!(error, ConnectError::TimedOut), "{error}");
+    assert!(matches!(error, ConnectError::ContextGone), "{error}");
     events.connect_error();
     events.end();
 }

@@ -58,6 +58,20 @@ fn a_broadcast_reaches_every_open_connection() {
     }
 }
 
+/// Lost: why nobody got it.
+#[test]
+fn a_broadcast_that_nobody_can_send_says_so() {
+    let server = serve(|vhost| vhost.accept(|_| Ok(Echo)));
+    let long = server.handle.broadcast(Message::ping(vec![0; 126]));
+    assert!(long.too_long && long.queued == 0 && long.full.is_empty());
+    assert!(
+        !server
+            .handle
+            .broadcast(Message::ping(vec![0; 125]))
+            .too_long
+    );
+}
+
 #[test]
 fn a_broadcast_to_some_reaches_those_that_are_open_and_nobody_else() {
     let (server, events) = probed(WebSocketConfig::new());

@@ -1,17 +1,23 @@
 //! What the engine keeps of a client that connects.
 
-use super::connecting::Ticket;
+use super::connecting::{Ticket, Token};
 use super::{Client, ConnectError};
 use http::HeaderMap;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 /// A client's present attempt to connect, and what is known of it.
 pub(crate) struct Attempt {
     pub client: Rc<Client>,
     /// Who waits for the first outcome.
     pub ticket: Option<Ticket>,
+    token: Option<Token>,
     /// Failures in a row, this attempt not counted.
     pub failures: u32,
+    /// How long was waited before this attempt.
+    waited: Duration,
+    /// When it led to a connection, which isn't over.
+    opened: Option<Instant>,
     /// Why the attempt failed, as far as the C library said; until the next one
     /// starts.
     pub error: Option<ConnectError>,
@@ -22,10 +28,44 @@ impl Attempt {
     pub fn first(client: Client, ticket: Ticket) -> Box<Self> {
         Box::new(Attempt {
             client: Rc::new(client),
+            token: ticket.token(),
             ticket: Some(ticket),
             failures: 0,
+            waited: Duration::ZERO,
+            opened: None,
             error: None,
         })
+    }
+
+    /// Whether it is this client's.
+    pub fn is_of(&self, client: &Token) -> bool {
+        self.token.as_ref().is_some_and(|own| own.is(client))
+    }
+
+    /// Whether another attempt is to follow, if it is wanted.
+    pub fn repeats(&self) -> bool {
+        let cancelled = self.token.as_ref().is_some_and(Token::is_cancelled);
+        self.client.reconnect.is_some() && !cancelled
+    }
+
+    /// There is a connection.
+    pub fn open(&mut self) {
+        self.error = None;
+        self.opened = Some(Instant::now());
+    }
+
+    /// How long to wait before the next attempt; `None`: there is to be none.
+    pub fn next_wait(&mut self) -> Option<Duration> {
+        let backoff = self.client.reconnect.as_ref()?;
+        // A server that lets everybody in, and nobody stay, is a failure as well.
+        let enough = self.waited.max(backoff.first_wait());
+        if self.opened.take().is_some_and(|at| at.elapsed() >= enough) {
+            self.failures = 0;
+        }
+        self.failures = self.failures.saturating_add(1);
+        let wait = backoff.wait(self.failures)?;
+        self.waited = wait;
+        Some(wait)
     }
 
     /// Notes a failure; the first reason counts, for it is the cause of the others.

@@ -5,6 +5,10 @@ use std::time::Duration;
 
 /// Waits before attempts to connect again: exponential, with jitter, so that a
 /// server that comes back isn't met by all its clients at once (RFC 6455 §7.2.3).
+///
+/// An attempt has failed, too, if its connection ended before it was as old as the wait
+/// before it, and as the first wait: a server that lets clients in and closes at once is
+/// asked less and less often.
 #[derive(Clone, Debug, PartialEq)]
 #[must_use]
 pub struct Backoff {
@@ -65,16 +69,23 @@ impl Backoff {
         self
     }
 
-    /// Attempts to connect again in a row until it is given up. Default: no limit.
+    /// Attempts to connect again, failed in a row, until it is given up. Default: no limit.
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.attempts = Some(attempts);
         self
+    }
+
+    pub(crate) fn first_wait(&self) -> Duration {
+        self.first
     }
 
     /// The wait before the attempt after `failed` failures in a row; `None`: give up.
     pub(crate) fn wait(&self, failed: u32) -> Option<Duration> {
         if self.attempts.is_some_and(|most| failed > most) {
             return None;
+        }
+        if self.first.is_zero() {
+            return Some(Duration::ZERO); // whatever the factor: 0 * inf is no number
         }
         let exponent = i32::try_from(failed.saturating_sub(1)).unwrap_or(i32::MAX);
         let max = self.max.as_secs_f64();
@@ -105,6 +116,8 @@ mod tests {
         assert_eq!(b.wait(u32::MAX), Some(Duration::from_millis(500)));
         let b = Backoff::new().max(Duration::MAX).factor(1e300);
         assert!(b.wait(u32::MAX).is_some());
+        let b = Backoff::new().first(Duration::ZERO);
+        assert_eq!(b.wait(u32::MAX), Some(Duration::ZERO));
     }
 
     #[test]

@@ -2,9 +2,11 @@
 
 use super::error::ConnectError;
 use crate::connection::ConnectionId;
+use crate::context::ContextHandle;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::thread::ThreadId;
@@ -19,12 +21,15 @@ use std::time::{Duration, Instant};
 #[must_use = "dropping it is fine, but then only the handler hears of the outcome"]
 pub struct Connecting {
     slot: Arc<Slot>,
+    /// Whom to ask to connect no more.
+    context: Option<ContextHandle>,
 }
 
 struct Slot {
     state: Mutex<State>,
     changed: Condvar,
     service_thread: ThreadId,
+    cancelled: AtomicBool,
 }
 
 #[derive(Default)]
@@ -34,14 +39,32 @@ struct State {
 }
 
 impl Connecting {
-    pub(crate) fn pair(service_thread: ThreadId) -> (Connecting, Ticket) {
+    pub(crate) fn pair(
+        service_thread: ThreadId,
+        context: Option<ContextHandle>,
+    ) -> (Connecting, Ticket) {
         let slot = Arc::new(Slot {
             state: Mutex::default(),
             changed: Condvar::new(),
             service_thread,
+            cancelled: AtomicBool::new(false),
         });
         let ticket = Ticket(Some(Arc::clone(&slot)));
-        (Connecting { slot }, ticket)
+        (Connecting { slot, context }, ticket)
+    }
+
+    /// Lets the client connect no more. An attempt that is under way is dropped, and fails
+    /// with [`Cancelled`](ConnectError::Cancelled). While the next one of a client that
+    /// [reconnects](super::Client::reconnect) is waited for, that is the outcome, if there
+    /// was none before, and the handler is dropped. A connection that is open stays, and is
+    /// the last.
+    ///
+    /// Any thread may ask; the context's thread does it in its next turn.
+    pub fn cancel(&self) {
+        self.slot.cancelled.store(true, Ordering::Release);
+        if let Some(context) = &self.context {
+            context.cancel(Token(Arc::clone(&self.slot)));
+        }
     }
 
     /// The outcome, if there is one already.
@@ -117,6 +140,11 @@ impl Slot {
 pub(crate) struct Ticket(Option<Arc<Slot>>);
 
 impl Ticket {
+    /// What the client is known by after the outcome, too.
+    pub fn token(&self) -> Option<Token> {
+        self.0.clone().map(Token)
+    }
+
     pub fn resolve(mut self, outcome: Result<ConnectionId, ConnectError>) {
         self.finish(outcome);
     }
@@ -137,6 +165,19 @@ impl Ticket {
     }
 }
 
+/// Tells one client from another, and whether it was cancelled.
+pub(crate) struct Token(Arc<Slot>);
+
+impl Token {
+    pub fn is(&self, other: &Token) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    pub fn is_cancelled(&self) -> bool {
+        self.0.cancelled.load(Ordering::Acquire)
+    }
+}
+
 impl Drop for Ticket {
     fn drop(&mut self) {
         self.finish(Err(ConnectError::ContextGone));
@@ -149,7 +190,7 @@ mod tests {
 
     #[test]
     fn waiting_for_oneself_is_an_error_and_not_a_deadlock() {
-        let (connecting, ticket) = Connecting::pair(std::thread::current().id());
+        let (connecting, ticket) = Connecting::pair(std::thread::current().id(), None);
         let error = connecting.wait(Duration::MAX).unwrap_err();
         assert!(matches!(error, ConnectError::OnServiceThread));
         drop(ticket);
@@ -160,7 +201,7 @@ mod tests {
     #[test]
     fn another_thread_gets_the_outcome_or_runs_out_of_time() {
         let here = std::thread::current().id();
-        let (connecting, ticket) = Connecting::pair(here);
+        let (connecting, ticket) = Connecting::pair(here, None);
         let id = ConnectionId::next();
         std::thread::spawn(move || {
             let early = connecting.wait(Duration::from_millis(1)).unwrap_err();

@@ -30,6 +30,8 @@ pub enum ConnectError {
     },
     /// The context shuts down: [`ContextHandle::shutdown`](crate::ContextHandle::shutdown).
     ShuttingDown,
+    /// [`Connecting::cancel`](super::Connecting::cancel) was called.
+    Cancelled,
     /// The context was dropped meanwhile.
     ContextGone,
     /// The time given to [`Connecting::wait`](super::Connecting::wait) is over;
@@ -49,6 +51,7 @@ impl fmt::Display for ConnectError {
             }
             ConnectError::Failed { url, reason } => write!(f, "cannot connect to {url}: {reason}"),
             ConnectError::ShuttingDown => f.write_str("the context is shutting down"),
+            ConnectError::Cancelled => f.write_str("the client was told to connect no more"),
             ConnectError::ContextGone => f.write_str("the context has been dropped"),
             ConnectError::TimedOut => f.write_str("still connecting after the time given"),
             ConnectError::OnServiceThread => f.write_str(

@@ -8,7 +8,7 @@ mod target;
 
 pub use backoff::Backoff;
 pub use connecting::Connecting;
-pub(crate) use connecting::Ticket;
+pub(crate) use connecting::{Ticket, Token};
 pub use error::ConnectError;
 
 use crate::connection::WebSocketConfig;

@@ -70,6 +70,15 @@ pub trait Handler: 'static {
     fn on_connect_error(&mut self, error: &ConnectError) {
         let _ = error;
     }
+
+    /// Whether a client that [reconnects](crate::Client::reconnect) is to connect again: asked
+    /// after [`on_connect_error`](Handler::on_connect_error), with the same error, or after
+    /// [`on_close`](Handler::on_close), without one; not where this side closed. `false` is
+    /// for what waiting doesn't mend, such as a status of 401.
+    fn wants_reconnect(&mut self, error: Option<&ConnectError>) -> bool {
+        let _ = error;
+        true
+    }
 }
 
 impl<H: Handler + ?Sized> Handler for Box<H> {
@@ -99,5 +108,9 @@ impl<H: Handler + ?Sized> Handler for Box<H> {
 
     fn on_connect_error(&mut self, error: &ConnectError) {
         (**self).on_connect_error(error);
+    }
+
+    fn wants_reconnect(&mut self, error: Option<&ConnectError>) -> bool {
+        (**self).wants_reconnect(error)
     }
 }

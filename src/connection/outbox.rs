@@ -4,7 +4,7 @@
 use crate::context::bell::Bell;
 use crate::error::SendError;
 use crate::ffi::wsi::FrameKind;
-use crate::message::{CloseFrame, Message, Payload, MAX_CONTROL_PAYLOAD};
+use crate::message::{CloseFrame, Message, Payload};
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -36,6 +36,9 @@ pub(crate) struct Outbox {
 #[derive(Default)]
 struct Queue {
     frames: VecDeque<Outgoing>,
+    /// What other threads sent before the handler knew of the connection.
+    held: VecDeque<Outgoing>,
+    open: bool,
     bytes: usize,
     /// Set once; nothing is taken afterwards.
     close: Option<CloseFrame>,
@@ -66,6 +69,14 @@ impl Outbox {
 
     /// Takes a message, or gives it back.
     pub fn push(&self, message: Message) -> Result<(), SendError> {
+        self.push_from(message, true)
+    }
+
+    /// As [`push`](Outbox::push), by the service thread or by another.
+    pub fn push_from(&self, message: Message, inside: bool) -> Result<(), SendError> {
+        if message.is_too_long() {
+            return Err(SendError::TooLong(Box::new(message)));
+        }
         let (kind, mut payload) = match message {
             Message::Close(frame) => {
                 let frame = frame.unwrap_or_else(|| crate::CloseCode::NORMAL.into());
@@ -79,16 +90,6 @@ impl Outbox {
             Message::Ping(payload) => (FrameKind::Ping, payload),
             Message::Pong(payload) => (FrameKind::Pong, payload),
         };
-        let is_control = matches!(kind, FrameKind::Ping | FrameKind::Pong);
-        // lws refuses more than INT_MAX, frame header included.
-        let longest = if is_control {
-            MAX_CONTROL_PAYLOAD
-        } else {
-            i32::MAX as usize - 64
-        };
-        if payload.len() > longest {
-            return Err(SendError::TooLong(Box::new(restore(kind, payload))));
-        }
         // The limit counts what is sent: buffers aren't to be much larger.
         payload.shrink();
         let mut queue = self.lock();
@@ -97,13 +98,18 @@ impl Outbox {
             return Err(SendError::Closed(Box::new(restore(kind, payload))));
         }
         let bytes = queue.bytes.saturating_add(payload.len() + OVERHEAD);
-        if bytes > self.limit && !queue.frames.is_empty() {
+        let is_empty = queue.frames.is_empty() && queue.held.is_empty();
+        if bytes > self.limit && !is_empty {
             queue.wants_writable = true;
             drop(queue);
             return Err(SendError::Full(Box::new(restore(kind, payload))));
         }
         queue.bytes = bytes;
-        queue.frames.push_back(Outgoing { kind, payload });
+        let to = match queue.open || inside {
+            true => &mut queue.frames,
+            false => &mut queue.held,
+        };
+        to.push_back(Outgoing { kind, payload });
         Ok(())
     }
 
@@ -129,9 +135,12 @@ impl Outbox {
         let mut queue = self.lock();
         queue.closed = true;
         queue.bytes = 0;
-        let frames = std::mem::take(&mut queue.frames);
+        let (frames, held) = (
+            std::mem::take(&mut queue.frames),
+            std::mem::take(&mut queue.held),
+        );
         drop(queue);
-        drop(frames);
+        drop((frames, held));
     }
 
     /// Notes that the service thread is to look at this queue; `true` if it
@@ -178,6 +187,20 @@ impl Outbox {
 
     pub fn bytes(&self) -> usize {
         self.lock().bytes
+    }
+
+    /// Whether [`close`](Outbox::close) was called, whatever came of it.
+    pub fn was_asked_to_close(&self) -> bool {
+        self.lock().close.is_some()
+    }
+
+    /// The handler was told that the connection is open: what other threads sent meanwhile
+    /// comes after what it sent itself.
+    pub fn open(&self) {
+        let mut queue = self.lock();
+        queue.open = true;
+        let mut held = std::mem::take(&mut queue.held);
+        queue.frames.append(&mut held);
     }
 
     pub fn is_closing(&self) -> bool {
@@ -251,6 +274,23 @@ mod tests {
         assert!(matches!(outbox.next(), Next::Idle(true)));
         assert!(matches!(outbox.next(), Next::Idle(false)));
         assert_eq!(outbox.bytes(), 0);
+    }
+
+    #[test]
+    fn what_others_send_comes_after_what_the_handler_sends_first() {
+        let outbox = Outbox::new(4 * OVERHEAD);
+        outbox.push_from("2".into(), false).unwrap();
+        outbox.push("1".into()).unwrap();
+        outbox.push_from("3".into(), false).unwrap();
+        let full = outbox.push_from("4".into(), false).unwrap_err();
+        assert!(matches!(full, SendError::Full(_)));
+        outbox.open();
+        outbox.push_from("4".into(), false).unwrap_err();
+        let sent = std::iter::from_fn(|| outbox.next_frame());
+        let sent: Vec<_> = sent.map(|(frame, _)| frame.payload.to_vec()).collect();
+        assert_eq!(sent, [b"1", b"2", b"3"]);
+        outbox.push_from("4".into(), false).unwrap();
+        assert!(outbox.next_frame().is_some());
     }
 
     #[test]

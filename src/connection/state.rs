@@ -96,6 +96,13 @@ impl Conn {
         self.doomed.set(true);
     }
 
+    /// Whether this side wanted the end, whoever brought it about.
+    pub fn was_closed_here(&self) -> bool {
+        let ending = self.ending.borrow();
+        let local = matches!(&*ending, Some((Initiator::Local, _)));
+        local || self.outbox.was_asked_to_close()
+    }
+
     /// What the application is told in the end.
     pub fn closed(&self) -> Closed {
         let (initiator, frame) = self

@@ -2,7 +2,7 @@
 
 use super::bell::Bell;
 use super::Context;
-use crate::client::{Client, Connecting, Ticket};
+use crate::client::{Client, Connecting, Ticket, Token};
 use crate::connection::ids::ById;
 use crate::connection::outbox::Outbox;
 use crate::connection::{ConnectionId, Handler};
@@ -37,12 +37,18 @@ pub struct Broadcast {
     pub queued: usize,
     /// Connections whose queue was full.
     pub full: Vec<ConnectionId>,
+    /// No connection takes a message that is so long: more than 125 bytes of a ping or a pong
+    /// (RFC 6455 §5.5), or about 2 GiB.
+    pub too_long: bool,
 }
 
 /// What the service thread is asked to do.
 pub(crate) enum Command {
     Connect(Box<Client>, Box<dyn Handler + Send>, Ticket),
     Drop(ConnectionId),
+    /// Whether to read from a connection.
+    Read(ConnectionId, bool),
+    Cancel(Token),
     Shutdown(CloseFrame, Duration),
     Run(Box<dyn FnOnce(&mut Context) + Send>),
 }
@@ -88,8 +94,8 @@ impl Shared {
         let _ = self.waker.set(waker);
     }
 
-    pub fn service_thread(&self) -> ThreadId {
-        self.service_thread
+    fn is_service_thread(&self) -> bool {
+        std::thread::current().id() == self.service_thread
     }
 
     /// Makes the service loop look at what was asked of it, or has become due.
@@ -98,9 +104,7 @@ impl Shared {
     /// looked already and not have slept yet: the C library runs its timers, and
     /// with them callbacks, right before it sleeps.
     pub fn wake(&self) {
-        if std::thread::current().id() != self.service_thread
-            || self.in_turn.load(Ordering::Relaxed)
-        {
+        if !self.is_service_thread() || self.in_turn.load(Ordering::Relaxed) {
             self.end_wait();
         }
     }
@@ -217,7 +221,13 @@ impl ContextHandle {
         ContextHandle { shared }
     }
 
-    /// Queues a message for an open connection.
+    /// For the outcome of a connect.
+    pub(crate) fn ticket(&self) -> (Connecting, Ticket) {
+        Connecting::pair(self.shared.service_thread, Some(self.clone()))
+    }
+
+    /// Queues a message for an open connection: behind what its
+    /// [`on_open`](Handler::on_open) sends, if that hasn't returned yet.
     ///
     /// # Errors
     ///
@@ -229,7 +239,7 @@ impl ContextHandle {
         let Some(outbox) = self.shared.outbox(id) else {
             return Err(SendError::Closed(Box::new(message)));
         };
-        outbox.push(message)?;
+        outbox.push_from(message, self.shared.is_service_thread())?;
         self.shared.mark_dirty(id, &outbox);
         Ok(())
     }
@@ -274,8 +284,9 @@ impl ContextHandle {
         message: &Message,
     ) -> Broadcast {
         let mut result = Broadcast::default();
+        let inside = self.shared.is_service_thread();
         for (id, outbox) in targets {
-            match outbox.push(message.clone()) {
+            match outbox.push_from(message.clone(), inside) {
                 Ok(()) => {
                     result.queued += 1;
                     self.shared.mark_dirty(id, &outbox);
@@ -284,6 +295,7 @@ impl ContextHandle {
                 Err(_) => {}
             }
         }
+        result.too_long = message.is_too_long();
         result
     }
 
@@ -318,6 +330,41 @@ impl ContextHandle {
             .map_err(|_| ConnectionGone)
     }
 
+    /// Stops reading from the peer, as
+    /// [`Connection::pause_reading`](crate::Connection::pause_reading) does.
+    ///
+    /// # Errors
+    ///
+    /// The connection isn't open (a stale id).
+    #[doc(alias = "lws_rx_flow_control")]
+    pub fn pause_reading(&self, id: ConnectionId) -> Result<(), ConnectionGone> {
+        self.read(id, false)
+    }
+
+    /// Reads from the peer again: for handlers that pass on to other threads what they
+    /// receive, and [paused](crate::Connection::pause_reading) because those were busy.
+    ///
+    /// # Errors
+    ///
+    /// The connection isn't open (a stale id).
+    #[doc(alias = "lws_rx_flow_control")]
+    pub fn resume_reading(&self, id: ConnectionId) -> Result<(), ConnectionGone> {
+        self.read(id, true)
+    }
+
+    fn read(&self, id: ConnectionId, on: bool) -> Result<(), ConnectionGone> {
+        self.shared.outbox(id).ok_or(ConnectionGone)?;
+        self.shared
+            .command(Command::Read(id, on))
+            .map_err(|_| ConnectionGone)
+    }
+
+    /// Lets a client connect no more; see [`Connecting::cancel`].
+    pub(crate) fn cancel(&self, client: Token) {
+        // A context that is gone connects nobody.
+        let _ = self.shared.command(Command::Cancel(client));
+    }
+
     /// Connects a client on the context's thread.
     ///
     /// # Errors
@@ -330,7 +377,7 @@ impl ContextHandle {
         client: Client,
         handler: impl Handler + Send,
     ) -> Result<Connecting, ContextGone> {
-        let (connecting, ticket) = Connecting::pair(self.shared.service_thread);
+        let (connecting, ticket) = self.ticket();
         let command = Command::Connect(Box::new(client), Box::new(handler), ticket);
         self.shared.command(command)?;
         Ok(connecting)

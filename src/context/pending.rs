@@ -7,7 +7,7 @@ use super::handle::Command;
 use super::timers::Due;
 use super::Context;
 use crate::client::attempt::Attempt;
-use crate::client::{Client, ConnectError, Ticket};
+use crate::client::{Client, ConnectError, Ticket, Token};
 use crate::connection::state::{Conn, Stage};
 use crate::connection::{ConnectionId, Handler, Role};
 use crate::error::Error;
@@ -74,6 +74,8 @@ impl Context {
                     self.engine.drop_connection(&conn);
                 }
             }
+            Command::Read(id, on) => self.engine.read(id, on),
+            Command::Cancel(client) => self.engine.cancel(&client),
             Command::Shutdown(frame, timeout) => self.engine.close_all(&frame, timeout),
             // A panic of it unwinds to the caller of `run` or `service`: no C is in between.
             Command::Run(f) => f(self),
@@ -88,7 +90,7 @@ impl Context {
             Ok(vhost) => self.attempt(vhost, attempt, handler),
             Err(error) => {
                 attempt.error = Some(ConnectError::Setup(Arc::new(error)));
-                self.engine.connect_failed(attempt, handler);
+                self.engine.connect_failed(attempt, handler, true);
             }
         }
     }
@@ -108,7 +110,7 @@ impl Context {
     fn attempt(&mut self, vhost: VhostId, mut attempt: Box<Attempt>, handler: Box<dyn Handler>) {
         if self.engine.closing.get().is_some() {
             attempt.error = Some(ConnectError::ShuttingDown);
-            self.engine.connect_failed(attempt, handler);
+            self.engine.connect_failed(attempt, handler, false);
             return;
         }
         let client = Rc::clone(&attempt.client);
@@ -217,6 +219,35 @@ impl Engine {
         }
     }
 
+    /// Reading was paused or resumed from outside; the connection's next callback does it.
+    fn read(&self, id: ConnectionId, on: bool) {
+        if let Some(conn) = self.by_id(id) {
+            conn.wants_reading.set(on);
+            conn.wsi.with(|wsi| wsi.request_writable());
+        }
+    }
+
+    /// Lets a client connect no more.
+    fn cancel(&self, client: &Token) {
+        let waiting = self
+            .timers
+            .borrow_mut()
+            .take_reconnects(|attempt| attempt.is_of(client));
+        for (mut attempt, handler) in waiting {
+            attempt.error = Some(ConnectError::Cancelled);
+            self.give_up(attempt, handler);
+        }
+        for conn in self.all() {
+            let mut attempt = conn.attempt.borrow_mut();
+            let attempt = attempt.as_mut().filter(|a| a.is_of(client));
+            let (Some(attempt), Stage::Handshake) = (attempt, conn.stage.get()) else {
+                continue;
+            };
+            attempt.error.get_or_insert(ConnectError::Cancelled);
+            self.drop_connection(&conn);
+        }
+    }
+
     /// Begins a graceful shutdown.
     fn close_all(&self, frame: &CloseFrame, timeout: Duration) {
         let now = Instant::now();
@@ -225,7 +256,7 @@ impl Engine {
             .set(Some(now.checked_add(timeout).unwrap_or(day)));
         self.add_timer(timeout, Due::ShutdownTimeout);
         self.note_emptiness();
-        let reconnects = self.timers.borrow_mut().take_reconnects();
+        let reconnects = self.timers.borrow_mut().take_reconnects(|_| true);
         for (attempt, handler) in reconnects {
             self.give_up(attempt, handler);
         }

@@ -49,12 +49,17 @@ impl Timers {
         Some(at.saturating_duration_since(Instant::now()))
     }
 
-    /// Takes the clients that would connect again.
-    pub fn take_reconnects(&mut self) -> Vec<(Box<Attempt>, Box<dyn Handler>)> {
+    /// Takes those clients that would connect again.
+    pub fn take_reconnects(
+        &mut self,
+        which: impl Fn(&Attempt) -> bool,
+    ) -> Vec<(Box<Attempt>, Box<dyn Handler>)> {
         let (mut taken, mut left) = (Vec::new(), BTreeMap::new());
         for (at, due) in std::mem::take(&mut self.due) {
             match due {
-                Due::Reconnect(attempt, handler) => taken.push((attempt, handler)),
+                Due::Reconnect(attempt, handler) if which(&attempt) => {
+                    taken.push((attempt, handler));
+                }
                 due => {
                     left.insert(at, due);
                 }

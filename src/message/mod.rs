@@ -58,6 +58,17 @@ impl Message {
         self.len() == 0
     }
 
+    /// Whether no connection can send it.
+    pub(crate) fn is_too_long(&self) -> bool {
+        let longest = match self {
+            // lws refuses more than INT_MAX, frame header included.
+            Message::Text(_) | Message::Binary(_) => i32::MAX as usize - 64,
+            Message::Ping(_) | Message::Pong(_) => MAX_CONTROL_PAYLOAD,
+            Message::Close(_) => return false, // it is cut to what fits
+        };
+        self.len() > longest
+    }
+
     /// The text, if this is a text message.
     pub fn as_text(&self) -> Option<&str> {
         match self {

@@ -4,7 +4,7 @@ use super::Engine;
 use crate::client::attempt::Attempt;
 use crate::client::ConnectError;
 use crate::connection::state::{Conn, Stage};
-use crate::connection::{Handler, Initiator};
+use crate::connection::Handler;
 use crate::context::timers::Due;
 use crate::ffi::wsi::Wsi;
 use std::rc::Rc;
@@ -27,12 +27,10 @@ impl Engine {
             let Some(mut handler) = handler else {
                 return;
             };
-            let closed = conn.closed();
-            let local = closed.initiator == Initiator::Local;
-            let told = engine.guard(|| handler.on_close(closed)).is_some();
+            let told = engine.guard(|| handler.on_close(conn.closed())).is_some();
             let attempt = conn.attempt.borrow_mut().take();
             match attempt {
-                Some(attempt) if told && !local => engine.retry(attempt, handler),
+                Some(attempt) if told && !conn.was_closed_here() => engine.retry(attempt, handler),
                 other => {
                     engine.guard(move || drop(handler));
                     engine.guard(move || drop(other));
@@ -62,7 +60,9 @@ impl Engine {
             let handler = conn.handler.borrow_mut().take();
             let attempt = conn.attempt.borrow_mut().take();
             match (handler, attempt) {
-                (Some(handler), Some(attempt)) => engine.connect_failed(attempt, handler),
+                (Some(handler), Some(attempt)) => {
+                    engine.connect_failed(attempt, handler, !conn.was_closed_here());
+                }
                 // A server's connection that never opened: nobody knew of it.
                 (handler, attempt) => {
                     engine.guard(move || drop(handler));
@@ -72,32 +72,34 @@ impl Engine {
         }));
     }
 
-    /// Tells a client's handler that an attempt failed, and plans the next one.
+    /// Tells a client's handler that an attempt failed, and plans the next one, if there is
+    /// to be one.
     pub(in crate::context) fn connect_failed(
         &self,
         mut attempt: Box<Attempt>,
         mut handler: Box<dyn Handler>,
+        again: bool,
     ) {
         let error = attempt.take_error();
         self.guard(|| handler.on_connect_error(&error));
         attempt.error = Some(error);
-        self.retry(attempt, handler);
+        match again {
+            true => self.retry(attempt, handler),
+            false => self.give_up(attempt, handler),
+        }
     }
 
     /// Plans another attempt, or gives up.
-    pub(super) fn retry(&self, mut attempt: Box<Attempt>, handler: Box<dyn Handler>) {
-        attempt.failures = attempt.failures.saturating_add(1);
-        let wait = match &attempt.client.reconnect {
-            Some(backoff) if !self.shutting_down.get() && self.closing.get().is_none() => {
-                backoff.wait(attempt.failures)
-            }
-            _ => None,
-        };
-        if let Some(wait) = wait {
-            self.add_timer(wait, Due::Reconnect(attempt, handler));
-            return;
+    fn retry(&self, mut attempt: Box<Attempt>, mut handler: Box<dyn Handler>) {
+        let ends = self.shutting_down.get() || self.closing.get().is_some();
+        let again = !ends && attempt.repeats();
+        let mut wanted = || self.guard(|| handler.wants_reconnect(attempt.error.as_ref()));
+        let again = again && wanted() == Some(true);
+        let wait = if again { attempt.next_wait() } else { None };
+        match wait {
+            Some(wait) => self.add_timer(wait, Due::Reconnect(attempt, handler)),
+            None => self.give_up(attempt, handler),
         }
-        self.give_up(attempt, handler);
     }
 
     /// Tells who waits for a connection that there will be none.
@@ -117,6 +119,13 @@ impl Engine {
     pub fn begin_shutdown(&self) {
         self.shared.set_gone();
         self.shutting_down.set(true);
+        for conn in self.all() {
+            if conn.stage.get() == Stage::Handshake {
+                if let Some(attempt) = &mut *conn.attempt.borrow_mut() {
+                    attempt.error.get_or_insert(ConnectError::ContextGone);
+                }
+            }
+        }
     }
 
     /// Tells everybody what happened meanwhile, and drops what is left.

@@ -130,16 +130,16 @@ impl Engine {
         self.shared.open(conn.id, Arc::clone(&conn.outbox));
         let ticket = match &mut *conn.attempt.borrow_mut() {
             Some(attempt) => {
-                attempt.failures = 0;
-                attempt.error = None;
+                attempt.open();
                 attempt.ticket.take()
             }
             None => None,
         };
+        self.with_handler(conn, wsi, |handler, conn| handler.on_open(conn));
+        conn.outbox.open();
         if let Some(ticket) = ticket {
             self.guard(|| ticket.resolve(Ok(conn.id)));
         }
-        self.with_handler(conn, wsi, |handler, conn| handler.on_open(conn));
         self.settle(conn, wsi)
     }
 

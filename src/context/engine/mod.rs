@@ -102,7 +102,7 @@ impl Engine {
     }
 
     pub fn ticket(&self) -> (Connecting, Ticket) {
-        Connecting::pair(self.shared.service_thread())
+        self.handle().ticket()
     }
 
     pub fn add_address(&self, address: Option<SocketAddr>) {
