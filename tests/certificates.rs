@@ -7,9 +7,9 @@ mod common;
 use common::certs::{self_signed, Ca, Identity};
 use common::temp::TempDir;
 use common::tls::{build_error, connects, echo, rustls_opens, setup_error, telling};
-use common::{probe, WAIT};
+use common::{client_context, probe, Running, WAIT};
 use libwebsockets::tls::{ClientCertificates, ClientTls, Pem, ServerTls};
-use libwebsockets::{Client, Context, Error};
+use libwebsockets::{Client, ConnectError, Context, Error};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::CertificateDer;
 use std::process::{Command, Stdio};
@@ -40,6 +40,34 @@ fn a_certificate_and_its_key_are_read_from_files() {
         let server = echo(ServerTls::new(cert, key));
         connects(&server, ca.trust()).unwrap();
     }
+}
+
+/// Lost: clients that run for longer than their certificates, or those of the CA, are valid.
+#[test]
+fn a_clients_files_are_read_anew_when_they_were_changed() {
+    let (old, new) = (Ca::new(), Ca::new());
+    let [before, after] = [&old, &new].map(|ca| echo(ca.sign(&["localhost"]).server()));
+    let dir = TempDir::new();
+    let roots = dir.file("roots.pem");
+    let client = client_context();
+    let tls = ClientTls::new().ca(Pem::file(&roots));
+    let connects = |server: &Running| {
+        let url = format!("wss://localhost:{}/", server.addr().port());
+        let to = Client::new(&url).unwrap().tls(tls.clone());
+        let (probe, _events) = probe();
+        client.handle.connect(to, probe).unwrap().wait(WAIT)
+    };
+    let setup = |outcome| matches!(outcome, Err(ConnectError::Setup(_)));
+    assert!(setup(connects(&before)), "there is no file");
+    std::fs::write(&roots, &old.pem).unwrap();
+    connects(&before).unwrap();
+    connects(&after).unwrap_err();
+    // Longer than before, so that it shows within the clock's tick, too.
+    std::fs::write(&roots, format!("{}\n", new.pem)).unwrap();
+    connects(&after).unwrap();
+    connects(&before).unwrap_err();
+    std::fs::remove_file(&roots).unwrap();
+    assert!(setup(connects(&after)), "it is gone");
 }
 
 #[test]

@@ -25,7 +25,7 @@ pub(crate) struct ClientVhostKey {
     deflate: bool,
     connect_timeout: u32,
     #[cfg(feature = "_tls")]
-    tls: Option<crate::tls::ClientTls>,
+    tls: Option<(crate::tls::ClientTls, Vec<Option<crate::tls::Stamp>>)>,
 }
 
 impl Context {
@@ -160,14 +160,14 @@ impl Context {
         }
     }
 
-    /// The vhost for clients with these settings; it is made at first use and
-    /// kept as long as the context.
+    /// The vhost for clients with these settings, and with files as they are now; it is made
+    /// at first use and kept as long as the context.
     fn client_vhost(&mut self, client: &Client) -> Result<VhostId, Error> {
         let key = ClientVhostKey {
             deflate: client.config.deflate,
             connect_timeout: whole_seconds(client.connect_timeout),
             #[cfg(feature = "_tls")]
-            tls: client.target.tls.then(|| client.tls.clone()),
+            tls: (client.target.tls).then(|| (client.tls.clone(), client.tls.stamps())),
         };
         if let Some(vhost) = self.client_vhosts.get(&key) {
             return Ok(*vhost);
@@ -177,7 +177,7 @@ impl Context {
         };
         #[cfg(feature = "_tls")]
         let tls = match &key.tls {
-            Some(tls) => {
+            Some((tls, _)) => {
                 let ctx = tls.build()?;
                 #[cfg(feature = "keylog")]
                 crate::ffi::tls::SslCtx::attach_keylog(&ctx, &self.engine, "client");

@@ -1,5 +1,6 @@
 //! TLS of a client.
 
+use super::pem::Stamp;
 use super::secret::Password;
 use super::{CipherLists, Pem, TlsVersion};
 use crate::error::Error;
@@ -11,6 +12,10 @@ use crate::ffi::tls::{ClientCtx, SslCtx};
 /// By default it trusts the system's CA certificates, checks the server's
 /// certificate and its name, and speaks TLS 1.2 and 1.3. Each relaxation is a
 /// method that begins with `danger_`.
+///
+/// What a context makes of settings it keeps, for clients with the same ones: each different
+/// set, and each change of a file that they name, takes the memory of another `SSL_CTX` until
+/// the context is dropped.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ClientTls {
     system_roots: bool,
@@ -60,8 +65,8 @@ impl ClientTls {
 
     /// Whether the system's CA certificates are trusted.
     ///
-    /// On Windows they are those in its store `ROOT`, as it is when the context
-    /// is built. Elsewhere they are those that the TLS library finds by itself: on
+    /// On Windows they are those in its store `ROOT`, as it is when the context's first
+    /// client with these settings connects. Elsewhere they are those that the TLS library finds by itself: on
     /// Linux those of the distribution; OpenSSL on macOS has none.
     #[doc(alias = "SSL_CTX_set_default_verify_paths")]
     pub fn system_roots(mut self, on: bool) -> Self {
@@ -142,6 +147,12 @@ impl ClientTls {
             any_issuer: self.allow_any_issuer,
             any_name: self.allow_any_name,
         }
+    }
+
+    /// The files that are named, as they are now.
+    pub(crate) fn stamps(&self) -> Vec<Option<Stamp>> {
+        let identity = self.identity.iter().flat_map(|(cert, key)| [cert, key]);
+        self.roots.iter().chain(identity).map(Pem::stamp).collect()
     }
 
     /// Makes the SSL_CTX for connections with these settings.

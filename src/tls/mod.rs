@@ -6,8 +6,8 @@ mod secret;
 mod server;
 
 pub use client::ClientTls;
-pub(crate) use pem::Loaded;
 pub use pem::Pem;
+pub(crate) use pem::{Loaded, Stamp};
 pub(crate) use server::LoadedServer;
 pub use server::{ClientCertificates, ServerTls};
 

@@ -4,6 +4,7 @@ use super::secret::Secret;
 use crate::error::Error;
 use std::fmt;
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 /// Certificates or a key: a file's path, or PEM or DER bytes.
 ///
@@ -18,7 +19,8 @@ enum Kind {
 }
 
 impl Pem {
-    /// The contents of a file, which is read when the context is built.
+    /// The contents of a file: a server's is read when the context is built, a client's when
+    /// it connects, anew after the file was changed.
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Pem(Kind::File(path.into()))
     }
@@ -26,6 +28,18 @@ impl Pem {
     /// PEM text or DER bytes.
     pub fn memory(bytes: impl Into<Vec<u8>>) -> Self {
         Pem(Kind::Memory(Secret::new(bytes.into())))
+    }
+
+    /// What shows that a file was changed; `None` of bytes, and where there is no file.
+    pub(crate) fn stamp(&self) -> Option<Stamp> {
+        let Kind::File(path) = &self.0 else {
+            return None;
+        };
+        let found = std::fs::metadata(path).ok()?;
+        Some(Stamp {
+            changed: found.modified().ok(),
+            len: found.len(),
+        })
     }
 
     /// The bytes, read from the file if need be.
@@ -49,6 +63,13 @@ impl Pem {
             bytes,
         })
     }
+}
+
+/// A file as it is at one time.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Stamp {
+    changed: Option<SystemTime>,
+    len: u64,
 }
 
 /// Certificates or a key that were read, and what they are for.
