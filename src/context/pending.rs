@@ -219,11 +219,13 @@ impl Engine {
         }
     }
 
-    /// Reading was paused or resumed from outside; the connection's next callback does it.
+    /// Reading is paused or resumed from outside.
     fn read(&self, id: ConnectionId, on: bool) {
         if let Some(conn) = self.by_id(id) {
             conn.wants_reading.set(on);
-            conn.wsi.with(|wsi| wsi.request_writable());
+            if conn.reading.replace(on) != on {
+                conn.wsi.with(|wsi| wsi.set_reading(on));
+            }
         }
     }
 

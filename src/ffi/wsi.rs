@@ -253,4 +253,8 @@ impl Outside<'_> {
     pub fn kill_later(&self) {
         self.0.kill_later();
     }
+
+    pub fn set_reading(&self, on: bool) {
+        self.0.set_reading(on);
+    }
 }
