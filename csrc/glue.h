@@ -89,6 +89,12 @@ const char *lwsrs_ssl_version(const SSL *ssl);
 const char *lwsrs_ssl_cipher(const SSL *ssl);
 const char *lwsrs_ssl_server_name(const SSL *ssl);
 int lwsrs_ssl_is_server(const SSL *ssl);
+
+/*
+ * Whether a server's connection is as its SSL_CTX wants it: its version, and the client's
+ * certificate, which a session of another name may have brought.
+ */
+int lwsrs_ssl_keeps_rules(const SSL *ssl);
 int lwsrs_ssl_fd(const SSL *ssl);
 size_t lwsrs_ssl_alpn(const SSL *ssl, const unsigned char **out);
 /* Writes the peer's certificate as DER where it fits; returns its length. */

@@ -155,7 +155,7 @@ impl ServerCtx<'_> {
         check(rc, || "client certificate mode".into())
     }
 
-    /// What [`Wsi::tls_ctx_is`] compares; never dereferenced.
+    /// What [`Wsi::tls_is_by`] compares; never dereferenced.
     pub fn identity(&self) -> CtxIdentity {
         CtxIdentity(self.ptr.as_ptr().addr())
     }
@@ -225,12 +225,14 @@ impl Wsi<'_> {
         NonNull::new(unsafe { sys::lws_get_ssl(self.as_ptr()) })
     }
 
-    /// Whether this connection's handshake used that SSL_CTX.
-    pub fn tls_ctx_is(&self, ctx: CtxIdentity) -> bool {
+    /// Whether this connection's handshake used that SSL_CTX, and by its rules.
+    pub fn tls_is_by(&self, ctx: CtxIdentity) -> bool {
         self.ssl().is_some_and(|ssl| {
             // SAFETY: a wsi's SSL is valid as long as the wsi.
             let used = unsafe { sys::lwsrs_ssl_ctx(ssl.as_ptr()) };
-            used.addr() == ctx.0
+            // SAFETY: as above.
+            let kept = unsafe { sys::lwsrs_ssl_keeps_rules(ssl.as_ptr()) } != 0;
+            used.addr() == ctx.0 && kept
         })
     }
 

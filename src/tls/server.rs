@@ -57,7 +57,9 @@ impl ServerTls {
         self
     }
 
-    /// The oldest and the newest version that is spoken.
+    /// The oldest and the newest version that is spoken. Where vhosts share an address, the
+    /// first one's settings say what is offered, for the client's name comes later: a
+    /// connection whose version its own vhost doesn't speak fails.
     #[doc(alias = "SSL_CTX_set_min_proto_version")]
     #[doc(alias = "SSL_CTX_set_max_proto_version")]
     pub fn versions(mut self, min: TlsVersion, max: TlsVersion) -> Self {

@@ -33,6 +33,7 @@ const SUITES: &[&str] = &[
     "keylog_wiped",
     "logging",
     "rfc6455",
+    "shared_address",
     "tls",
     "tls_endings",
     "turns",

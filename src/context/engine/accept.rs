@@ -29,9 +29,10 @@ impl Engine {
             return Verdict::Close;
         }
         #[cfg(feature = "_tls")]
-        if vhost.tls.get().is_some_and(|ctx| !wsi.tls_ctx_is(ctx)) {
-            // The Host header names another vhost than the handshake was made with, whose
-            // rules for client certificates may differ (RFC 9110 §15.5.20).
+        if vhost.tls.get().is_some_and(|ctx| !wsi.tls_is_by(ctx)) {
+            // The Host header names another vhost than the handshake, or the session that it
+            // resumed, was made with, whose rules for client certificates may differ
+            // (RFC 9110 §15.5.20, RFC 8446 §4.6.1).
             let status = http::StatusCode::MISDIRECTED_REQUEST;
             let why = "the TLS handshake was for another host";
             self.refuse(wsi, &Refusal::new(status).body(why));
