@@ -54,7 +54,8 @@ impl Client {
     /// A client for a `ws:` or `wss:` URL (RFC 6455 §3).
     ///
     /// The host is resolved by the C library while it connects, which blocks
-    /// the context for as long as the system's resolver takes.
+    /// the context for as long as the system's resolver takes. If that fails, so
+    /// does the attempt: [`reconnect`](Client::reconnect) makes another one.
     ///
     /// # Errors
     ///

@@ -1,0 +1,161 @@
+//! Clients of hosts that have no address for now. The resolver is this program's own, which
+//! the C library calls in place of the system's.
+
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use common::{client_context, probe, Echo, Running, WAIT};
+use libc::{addrinfo, c_char, c_int, sockaddr_in};
+use libwebsockets::{Backoff, Client, ConnectError, Context, Vhost};
+use std::ffi::CStr;
+use std::net::Ipv4Addr;
+use std::ptr;
+use std::sync::Mutex;
+use std::time::Duration;
+
+/// Where the servers are.
+const ANSWERS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
+
+/// The names that were looked up.
+static LOOKED_UP: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+fn lookups_of(name: &str) -> usize {
+    let names = LOOKED_UP.lock().unwrap();
+    names.iter().filter(|known| *known == name).count()
+}
+
+/// The addresses of a name, or why there are none.
+fn resolve(name: &str) -> Result<Vec<Ipv4Addr>, c_int> {
+    match name {
+        "third-time.test" if lookups_of(name) == 3 => Ok(vec![ANSWERS]),
+        "third-time.test" | "not-now.test" => Err(libc::EAI_AGAIN),
+        "broken.test" => Err(libc::EAI_FAIL),
+        "nobody.test" => Err(libc::EAI_NONAME),
+        address => address
+            .parse()
+            .map(|a| vec![a])
+            .map_err(|_| libc::EAI_NONAME),
+    }
+}
+
+#[repr(C)]
+struct Entry {
+    info: addrinfo,
+    address: sockaddr_in,
+}
+
+/// # Safety
+///
+/// `name` is a C string, and `result` can be written to.
+#[no_mangle]
+unsafe extern "C" fn getaddrinfo(
+    name: *const c_char,
+    _service: *const c_char,
+    _hints: *const addrinfo,
+    result: *mut *mut addrinfo,
+) -> c_int {
+    // SAFETY: it is a C string.
+    let name = unsafe { CStr::from_ptr(name) }.to_str().unwrap_or("");
+    LOOKED_UP.lock().unwrap().push(name.to_owned());
+    let addresses = match resolve(name) {
+        Ok(addresses) => addresses,
+        Err(code) => return code,
+    };
+    let mut first = ptr::null_mut();
+    for address in addresses.iter().rev() {
+        let entry = Box::leak(Box::new(Entry {
+            info: addrinfo {
+                ai_flags: 0,
+                ai_family: libc::AF_INET,
+                ai_socktype: libc::SOCK_STREAM,
+                ai_protocol: libc::IPPROTO_TCP,
+                ai_addrlen: size_of::<sockaddr_in>() as libc::socklen_t,
+                ai_addr: ptr::null_mut(),
+                ai_canonname: ptr::null_mut(),
+                ai_next: first,
+            },
+            address: sockaddr_in {
+                sin_family: libc::AF_INET as libc::sa_family_t,
+                sin_port: 0,
+                sin_addr: libc::in_addr {
+                    s_addr: u32::from(*address).to_be(),
+                },
+                sin_zero: [0; 8],
+            },
+        }));
+        entry.info.ai_addr = ptr::from_mut(&mut entry.address).cast();
+        first = ptr::from_mut(entry).cast();
+    }
+    // SAFETY: it can be written to.
+    unsafe { *result = first };
+    0
+}
+
+/// # Safety
+///
+/// `list` comes from [`getaddrinfo`], and isn't used any more.
+#[no_mangle]
+unsafe extern "C" fn freeaddrinfo(mut list: *mut addrinfo) {
+    while !list.is_null() {
+        // SAFETY: it is the beginning of an entry, which was leaked, and is freed once.
+        let entry = unsafe { Box::from_raw(list.cast::<Entry>()) };
+        list = entry.info.ai_next;
+    }
+}
+
+/// What the system's errors are called.
+fn text(code: c_int) -> &'static str {
+    // SAFETY: it takes any number.
+    let text = unsafe { libc::gai_strerror(code) };
+    // SAFETY: it returns static strings.
+    unsafe { CStr::from_ptr(text) }.to_str().unwrap()
+}
+
+/// A server at [`ANSWERS`].
+fn server() -> Running {
+    Running::start(|| Context::builder().vhost(Vhost::listen((ANSWERS, 0)).accept(|_| Ok(Echo))))
+}
+
+fn client(name: &str, port: u16) -> Client {
+    Client::new(&format!("ws://{name}:{port}/")).unwrap()
+}
+
+// Lost: the context's other connections, while a resolver that doesn't answer was asked each
+// second.
+#[test]
+fn a_name_that_does_not_resolve_is_looked_up_once_and_the_error_says_why() {
+    let context = client_context();
+    for (name, code) in [
+        ("not-now.test", libc::EAI_AGAIN),
+        ("broken.test", libc::EAI_FAIL),
+        ("nobody.test", libc::EAI_NONAME),
+    ] {
+        let (probe, events) = probe();
+        let connecting = context.handle.connect(client(name, 80), probe).unwrap();
+        let error = connecting.wait(WAIT).unwrap_err();
+        assert!(matches!(error, ConnectError::Failed { .. }), "{error}");
+        let shown = error.to_string();
+        assert!(shown.contains("DNS"), "{shown}");
+        assert!(shown.contains(text(code)), "{shown}");
+        assert_eq!(events.connect_error().to_string(), shown);
+        events.end();
+        assert_eq!(lookups_of(name), 1, "{name}");
+    }
+}
+
+#[test]
+fn a_name_that_resolves_later_is_connected_to_as_the_backoff_says() {
+    let server = server();
+    let context = client_context();
+    let (probe, events) = probe();
+    let to = client("third-time.test", server.addr().port())
+        .reconnect(Backoff::new().first(Duration::from_millis(10)));
+    let connecting = context.handle.connect(to, probe).unwrap();
+    for _ in 0..2 {
+        let error = events.connect_error().to_string();
+        assert!(error.contains(text(libc::EAI_AGAIN)), "{error}");
+    }
+    assert_eq!(connecting.wait(WAIT).unwrap(), events.open());
+    assert_eq!(lookups_of("third-time.test"), 3);
+}
