@@ -1,19 +1,22 @@
-//! Clients of hosts that have no address for now. The resolver is this program's own, which
-//! the C library calls in place of the system's.
+//! Clients of hosts that have several addresses, or none for now. The resolver is this
+//! program's own, which the C library calls in place of the system's.
 
-#![cfg(target_os = "linux")]
+#![cfg(target_os = "linux")] // it drops what a full queue has no room for; all of 127/8 is there
 
 mod common;
 
-use common::{client_context, probe, Echo, Running, WAIT};
+use common::{on_thread, probe, Echo, Running, WAIT};
 use libc::{addrinfo, c_char, c_int, sockaddr_in};
 use libwebsockets::{Backoff, Client, ConnectError, Context, Vhost};
 use std::ffi::CStr;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
 use std::ptr;
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+/// Where nothing answers, not even the system, while there is a [`Silent`].
+const HANGS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 /// Where the servers are.
 const ANSWERS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
 
@@ -28,6 +31,9 @@ fn lookups_of(name: &str) -> usize {
 /// The addresses of a name, or why there are none.
 fn resolve(name: &str) -> Result<Vec<Ipv4Addr>, c_int> {
     match name {
+        "hangs.test" => Ok(vec![HANGS]),
+        "all-hang.test" => Ok(vec![HANGS; 4]),
+        "first-hangs.test" => Ok(vec![HANGS, ANSWERS]),
         "third-time.test" if lookups_of(name) == 3 => Ok(vec![ANSWERS]),
         "third-time.test" | "not-now.test" => Err(libc::EAI_AGAIN),
         "broken.test" => Err(libc::EAI_FAIL),
@@ -112,20 +118,112 @@ fn text(code: c_int) -> &'static str {
     unsafe { CStr::from_ptr(text) }.to_str().unwrap()
 }
 
+/// A listener at [`HANGS`] that has no room for more connections.
+struct Silent {
+    _listener: TcpListener,
+    _waiting: Vec<TcpStream>,
+}
+
+impl Silent {
+    fn at(port: u16) -> (Silent, u16) {
+        let listener = TcpListener::bind((HANGS, port)).unwrap();
+        // SAFETY: the descriptor is a listener's.
+        let shortened = unsafe { libc::listen(listener.as_raw_fd(), 0) };
+        assert_eq!(shortened, 0);
+        let addr = listener.local_addr().unwrap();
+        let mut waiting = Vec::new();
+        while let Ok(tcp) = TcpStream::connect_timeout(&addr, Duration::from_millis(300)) {
+            waiting.push(tcp);
+            assert!(waiting.len() < 100, "the queue is never full");
+        }
+        let silent = Silent {
+            _listener: listener,
+            _waiting: waiting,
+        };
+        (silent, addr.port())
+    }
+}
+
 /// A server at [`ANSWERS`].
 fn server() -> Running {
     Running::start(|| Context::builder().vhost(Vhost::listen((ANSWERS, 0)).accept(|_| Ok(Echo))))
+}
+
+/// A context whose handshakes may take so many seconds.
+fn client_context(handshake: u64) -> Running {
+    Running::start(move || Context::builder().handshake_timeout(Duration::from_secs(handshake)))
 }
 
 fn client(name: &str, port: u16) -> Client {
     Client::new(&format!("ws://{name}:{port}/")).unwrap()
 }
 
+// Lost: each server with an IPv6 address, for clients whose way there by IPv6 is broken.
+#[test]
+fn an_address_that_hangs_leaves_time_for_the_next() {
+    let server = server();
+    let (_silent, port) = Silent::at(server.addr().port());
+    let clients = [(1, 3), (2, 2), (10, 2)].map(|(handshake, connect)| {
+        let context = client_context(handshake);
+        let to = client("first-hangs.test", port).connect_timeout(Duration::from_secs(connect));
+        let (probe, events) = probe();
+        let start = Instant::now();
+        let connecting = context.handle.connect(to, probe).unwrap();
+        (connect, context, connecting, events, start)
+    });
+    for (connect, _context, connecting, events, start) in clients {
+        let id = connecting.wait(WAIT).unwrap();
+        assert_eq!(events.open(), id);
+        let took = start.elapsed();
+        let share = Duration::from_millis(connect * 500 - 100);
+        assert!(took > share, "the second of {connect} s: {took:?}");
+    }
+}
+
+// Lost: what connected meanwhile, when a handler or a resolver takes its time.
+#[test]
+fn a_context_that_stood_still_keeps_what_is_connected() {
+    let server = server();
+    let context = client_context(20);
+    let to = client(&ANSWERS.to_string(), server.addr().port());
+    let to = to.connect_timeout(Duration::from_secs(1));
+    let (probe, events) = probe();
+    let connecting = on_thread(&context.handle, move |context| {
+        let connecting = context.connect(to, probe).unwrap();
+        std::thread::sleep(Duration::from_millis(1200));
+        connecting
+    });
+    assert_eq!(connecting.wait(WAIT).unwrap(), events.open());
+}
+
+#[test]
+fn addresses_that_hang_are_left_when_the_time_to_connect_is_over() {
+    let (_silent, port) = Silent::at(0);
+    let context = client_context(1);
+    let clients = ["hangs.test", "all-hang.test"].map(|name| {
+        let to = client(name, port).connect_timeout(Duration::from_secs(2));
+        let (probe, events) = probe();
+        let start = Instant::now();
+        drop(context.handle.connect(to, probe).unwrap());
+        (name, events, start)
+    });
+    for (name, events, start) in clients {
+        let error = events.connect_error();
+        let took = start.elapsed();
+        assert!(matches!(error, ConnectError::Failed { .. }), "{error}");
+        assert!(error.to_string().contains("Timed out"), "{error}");
+        // Four times two would be eight.
+        let seconds = 1.9..6.0;
+        assert!(seconds.contains(&took.as_secs_f64()), "{name}: {took:?}");
+        events.end();
+    }
+}
+
 // Lost: the context's other connections, while a resolver that doesn't answer was asked each
 // second.
 #[test]
 fn a_name_that_does_not_resolve_is_looked_up_once_and_the_error_says_why() {
-    let context = client_context();
+    let context = client_context(20);
     for (name, code) in [
         ("not-now.test", libc::EAI_AGAIN),
         ("broken.test", libc::EAI_FAIL),
@@ -147,7 +245,7 @@ fn a_name_that_does_not_resolve_is_looked_up_once_and_the_error_says_why() {
 #[test]
 fn a_name_that_resolves_later_is_connected_to_as_the_backoff_says() {
     let server = server();
-    let context = client_context();
+    let context = client_context(20);
     let (probe, events) = probe();
     let to = client("third-time.test", server.addr().port())
         .reconnect(Backoff::new().first(Duration::from_millis(10)));

@@ -166,7 +166,15 @@ impl Client {
         self
     }
 
-    /// How long TCP may take to connect, to the second. Default: 20 s.
+    /// How long TCP may take to connect, in whole seconds from when the host is
+    /// resolved. Default: 20 s.
+    ///
+    /// The host's addresses are tried one after the other, as the resolver orders
+    /// them. Each has an equal share of the time that is left: the first of two has
+    /// half of it, and the second all that the first didn't take. When it is over,
+    /// [`ConnectError::Failed`] says that it timed out. What comes then has a time
+    /// of its own,
+    /// [`ContextBuilder::handshake_timeout`](crate::ContextBuilder::handshake_timeout).
     #[doc(alias = "connect_timeout_secs")]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;

@@ -76,7 +76,7 @@ impl ContextBuilder {
     }
 
     /// How long the TLS and HTTP phases of a connection may take, in whole
-    /// seconds. Default: 20 s.
+    /// seconds. They begin when TCP is connected. Default: 20 s.
     #[doc(alias = "timeout_secs")]
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
         self.handshake_timeout = timeout;
