@@ -1,10 +1,11 @@
 /*
  * A small HTTP client for the tests of the patches to the vendored C library.
  *
- * Usage: client PORT [cookies FILE | deflate]
+ * Usage: client PORT [cookies FILE | deflate | no-memory]
  *
  * It fetches http://127.0.0.1:PORT/, prints one line for each event of interest and ends after the connection did. With
  * "cookies" it keeps the cookies that it is told to set in FILE. With "deflate" it asks for a WebSocket with compression.
+ * With "no-memory" there is none for its headers.
  */
 
 #include <libwebsockets.h>
@@ -68,6 +69,17 @@ static const struct lws_extension extensions[] = {
 	{ NULL, NULL, NULL }
 };
 
+static void *
+no_headers(void *ptr, size_t size, const char *reason)
+{
+	if (size)
+		return reason && !strcmp(reason, "ah struct") ? NULL : realloc(ptr, size);
+
+	free(ptr);
+
+	return NULL;
+}
+
 int
 main(int argc, const char **argv)
 {
@@ -111,6 +123,8 @@ main(int argc, const char **argv)
 	if (!context)
 		return 2;
 	i.context = context;
+	if (argc > 2 && !strcmp(argv[2], "no-memory"))
+		lws_set_allocator(no_headers);
 	if (!lws_client_connect_via_info(&i))
 		finished = 1;
 	while (!finished && rounds++ < 1000 && lws_service(context, 0) >= 0)

@@ -214,3 +214,13 @@ fn client_takes_no_extension_twice() {
     );
     assert!(report.stdout.contains("error HS: EXT: twice"), "{report:?}");
 }
+
+#[test]
+fn client_without_memory_for_its_headers_fails() {
+    let report = fetch_several(&["no-memory"], &[]);
+    let (before, _) = report
+        .stdout
+        .split_once("error no memory for headers\n")
+        .unwrap_or_else(|| panic!("{report:?}"));
+    assert_eq!(before, "", "{report:?}");
+}
