@@ -2,7 +2,7 @@
 
 use super::file::strip_name;
 use super::KeyLogError;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -52,15 +52,17 @@ impl Template {
         self.parts.contains(&Part::Pid)
     }
 
-    /// The process whose file would be called this. Other placeholders stand for
+    /// The processes whose file might be called this. Other placeholders stand for
     /// whatever they can stand for; the rest of the name, behind what the template
     /// covers, is for `suffix` to judge.
-    pub fn process_of(&self, name: &OsStr, suffix: &dyn Fn(&[u8]) -> bool) -> Option<u32> {
+    pub fn processes_of(&self, name: &OsStr, suffix: &dyn Fn(&[u8]) -> bool) -> BTreeSet<u32> {
         let mut search = Search {
             suffix,
-            in_vain: HashSet::new(),
+            seen: HashSet::new(),
+            found: BTreeSet::new(),
         };
-        search.process(&self.parts, name.as_encoded_bytes(), None)
+        search.look(&self.parts, name.as_encoded_bytes(), None);
+        search.found
     }
 
     /// The path as it was given, made absolute.
@@ -106,47 +108,51 @@ impl Now {
     }
 }
 
-/// Looks for a process in a name.
+/// Looks for processes in a name.
 struct Search<'a> {
     suffix: &'a dyn Fn(&[u8]) -> bool,
-    /// From where it was looked for in vain: how many parts and bytes were left, and the
-    /// process that was found before. Names may be made by others, so that each is looked
-    /// from once: placeholders in a row can share a name's letters in very many ways.
-    in_vain: HashSet<(usize, usize, Option<u32>)>,
+    /// From where it was looked: how many parts and bytes were left, and the process that
+    /// was found before. Names may be made by others, so that each is looked from once:
+    /// placeholders in a row can share a name's letters in very many ways.
+    seen: HashSet<(usize, usize, Option<u32>)>,
+    found: BTreeSet<u32>,
 }
 
 impl Search<'_> {
-    fn process(&mut self, parts: &[Part], name: &[u8], found: Option<u32>) -> Option<u32> {
+    fn look(&mut self, parts: &[Part], name: &[u8], process: Option<u32>) {
         let Some((part, rest)) = parts.split_first() else {
-            return found.filter(|_| (self.suffix)(name));
+            if (self.suffix)(name) {
+                self.found.extend(process);
+            }
+            return;
         };
         match part {
             Part::Text(text) => {
-                let name = strip_name(name, text.as_encoded_bytes())?;
-                self.process(rest, name, found)
+                if let Some(name) = strip_name(name, text.as_encoded_bytes()) {
+                    self.look(rest, name, process);
+                }
             }
             Part::Pid => {
                 // All the digits: a part of a number is another process.
                 let end = name.iter().position(|b| !b.is_ascii_digit());
                 let (digits, name) = name.split_at(end.unwrap_or(name.len()));
-                let pid: u32 = std::str::from_utf8(digits).ok()?.parse().ok()?;
-                let same = found.is_none_or(|found| found == pid) && digits[0] != b'0';
-                same.then(|| self.process(rest, name, Some(pid)))?
+                let pid = std::str::from_utf8(digits)
+                    .ok()
+                    .and_then(|d| d.parse().ok());
+                let pid = pid.filter(|_| digits[0] != b'0');
+                if pid.is_some() && process.is_none_or(|process| pid == Some(process)) {
+                    self.look(rest, name, pid);
+                }
             }
             Part::Exe | Part::Vhost | Part::Time => {
-                let from = (parts.len(), name.len(), found);
-                if self.in_vain.contains(&from) {
-                    return None;
+                if !self.seen.insert((parts.len(), name.len(), process)) {
+                    return;
                 }
                 let most = name.iter().position(|b| !is_kept(*b)).unwrap_or(name.len());
-                // The longest first; a name has at most 255 bytes.
-                let process = (1..=most.min(LONGEST + 1))
-                    .rev()
-                    .find_map(|end| self.process(rest, &name[end..], found));
-                if process.is_none() {
-                    self.in_vain.insert(from);
+                // A name has at most 255 bytes.
+                for end in 1..=most.min(LONGEST + 1) {
+                    self.look(rest, &name[end..], process);
                 }
-                process
             }
         }
     }
@@ -362,32 +368,35 @@ mod tests {
         let template = Template::parse(Path::new(&template)).unwrap();
         let name = ".1".repeat(127);
         let end = |rest: &[u8]| rest.is_empty();
-        assert_eq!(template.process_of(OsStr::new(&name), &end), None);
+        assert!(template.processes_of(OsStr::new(&name), &end).is_empty());
     }
 
     #[test]
-    fn the_process_is_found_in_a_name() {
+    fn the_processes_are_found_in_a_name() {
         let end = |rest: &[u8]| rest.is_empty() || rest == b".1";
         let find = |template: &str, name: &str| {
             let template = Template::parse(Path::new(template)).unwrap();
-            template.process_of(OsStr::new(name), &end)
+            let found = template.processes_of(OsStr::new(name), &end);
+            found.into_iter().collect::<Vec<_>>()
         };
         for (template, name, expected) in [
-            ("k-{pid}.log", "k-42.log", Some(42)),
-            ("k-{pid}.log", "k-42.log.1", Some(42)),
-            ("k-{pid}.log", "k-42.log.2", None),
-            ("k-{pid}.log", "k-42x.log", None),
-            ("k-{pid}.log", "k-.log", None),
-            ("k-{pid}.log", "k-042.log", None),
-            ("k-{pid}.log", "k-99999999999.log", None),
-            ("k{pid}", "k7", Some(7)),
-            ("{exe}-{pid}-{vhost}", "a-b-1-2-c", Some(2)),
-            ("{exe}-{pid}-{vhost}", "a-b-c", None),
-            ("{time}.{pid}", "20261124T080000Z.5", Some(5)),
-            ("{pid}.{pid}", "5.5", Some(5)),
-            ("{pid}.{pid}", "5.6", None),
-            ("{{{pid}}}", "{5}", Some(5)),
-            ("keys.log", "keys.log", None),
+            ("k-{pid}.log", "k-42.log", &[42][..]),
+            ("k-{pid}.log", "k-42.log.1", &[42]),
+            ("k-{pid}.log", "k-42.log.2", &[]),
+            ("k-{pid}.log", "k-42x.log", &[]),
+            ("k-{pid}.log", "k-.log", &[]),
+            ("k-{pid}.log", "k-042.log", &[]),
+            ("k-{pid}.log", "k-99999999999.log", &[]),
+            ("k{pid}", "k7", &[7]),
+            // Whichever of them it is: "a-b-1" could be the program, or "2-c" the vhost.
+            ("{exe}-{pid}-{vhost}", "a-b-1-2-c", &[1, 2]),
+            ("{exe}{pid}", "app4569", &[9, 69, 569, 4569]),
+            ("{exe}-{pid}-{vhost}", "a-b-c", &[]),
+            ("{time}.{pid}", "20261124T080000Z.5", &[5]),
+            ("{pid}.{pid}", "5.5", &[5]),
+            ("{pid}.{pid}", "5.6", &[]),
+            ("{{{pid}}}", "{5}", &[5]),
+            ("keys.log", "keys.log", &[]),
         ] {
             assert_eq!(find(template, name), expected, "{template} {name}");
         }

@@ -3,6 +3,7 @@
 use super::{platform, strip_name};
 use crate::ffi::wipe::wipe;
 use crate::keylog::rotation::Retention;
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -23,33 +24,67 @@ struct Old {
     path: PathBuf,
 }
 
-/// The old files of the log at `path`, the newest first.
-fn list(path: &Path) -> io::Result<Vec<Old>> {
-    let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else {
-        return Ok(Vec::new());
-    };
-    let mut old = Vec::new();
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        let Some((number, compressed)) = number(name, &entry.file_name()) else {
-            continue;
+/// What there is under the names of a log's old files.
+#[derive(Debug, Default)]
+struct Found {
+    /// Its old files, the newest first.
+    old: Vec<Old>,
+    /// Numbers that something else has: a directory, or a file that is no key log.
+    taken: BTreeSet<u32>,
+}
+
+impl Found {
+    fn of(path: &Path) -> io::Result<Self> {
+        let mut found = Found::default();
+        let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else {
+            return Ok(found);
         };
-        // A directory of that name isn't ours.
-        if entry.file_type()?.is_file() {
-            old.push(Old {
-                number,
-                compressed,
-                path: entry.path(),
-            });
+        for entry in fs::read_dir(dir)? {
+            let entry = entry?;
+            let Some((number, compressed)) = number(name, &entry.file_name()) else {
+                continue;
+            };
+            let path = entry.path();
+            if is_ours(&path) {
+                found.old.push(Old {
+                    number,
+                    compressed,
+                    path,
+                });
+            } else {
+                found.taken.insert(number);
+            }
         }
+        found.old.sort_by_key(|old| old.number);
+        Ok(found)
     }
-    old.sort_by_key(|old| old.number);
-    Ok(old)
+
+    /// The next number that nobody else has.
+    fn after(&self, number: u32) -> u32 {
+        let mut next = number.saturating_add(1);
+        while next < u32::MAX && self.taken.contains(&next) {
+            next += 1;
+        }
+        next
+    }
+}
+
+/// Whether a file may be renamed and removed as an old one.
+fn is_ours(path: &Path) -> bool {
+    let found = fs::symlink_metadata(path);
+    let ours = found.is_ok_and(|found| super::check_removable(path, &found).is_ok());
+    ours && super::begins_as_log(path).unwrap_or(false)
+}
+
+/// Whether a file is called as a compressed one is, whole or not.
+pub(super) fn is_compressed(name: &[u8]) -> bool {
+    name.ends_with(COMPRESSED.as_bytes()) || name.ends_with(PARTIAL.as_bytes())
 }
 
 /// The paths of the old files, the newest first.
 pub(in crate::keylog) fn paths(path: &Path) -> io::Result<Vec<PathBuf>> {
-    Ok(list(path)?.into_iter().map(|old| old.path).collect())
+    let found = Found::of(path)?;
+    Ok(found.old.into_iter().map(|old| old.path).collect())
 }
 
 /// The number of an old file of the log called `name`, and whether it is
@@ -86,32 +121,33 @@ pub(super) fn numbered(path: &Path, number: u32) -> PathBuf {
 /// Renames the log at `path` to the newest of the old ones; those move on that are in its
 /// way. If somebody holds the log, there is a gap then, and the next try moves none.
 pub(in crate::keylog) fn shift(path: &Path) -> io::Result<PathBuf> {
-    let mut old = list(path)?;
-    let mut free = 1;
+    let found = Found::of(path)?;
+    let first = found.after(0);
+    let mut free = first;
     // They are in the order of their numbers.
     let in_the_way = |old: &&Old| {
         let is = old.number <= free;
-        free = old.number.saturating_add(1);
+        free = found.after(old.number);
         is
     };
-    let run = old.iter().take_while(in_the_way).count();
-    old.truncate(run);
-    for old in old.into_iter().rev() {
-        let mut to = numbered(path, old.number.saturating_add(1)).into_os_string();
+    let run: Vec<_> = found.old.iter().take_while(in_the_way).collect();
+    for old in run.into_iter().rev() {
+        let mut to = numbered(path, found.after(old.number)).into_os_string();
         if old.compressed {
             to.push(COMPRESSED);
         }
         fs::rename(&old.path, to)?;
     }
-    let newest = numbered(path, 1);
+    let newest = numbered(path, first);
     fs::rename(path, &newest)?;
     Ok(newest)
 }
 
-/// Removes the old files that aren't to be kept.
+/// Removes the old files that aren't to be kept; the first error, if some can't be.
 pub(in crate::keylog) fn retain(path: &Path, retention: &Retention) -> io::Result<()> {
     let mut total = 0u64;
-    for (index, old) in list(path)?.into_iter().enumerate() {
+    let mut result = Ok(());
+    for (index, old) in Found::of(path)?.old.into_iter().enumerate() {
         let Ok(found) = fs::symlink_metadata(&old.path) else {
             continue; // somebody else removed it
         };
@@ -122,10 +158,10 @@ pub(in crate::keylog) fn retain(path: &Path, retention: &Retention) -> io::Resul
             .max_age
             .is_some_and(|most| age(found.modified()) > most);
         if too_many || too_much || too_old {
-            remove(&old.path)?;
+            result = result.and(remove(&old.path));
         }
     }
-    Ok(())
+    result
 }
 
 /// How long ago something was; no time at all if the clock was set back.
@@ -208,9 +244,13 @@ mod tests {
         let dir = Dir::new("archive-gap");
         let path = dir.path("k");
         for name in ["k.1", "k.2", "k.2.gz", "k.4", "k.9.gz"] {
-            fs::write(dir.path(name), name).unwrap();
+            fs::write(dir.path(name), content(name)).unwrap();
         }
-        let was = |name: &str| fs::read_to_string(dir.path(name)).unwrap();
+        let was = |name: &str| {
+            let all = fs::read(dir.path(name)).unwrap();
+            let names = ["k", "k.1", "k.2", "k.2.gz", "k.4", "k.9.gz"];
+            *names.iter().find(|name| content(name) == all).unwrap()
+        };
         // There is no log to be moved: as if it were held.
         for _ in 0..2 {
             shift(&path).unwrap_err();
@@ -218,9 +258,42 @@ mod tests {
             assert_eq!(now, ["k.1", "k.2", "k.2.gz", "k.4", "k.9.gz"]);
             assert!(!dir.path("k.1").exists());
         }
-        fs::write(&path, "k").unwrap();
+        fs::write(&path, content("k")).unwrap();
         shift(&path).unwrap();
         assert_eq!([was("k.1"), was("k.2")], ["k", "k.1"]);
+    }
+
+    /// What is taken for a log of that name.
+    fn content(name: &str) -> Vec<u8> {
+        match name.ends_with(".gz") {
+            true => [b"\x1f\x8b", name.as_bytes()].concat(),
+            false => format!("# {name}\n").into_bytes(),
+        }
+    }
+
+    /// Lost: files of somebody else's, whose names are those of old ones.
+    #[test]
+    fn what_is_no_log_is_neither_moved_nor_removed() {
+        let dir = Dir::new("archive-others");
+        let path = dir.path("notes");
+        fs::create_dir(dir.path("notes.1")).unwrap();
+        for name in ["notes.3", "notes.2024"] {
+            fs::write(dir.path(name), "Dear diary").unwrap();
+        }
+        for n in 0..4 {
+            fs::write(&path, content(&n.to_string())).unwrap();
+            assert_eq!(shift(&path).unwrap(), dir.path("notes.2"));
+        }
+        for (number, n) in [(2, 3), (4, 2), (5, 1), (6, 0)] {
+            let old = fs::read(dir.path(&format!("notes.{number}"))).unwrap();
+            assert_eq!(old, content(&n.to_string()));
+        }
+        retain(&path, &Retention::new().max_files(0)).unwrap();
+        assert!(paths(&path).unwrap().is_empty());
+        assert!(dir.path("notes.1").is_dir());
+        for name in ["notes.3", "notes.2024"] {
+            assert_eq!(fs::read(dir.path(name)).unwrap(), b"Dear diary");
+        }
     }
 
     #[test]
@@ -260,7 +333,7 @@ mod tests {
         let dir = Dir::new("archive-shift");
         let path = dir.path("k");
         for n in 1..=4 {
-            fs::write(&path, "x".repeat(n)).unwrap();
+            fs::write(&path, "X".repeat(n)).unwrap();
             assert_eq!(shift(&path).unwrap(), dir.path("k.1"));
         }
         let len = |name: &str| fs::metadata(dir.path(name)).unwrap().len();

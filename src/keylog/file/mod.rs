@@ -270,18 +270,42 @@ pub(super) fn strip_name<'a>(found: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     same.then_some(rest)
 }
 
-/// Whether a file begins as a key log does, in lines, as pcapng, or compressed.
+/// Whether a file begins as a key log does, in lines or as pcapng; or is compressed, and
+/// called so. An empty one is one that has nothing yet.
 pub(super) fn begins_as_log(path: &Path) -> io::Result<bool> {
-    let mut bytes = Vec::new();
-    let mut file = platform::open_to_read(path)?.take(64);
-    file.read_to_end(&mut bytes)?;
-    let line = bytes.trim_ascii_start();
-    let label = line.split(|b| *b == b' ').next().unwrap_or_default();
-    let is_line = line.len() > label.len() && is_label(label);
-    let is_gzip = bytes.starts_with(b"\x1f\x8b");
-    let is_log = is_line || line.starts_with(b"#") || is_gzip || pcapng::is_header(&bytes);
+    const ENOUGH: u64 = 1024;
+
+    let mut bytes = Vec::with_capacity(ENOUGH as usize);
+    platform::open_to_read(path)?
+        .take(ENOUGH)
+        .read_to_end(&mut bytes)?;
+    let name = path.as_os_str().as_encoded_bytes();
+    let is_log = if archive::is_compressed(name) {
+        bytes.is_empty() || bytes.starts_with(b"\x1f\x8b")
+    } else {
+        bytes.is_empty() || pcapng::is_header(&bytes) || begins_with_record(&bytes)
+    };
     wipe(&mut bytes);
     Ok(is_log)
+}
+
+/// Whether text begins with a record, behind comments and blank lines; as much as there is
+/// of it, for it may have been cut off.
+fn begins_with_record(text: &[u8]) -> bool {
+    if text.starts_with(b"#!") {
+        return false; // a script
+    }
+    let lines = text.split_inclusive(|b| *b == b'\n');
+    let mut rest = lines.skip_while(|line| line.starts_with(b"#") || line.trim_ascii().is_empty());
+    let Some(line) = rest.next() else {
+        return true;
+    };
+    let mut fields = line.trim_ascii_end().split(|b| *b == b' ');
+    let label = fields.next().unwrap_or_default();
+    let is_hex = |field: &[u8]| field.iter().all(u8::is_ascii_hexdigit);
+    let fits = is_label(label) && label.iter().any(u8::is_ascii_alphabetic) && fields.all(is_hex);
+    let is_whole = line.ends_with(b"\n");
+    fits && (!is_whole || line.iter().filter(|b| **b == b' ').count() == 2)
 }
 
 /// Whether the last line of a file that somebody has written to has no end.
@@ -334,4 +358,37 @@ fn cannot_open(path: &Path, source: io::Error) -> KeyLogError {
 #[cfg(all(test, unix))]
 pub(super) fn open_unchecked(path: &Path) -> io::Result<File> {
     platform::open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::begins_with_record;
+
+    /// Lost: a file of somebody else's, which is removed for a key log.
+    #[test]
+    fn a_log_is_known_by_its_beginning() {
+        for log in [
+            "CLIENT_RANDOM 00 11\n",
+            "# a comment\n\n# another\nA 0f 1\nwhatever follows",
+            "# nothing but a comment",
+            "\nSERVER_TRAFFIC_SECRET_12 aa bb\r\n",
+            "CLIENT_HANDSHAKE_TR",
+            "CLIENT_RANDOM 0123",
+        ] {
+            assert!(begins_with_record(log.as_bytes()), "{log}");
+        }
+        for other in [
+            "#!/bin/sh\nexit\n",
+            "A letter to somebody",
+            "INFO started as usual\n",
+            "20241127 10:00:00 started\n",
+            "A face to face talk\n",
+            "CLIENT_RANDOM 00\n",
+            "CLIENT_RANDOM 00 11 22\n",
+            "{\"json\": 1}",
+            "1234 5678 9abc\n",
+        ] {
+            assert!(!begins_with_record(other.as_bytes()), "{other}");
+        }
+    }
 }
