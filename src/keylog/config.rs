@@ -133,7 +133,7 @@ impl KeyLog {
     /// # }
     /// ```
     pub fn descriptor(file: File) -> Self {
-        let file = Target::Descriptor(Arc::new(file));
+        let file = Target::Descriptor(Arc::new(file.into()));
         Self::new(Request::Other(file), true)
     }
 
@@ -238,8 +238,10 @@ impl KeyLog {
 
     /// Removes the file, with its old ones and its lock, when the context is
     /// dropped, also by a panic that unwinds. Off by default. A log that is
-    /// switched off by then stays; so does what another process goes on to write. One that
-    /// is switched on afterwards goes with the last handle.
+    /// switched off by [`disable`](super::KeyLogHandle::disable) by then stays, and so do the
+    /// files of a path that was changed, and what another process goes on to write; one that a
+    /// [limit](Self::auto_off) ended goes. One that is switched on afterwards goes with the last
+    /// handle.
     ///
     /// With a [`queue`](Self::queue) whose disk doesn't get on for 5 seconds, what still
     /// waits is dropped, and counted, and the thread that writes removes the file once it

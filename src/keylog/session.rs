@@ -64,6 +64,13 @@ impl Session {
 
     /// Takes a line of the TLS library, without its end.
     pub fn line(&mut self, line: &[u8]) {
+        let forks = super::forks();
+        if self.forks != forks {
+            // What is here is the parent's, who writes it; what comes is this process's.
+            self.forks = forks;
+            self.batch = Batch::default();
+            self.ticket = None;
+        }
         if !self.wanted || !self.log.filter().takes_line(line) {
             return;
         }

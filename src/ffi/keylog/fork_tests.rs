@@ -36,6 +36,26 @@ fn a_child_after_a_fork_never_replays_its_parents_records_and_opens_files_anew()
     }
 }
 
+/// Lost: the records of a connection that a child has from its parent.
+#[test]
+fn a_child_writes_what_comes_of_an_inherited_connection() {
+    let dir = Dir::new("fork-inherited");
+    let path = dir.path("keys.log");
+    let handle = keylog::start(&KeyLog::file(&path)).unwrap();
+    let mut session = session(&handle);
+    session.line(b"CLIENT_RANDOM 00 11");
+    in_a_child(|| {
+        session.line(b"CLIENT_RANDOM 00 22");
+        session.finish();
+        session.line(b"CLIENT_RANDOM 00 33");
+    });
+    let childs = b"CLIENT_RANDOM 00 22\nCLIENT_RANDOM 00 33\n";
+    assert_eq!(std::fs::read(&path).unwrap(), childs);
+    session.finish();
+    let both = [childs, &b"CLIENT_RANDOM 00 11\n"[..]].concat();
+    assert_eq!(std::fs::read(&path).unwrap(), both);
+}
+
 /// Lost: records twice, because a handler forked in the turn in which they were to go out.
 #[test]
 fn a_child_that_was_forked_in_a_turn_writes_nothing_of_that_turns() {

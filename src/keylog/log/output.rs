@@ -23,6 +23,9 @@ pub(super) struct Output {
     pub late: Option<Vec<Group>>,
     /// The threads of former queues that may still write.
     pub past: Vec<Writer>,
+    /// What a limit has ended, and that goes with the context.
+    pub ended: Vec<Closed>,
+    pub ended_by: Vec<Writer>,
     /// Whether the last record failed.
     pub failing: bool,
     pub last_error: Option<String>,

@@ -286,7 +286,12 @@ impl Log {
 
     /// Switches off, once what waits is written.
     pub(super) fn switch_off(&self, output: &mut Output, limit: &'static str, told: &mut Told) {
-        self.close(output, false, told);
+        let writer = output.writer();
+        let files = self.close(output, false, told);
+        if self.remove {
+            output.ended.extend(files);
+            output.ended_by.extend(writer);
+        }
         output.reached = Some(limit);
         told.off = Some(limit);
     }

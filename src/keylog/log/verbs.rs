@@ -5,7 +5,7 @@ use super::told::Told;
 use super::{lock, Control, Log, FLUSH};
 use crate::ffi::keylog as ffi;
 use crate::keylog::limit::Limit;
-use crate::keylog::sink::{self, Closed, Sink, Target};
+use crate::keylog::sink::{self, Closed, Sink, Target, Writer};
 use crate::keylog::way::Way;
 use crate::keylog::{KeyLogError, Problem, Source, Stats, TARGET};
 use std::panic::resume_unwind;
@@ -92,6 +92,7 @@ impl Log {
             match self.open(control, &target) {
                 Ok(way) => self.start(control, way, true, told),
                 Err(e) => {
+                    lock(&self.output).reached = None; // it isn't the reason any more
                     control.refused = Some(Problem::PathRefused {
                         reason: e.to_string(),
                     });
@@ -112,7 +113,12 @@ impl Log {
     }
 
     pub(in crate::keylog) fn disable(&self) {
-        self.verb_and_wait(|_, told| self.close(&mut lock(&self.output), false, told));
+        self.verb_and_wait(|control, told| {
+            if self.is_on() {
+                control.refused = None;
+            }
+            self.close(&mut lock(&self.output), false, told);
+        });
     }
 
     /// Closes what is open, once what waits is written. The files that are to be removed.
@@ -234,6 +240,13 @@ impl Log {
             }
         }
         self.wait_for_past(Some(deadline));
+        let (mut files, ended_by) = {
+            let mut output = lock(&self.output);
+            output.ended.extend(files);
+            let files = std::mem::take(&mut output.ended);
+            (files, std::mem::take(&mut output.ended_by))
+        };
+        files.extend(ended_by.iter().flat_map(Writer::take_left));
         for error in sink::remove_all(files) {
             self.guard(|| log::error!(target: TARGET, "{error}"));
         }

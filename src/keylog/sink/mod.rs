@@ -14,6 +14,7 @@ use super::{file, KeyLogError};
 use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::Arc;
 
 #[cfg(feature = "keylog-gzip")]
@@ -31,9 +32,25 @@ const MOST_TOGETHER: usize = 32 * 1024;
 #[derive(Clone)]
 pub(super) enum Target {
     File(Template),
-    Descriptor(Arc<File>),
+    Descriptor(Arc<Descriptor>),
     Memory(MemoryLog),
     Function(Function),
+}
+
+/// An open file of the application's.
+pub(super) struct Descriptor {
+    file: File,
+    /// Whether its last line has no end: it isn't read, and the log may be switched off and on.
+    torn: AtomicBool,
+}
+
+impl From<File> for Descriptor {
+    fn from(file: File) -> Self {
+        Descriptor {
+            file,
+            torn: AtomicBool::new(false),
+        }
+    }
 }
 
 pub(super) type Function = Arc<dyn Fn(&[u8]) + Send + Sync>;
@@ -42,8 +59,7 @@ pub(super) type Function = Arc<dyn Fn(&[u8]) + Send + Sync>;
 pub(super) enum Sink {
     Files(Files),
     Descriptor {
-        file: Arc<File>,
-        torn: bool,
+        descriptor: Arc<Descriptor>,
         /// It is a file, of which nobody is told when it is written to.
         regular: bool,
     },
@@ -99,7 +115,7 @@ impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Target::File(template) => template.given().fmt(f),
-            Target::Descriptor(file) => file.fmt(f),
+            Target::Descriptor(descriptor) => descriptor.file.fmt(f),
             Target::Memory(memory) => memory.fmt(f),
             Target::Function(_) => f.write_str("a function"),
         }
@@ -110,10 +126,9 @@ impl Sink {
     pub fn open(target: &Target, options: &Arc<FileOptions>) -> Result<Self, KeyLogError> {
         Ok(match target {
             Target::File(template) => Sink::Files(Files::open(template, options)?),
-            Target::Descriptor(file) => Sink::Descriptor {
-                file: Arc::clone(file),
-                torn: false,
-                regular: file.metadata().is_ok_and(|found| found.is_file()),
+            Target::Descriptor(descriptor) => Sink::Descriptor {
+                descriptor: Arc::clone(descriptor),
+                regular: (descriptor.file.metadata()).is_ok_and(|found| found.is_file()),
             },
             Target::Memory(memory) => Sink::Memory(memory.clone()),
             Target::Function(function) => Sink::Function(Arc::clone(function)),
@@ -141,9 +156,12 @@ impl Sink {
                     Err(failure) => Err((failure, aside)),
                 }
             }
-            Sink::Descriptor { file, torn, .. } => {
-                let lines = batch.after(*torn);
-                match write(&mut &**file, torn, lines) {
+            Sink::Descriptor { descriptor, .. } => {
+                let mut torn = descriptor.torn.load(Relaxed);
+                let lines = batch.after(torn);
+                let result = write(&mut &descriptor.file, &mut torn, lines);
+                descriptor.torn.store(torn, Relaxed);
+                match result {
                     Ok(()) => Ok(Aside::default()),
                     Err((source, written)) => {
                         let error = KeyLogError::Descriptor { source };
@@ -228,4 +246,28 @@ impl Sink {
 pub(super) fn remove_all(files: Vec<Closed>) -> Vec<KeyLogError> {
     let remove = |file: Closed| file.remove().err();
     files.into_iter().filter_map(remove).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keylog::tests::Dir;
+
+    /// Lost: a record that comes right behind half of another, after the log was switched off
+    /// and on.
+    #[test]
+    fn a_descriptor_remembers_that_a_line_was_cut_off() {
+        let dir = Dir::new("descriptor-torn");
+        let path = dir.path("keys.log");
+        let descriptor = Arc::new(Descriptor::from(File::create(&path).unwrap()));
+        descriptor.torn.store(true, Relaxed);
+        let target = Target::Descriptor(descriptor);
+        let mut batch = Batch::default();
+        assert!(batch.push(b"A 00 11"));
+        for _ in 0..2 {
+            let mut sink = Sink::open(&target, &Arc::default()).unwrap();
+            assert!(sink.append(&batch, "").is_ok());
+        }
+        assert_eq!(std::fs::read(&path).unwrap(), b"\nA 00 11\nA 00 11\n");
+    }
 }

@@ -207,3 +207,47 @@ fn the_path_that_is_told_is_that_of_the_file() {
         .contains(&std::process::id().to_string()));
     assert!(path.exists());
 }
+
+/// Lost: secrets that stay, because a limit came before the end of the context.
+#[test]
+fn what_a_limit_has_ended_goes_with_the_context_where_that_is_asked_for() {
+    let limit = AutoOff::new().after_connections(1);
+    for queued in [false, true] {
+        for (test, remove) in [("stays", false), ("goes", true)] {
+            let dir = Dir::new(&format!("ended-{test}-{queued}"));
+            let path = dir.path("keys.log");
+            let mut keylog = KeyLog::file(&path).auto_off(limit.clone());
+            if queued {
+                keylog = keylog.queue(1 << 20);
+            }
+            let handle = keylog::start(&keylog.remove_on_drop(remove)).unwrap();
+            record(&handle, &line(0, 0));
+            assert!(!handle.is_enabled());
+            handle.disable(); // waits for a queue
+            assert_eq!(lines(&path), [line(0, 0)], "it can still be read");
+            handle.log().context_gone();
+            assert_eq!(path.exists(), !remove, "{test} {queued}");
+        }
+    }
+}
+
+/// Lost: why a log can't be switched on again.
+#[test]
+fn a_limit_is_no_longer_the_problem_when_the_path_is() {
+    let dir = Dir::new("ended-refused");
+    let path = dir.path("d");
+    fs::create_dir(&path).unwrap();
+    let keylog = KeyLog::file(path.join("keys.log")).auto_off(AutoOff::new().after_connections(1));
+    let handle = keylog::start(&keylog).unwrap();
+    record(&handle, &line(0, 0));
+    let problem = handle.stats().problem;
+    assert!(matches!(problem, Some(Problem::LimitReached { .. })));
+    fs::remove_dir_all(&path).unwrap();
+    handle.enable().unwrap_err();
+    let problem = handle.stats().problem;
+    assert!(matches!(problem, Some(Problem::PathRefused { .. })));
+    fs::create_dir(&path).unwrap();
+    handle.enable().unwrap();
+    handle.disable();
+    assert_eq!(handle.stats().problem, Some(Problem::Disabled));
+}

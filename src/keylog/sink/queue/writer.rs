@@ -4,7 +4,7 @@ use super::{Outcome, Report};
 use crate::keylog::batch::Batch;
 use crate::keylog::forks::{self, forks};
 use crate::keylog::group::Group;
-use crate::keylog::sink::{remove_all, Sink};
+use crate::keylog::sink::{remove_all, Closed, Sink};
 use crate::keylog::{KeyLogError, TARGET};
 use std::any::Any;
 use std::cell::Cell;
@@ -57,6 +57,8 @@ struct State {
     mute: bool,
     ending: bool,
     remove: bool,
+    /// What was closed, and not removed.
+    left: Vec<Closed>,
     /// The sink was taken for good.
     closed: bool,
     /// The thread is at its end, and the files are closed.
@@ -77,6 +79,7 @@ impl Writer {
                 mute: false,
                 ending: false,
                 remove: false,
+                left: Vec::new(),
                 closed: false,
                 done: false,
             }),
@@ -165,6 +168,14 @@ impl Writer {
             state.mute = false;
             state.remove |= remove;
             self.shared.changed.notify_all();
+        }
+    }
+
+    /// The files that a thread which has ended left where they are.
+    pub fn take_left(&self) -> Vec<Closed> {
+        match self.is_here() {
+            true => std::mem::take(&mut self.shared.lock().left),
+            false => Vec::new(),
         }
     }
 
@@ -312,6 +323,8 @@ impl Shared {
                 for error in remove_all(files) {
                     log::error!(target: TARGET, "{error}");
                 }
+            } else {
+                self.lock().left = files;
             }
         });
     }
