@@ -4,9 +4,8 @@
 mod common;
 
 use common::{Args, Fail};
-use libwebsockets::keylog::{self, CleanPolicy, ConnectionSecrets, Connections, Input, ParseError};
+use libwebsockets::keylog::{self, CleanPolicy, ConnectionSecrets, Connections, Input};
 use libwebsockets::Context;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -25,7 +24,8 @@ if the doctor was built with the feature keylog-gzip
   --min-age SECONDS    with --clean: leave what was written to less long ago
   --dry-run            with --clean: only tell what would be removed
 
-It ends with status 1 if a line is torn, or if no key log would work.
+It ends with status 1 if a line is torn, a file can't be read to its end, or no key log would
+work.
 ";
 
 fn main() -> std::process::ExitCode {
@@ -54,8 +54,9 @@ fn run() -> Result<(), Fail> {
     }
     let (found, torn) = read(&files)?;
     let random = random.map(|random| random.to_ascii_lowercase());
+    let duplicates = found.duplicates();
     let chosen = choose(found, random.as_deref());
-    report(&chosen);
+    report(&chosen, duplicates);
     if let Some(path) = merge {
         chosen.save(&path)?;
         println!("merged into {}", path.display());
@@ -68,7 +69,7 @@ fn run() -> Result<(), Fail> {
     }
     match torn {
         0 => Ok(()),
-        n => Err(format!("{n} line(s) are torn or no records").into()),
+        n => Err(format!("{n} line(s) are torn or no records, or can't be read").into()),
     }
 }
 
@@ -101,23 +102,15 @@ fn read(files: &[PathBuf]) -> Result<(Connections, u64), Fail> {
         for record in keylog::parse(file) {
             match record {
                 Ok(record) => drop(found.add(record)),
-                Err(error) if is_torn(&error) => {
+                // A line that is no record; or the file's end, which was cut off or can't be read.
+                Err(error) => {
                     println!("{}: {error}", path.display());
                     torn += 1;
                 }
-                Err(error) => return Err(format!("{}: {error}", path.display()).into()),
             }
         }
     }
     Ok((found, torn))
-}
-
-/// A line that is no record, or the end of a file that was cut off.
-fn is_torn(error: &ParseError) -> bool {
-    match error {
-        ParseError::Io(error) => error.kind() == ErrorKind::UnexpectedEof,
-        _ => true,
-    }
 }
 
 /// The connections whose random begins like this.
@@ -133,7 +126,7 @@ fn choose(found: Connections, random: Option<&str>) -> Connections {
     chosen
 }
 
-fn report(found: &Connections) {
+fn report(found: &Connections, duplicates: u64) {
     println!("connections: {}", found.len());
     let count = |fits: fn(&ConnectionSecrets) -> bool| found.iter().filter(|c| fits(c)).count();
     println!(
@@ -144,7 +137,7 @@ fn report(found: &Connections) {
         "with two secrets for one label: {}",
         count(|c| !c.conflicts().is_empty())
     );
-    println!("records that were there twice: {}", found.duplicates());
+    println!("records that were there twice: {duplicates}");
     for (label, n) in found.labels() {
         println!("{label}: {n}");
     }

@@ -59,10 +59,21 @@ impl Batch {
         *self = with;
     }
 
+    /// A copy that takes no more memory than its lines.
     pub fn copy(&self) -> Self {
-        let mut copy = Batch::default();
-        copy.push_batch(self);
-        copy
+        let mut bytes = Vec::with_capacity(self.bytes.len());
+        bytes.extend_from_slice(&self.bytes);
+        Batch {
+            bytes,
+            records: self.records,
+        }
+    }
+
+    /// Gives back memory that the lines don't need, if it is much.
+    pub fn shrink(&mut self) {
+        if self.bytes.capacity() > 2 * self.bytes.len() {
+            *self = self.copy();
+        }
     }
 
     pub fn records(&self) -> u64 {

@@ -69,6 +69,11 @@ impl Group {
             .chain(self.begins.iter().copied())
     }
 
+    /// Gives back memory that it doesn't need, for it may wait.
+    pub fn shrink(&mut self) {
+        self.batch.shrink();
+    }
+
     /// Whether an ancestor of this process made them, which writes them itself.
     pub fn is_parents(&self) -> bool {
         self.forks != forks()

@@ -47,6 +47,23 @@ impl Template {
         self.parts.contains(&Part::Vhost)
     }
 
+    /// The folder that the files of all vhosts are in, or their folders; not beyond what is
+    /// the same for all.
+    pub fn folder(&self, now: &Now) -> PathBuf {
+        let common = Template {
+            given: PathBuf::new(),
+            parts: (self.parts.iter())
+                .take_while(|part| **part != Part::Vhost)
+                .cloned()
+                .collect(),
+        };
+        let mut path = common.expand(now, "").into_os_string();
+        // The name that begins here is the vhost's.
+        path.push("x");
+        let path = PathBuf::from(path);
+        path.parent().map(Path::to_owned).unwrap_or(path)
+    }
+
     /// Whether processes have files of their own.
     pub fn is_per_process(&self) -> bool {
         self.parts.contains(&Part::Pid)
@@ -99,10 +116,13 @@ impl Now {
     pub fn new() -> Self {
         let exe = std::env::current_exe().ok();
         let exe = exe.as_deref().and_then(Path::file_stem);
+        let exe = exe.unwrap_or_default().to_string_lossy();
+        // As Linux calls a program whose file was replaced.
+        let exe = exe.strip_suffix(" (deleted)").unwrap_or(&exe);
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
         Now {
             pid: std::process::id().to_string(),
-            exe: sanitised(&exe.unwrap_or_default().to_string_lossy()),
+            exe: sanitised(exe),
             time: utc(since.map_or(0, |d| d.as_secs())),
         }
     }
@@ -310,6 +330,25 @@ mod tests {
         assert_eq!(path.as_deref(), Ok("/k/app-42.a.test.19700101T000000Z"));
         assert_eq!(expand("/k/{{pid}}", "x").as_deref(), Ok("/k/{pid}"));
         assert_eq!(expand("/k/plain", "x").as_deref(), Ok("/k/plain"));
+    }
+
+    #[test]
+    fn the_folder_of_all_vhosts_is_what_they_have_in_common() {
+        for (template, folder) in [
+            ("/k/{vhost}.log", "/k"),
+            ("/k/keys-{vhost}.log", "/k"),
+            ("/k/{vhost}/keys.log", "/k"),
+            ("/k/{exe}/at-{vhost}/x/keys.log", "/k/app"),
+            ("/{vhost}", "/"),
+        ] {
+            let now = Now {
+                pid: "42".into(),
+                exe: "app".into(),
+                time: utc(0),
+            };
+            let found = Template::parse(Path::new(template)).unwrap().folder(&now);
+            assert_eq!(found, Path::new(folder), "{template}");
+        }
     }
 
     /// Lost: logs of programs that overwrite each other, or can't be told apart.

@@ -150,16 +150,19 @@ pub(super) fn check(path: &Path, rules: &Rules) -> Result<(), KeyLogError> {
     platform::check_path(path, rules)?;
     match fs::symlink_metadata(path) {
         Ok(found) => accept(path, &found, rules),
-        Err(source) if source.kind() == io::ErrorKind::NotFound => {
-            let parent = path.parent().map(fs::metadata);
-            if parent.is_none_or(|found| found.is_err()) {
-                return Err(KeyLogError::ParentMissing {
-                    path: path.to_owned(),
-                });
-            }
-            Ok(())
-        }
+        Err(source) if source.kind() == io::ErrorKind::NotFound => check_folder(path, rules),
         Err(source) => Err(cannot_open(path, source)),
+    }
+}
+
+/// Whether the folder of a path is there.
+pub(super) fn check_folder(path: &Path, rules: &Rules) -> Result<(), KeyLogError> {
+    platform::check_path(path, rules)?;
+    match path.parent().map(fs::metadata) {
+        Some(Ok(_)) => Ok(()),
+        _ => Err(KeyLogError::ParentMissing {
+            path: path.to_owned(),
+        }),
     }
 }
 

@@ -169,7 +169,11 @@ impl Files {
     }
 }
 
-/// Looks at the path that a log would have.
+/// Looks at the path that a log would have; where each vhost has its own, at their folder.
 pub(super) fn check(template: &Template, options: &FileOptions) -> Result<(), KeyLogError> {
-    file::check(&template.expand(&Now::new(), "vhost"), &options.rules)
+    let now = Now::new();
+    match template.is_per_vhost() {
+        true => file::check_folder(&template.folder(&now).join("{vhost}"), &options.rules),
+        false => file::check(&template.expand(&now, ""), &options.rules),
+    }
 }

@@ -184,3 +184,21 @@ fn a_disabled_log_leaves_no_file_open_and_an_enabled_one_none_to_children() {
     handle.disable();
     assert!(!open_here());
 }
+
+/// Lost: a folder for each vhost; and any log at all, for a file that is nobody's.
+#[test]
+fn what_stands_for_a_vhost_is_not_looked_for_as_a_vhosts_name() {
+    let dir = Dir::new("vhost-folder");
+    fs::create_dir(dir.path("a.test")).unwrap();
+    let stray = dir.file("keys-vhost.log", b"");
+    set_mode(&stray, 0o644);
+    for template in ["{vhost}/keys.log", "keys-{vhost}.log"] {
+        let handle = keylog::start(&KeyLog::file(dir.path(template))).unwrap();
+        drop(handle);
+    }
+    let error = keylog::start(&KeyLog::file(dir.path("no/{vhost}/keys.log"))).unwrap_err();
+    assert!(
+        matches!(error, KeyLogError::ParentMissing { .. }),
+        "{error}"
+    );
+}

@@ -106,7 +106,8 @@ impl Writer {
     }
 
     /// Queues records; `false` if there is no room for them.
-    pub(super) fn push(&self, group: Group) -> bool {
+    pub(super) fn push(&self, mut group: Group) -> bool {
+        group.shrink();
         let mut state = self.shared.lock();
         if state.bytes + group.len() > self.shared.most {
             state.lose(self.shared.per_vhost, group.vhost(), group.records());
