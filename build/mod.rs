@@ -3,6 +3,7 @@
 pub mod aws_lc;
 pub mod bindings;
 pub mod config;
+pub mod configured;
 pub mod glue;
 pub mod known;
 pub mod library;

@@ -9,9 +9,8 @@ use std::path::PathBuf;
 /// Reads a build variable. `NAME_<target triple with underscores>` goes before
 /// `NAME`, so that a cross build can differ from a host build.
 pub fn var(name: &str) -> Option<OsString> {
-    let target = env::var("TARGET").unwrap_or_default().replace('-', "_");
-    let specific = format!("{name}_{target}");
-    watched(&specific).or_else(|| watched(name))
+    let target = env::var("TARGET").unwrap_or_default();
+    var_of_target(name, &target).or_else(|| watched(name))
 }
 
 /// A build variable that holds a path; an empty one counts as unset.
@@ -34,6 +33,24 @@ pub fn flag(name: &str) -> bool {
     var(name).is_some_and(|value| !value.is_empty() && value != "0")
 }
 
+/// A variable that CMake's crate reads, by the names that it takes, in its order.
+pub fn cmake(name: &str) -> Option<OsString> {
+    let target = env::var("TARGET").unwrap_or_default();
+    let kind = match env::var("HOST") {
+        Ok(host) if host == target => "HOST",
+        _ => "TARGET",
+    };
+    watched(&format!("{name}_{target}"))
+        .or_else(|| var_of_target(name, &target))
+        .or_else(|| watched(&format!("{kind}_{name}")))
+        .or_else(|| watched(name))
+}
+
+/// A variable that others read, by no other name.
+pub fn verbatim(name: &str) -> Option<OsString> {
+    watched(name)
+}
+
 /// A variable that cargo itself sets; cargo re-runs us when it changes.
 pub fn cargo(name: &str) -> Option<OsString> {
     env::var_os(name)
@@ -54,6 +71,10 @@ pub fn openssl(name: &str) -> Option<PathBuf> {
 pub fn feature(name: &str) -> bool {
     let key = name.to_uppercase().replace('-', "_");
     env::var_os(format!("CARGO_FEATURE_{key}")).is_some()
+}
+
+fn var_of_target(name: &str, target: &str) -> Option<OsString> {
+    watched(&format!("{name}_{}", target.replace('-', "_")))
 }
 
 fn watched(name: &str) -> Option<OsString> {

@@ -1,6 +1,7 @@
 //! Compiles a libwebsockets source tree with cmake.
 
 use super::config::{sanitizer_flags, Config};
+use super::configured::Inputs;
 use super::library::Library;
 use super::{known, mingw, vars, versions, Result};
 use std::ffi::{OsStr, OsString};
@@ -13,9 +14,13 @@ pub fn build(config: &Config, tree: &Path, origin: String) -> Result<Library> {
     versions::check_tree(tree, &origin)?;
     require_cmake()?;
     let generator = generator(config);
+    let folder = config.out_dir.join(folder(generator.as_deref()));
+    let mut inputs = Inputs::from_env();
+    inputs.add("tree", tree);
+    inputs.add("generator", &generator);
     let mut cmake = cmake::Config::new(tree);
     cmake
-        .out_dir(config.out_dir.join(folder(generator.as_deref())))
+        .out_dir(&folder)
         .profile("Release")
         .build_target(if config.docs_only {
             "GENHDR"
@@ -29,12 +34,16 @@ pub fn build(config: &Config, tree: &Path, origin: String) -> Result<Library> {
         cmake.init_cxx_cfg(mingw::no_cxx());
     }
     for (name, value) in options(config)? {
+        inputs.add(name, &value);
         cmake.define(name, value);
     }
     for flag in c_flags(config) {
+        inputs.add("flag", &flag);
         cmake.cflag(flag);
     }
+    inputs.keep_or_remove(&folder)?;
     let build = cmake.build().join("build");
+    inputs.note(&folder)?;
     let library = if config.target.is_windows() {
         "websockets_static"
     } else {
@@ -67,7 +76,7 @@ pub fn build(config: &Config, tree: &Path, origin: String) -> Result<Library> {
 /// `None`: CMake's own choice.
 fn generator(config: &Config) -> Option<OsString> {
     let ninja = || !config.target.is_msvc() && ["ninja", "ninja-build", "samu"].iter().any(has);
-    vars::var("CMAKE_GENERATOR")
+    vars::cmake("CMAKE_GENERATOR")
         .filter(|name| !name.is_empty())
         .or_else(|| ninja().then(|| "Ninja".into()))
 }
@@ -211,7 +220,7 @@ fn c_flags(config: &Config) -> Vec<String> {
 }
 
 fn require_cmake() -> Result<()> {
-    let given = vars::var("CMAKE");
+    let given = vars::cmake("CMAKE");
     let cmake = given.clone().unwrap_or_else(|| "cmake".into());
     if has(&cmake) {
         return Ok(());
