@@ -68,19 +68,24 @@ impl Inputs {
         if fs::read_to_string(folder.join(FILE)).is_ok_and(|text| text == self.0) {
             return Ok(());
         }
-        match fs::remove_dir_all(folder) {
-            Err(e) if e.kind() != ErrorKind::NotFound => Err(format!(
-                "cannot remove {}, which has to be configured anew: {e}",
-                folder.display()
-            )),
-            _ => Ok(()),
-        }
+        remove(folder)
     }
 
     /// Says of a folder that it was configured from these.
     pub fn note(&self, folder: &Path) -> Result<()> {
         let file = folder.join(FILE);
         fs::write(&file, &self.0).map_err(|e| format!("cannot write {}: {e}", file.display()))
+    }
+}
+
+/// Removes a folder that has to be made anew, if it is there.
+pub fn remove(folder: &Path) -> Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(format!(
+            "cannot remove {}, which has to be made anew: {e}",
+            folder.display()
+        )),
+        _ => Ok(()),
     }
 }
 

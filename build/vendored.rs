@@ -1,7 +1,7 @@
 //! Compiles a libwebsockets source tree with cmake.
 
 use super::config::{sanitizer_flags, Config};
-use super::configured::Inputs;
+use super::configured::{self, Inputs};
 use super::library::Library;
 use super::{known, mingw, vars, versions, Result};
 use std::ffi::{OsStr, OsString};
@@ -42,7 +42,11 @@ pub fn build(config: &Config, tree: &Path, origin: String) -> Result<Library> {
         cmake.cflag(flag);
     }
     inputs.keep_or_remove(&folder)?;
-    let build = cmake.build().join("build");
+    let build = folder.join("build");
+    // The copy of the tree's headers: CMake makes it anew only when `lws_config.h` has
+    // changed, and the bindings would tell of other structs than the library has.
+    configured::remove(&build.join("include"))?;
+    cmake.build();
     inputs.note(&folder)?;
     let library = if config.target.is_windows() {
         "websockets_static"
