@@ -41,8 +41,10 @@ pub fn build(config: &Config, tree: &Path, origin: String) -> Result<Library> {
         inputs.add("flag", &flag);
         cmake.cflag(flag);
     }
-    inputs.keep_or_remove(&folder)?;
     let build = folder.join("build");
+    // Generators of several configurations at once would append this one's name.
+    cmake.define("CMAKE_ARCHIVE_OUTPUT_DIRECTORY_RELEASE", build.join("lib"));
+    inputs.keep_or_remove(&folder)?;
     // The copy of the tree's headers: CMake makes it anew only when `lws_config.h` has
     // changed, and the bindings would tell of other structs than the library has.
     configured::remove(&build.join("include"))?;

@@ -214,7 +214,9 @@ fn a_tree_elsewhere_is_compiled_and_something_else_is_refused() {
     let tree = Path::new(env!("CARGO_TARGET_TMPDIR")).join("tree");
     let _ = std::fs::remove_dir_all(&tree);
     copy(&package().join("vendor/libwebsockets"), &tree, &[]);
-    build(WITHOUT_KEYLOG, &[("LWS_SOURCE_DIR", &tree)]).unwrap();
+    // A generator of several configurations, which would have a folder for each.
+    let generator = ("CMAKE_GENERATOR", Path::new("Ninja Multi-Config"));
+    build(WITHOUT_KEYLOG, &[("LWS_SOURCE_DIR", &tree), generator]).unwrap();
 
     // Lost: bindings for the structs that the tree had, not for those it has now. Only headers
     // are made, which is enough to see what is read.
@@ -224,6 +226,7 @@ fn a_tree_elsewhere_is_compiled_and_something_else_is_refused() {
     let variables = [
         ("LWS_SOURCE_DIR", tree.as_path()),
         ("DOCS_RS", Path::new("1")),
+        generator,
     ];
     let said = check(WITHOUT_KEYLOG, &variables).unwrap_err();
     assert!(said.contains("what was added to the tree"), "{said}");
