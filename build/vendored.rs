@@ -5,7 +5,7 @@ use super::configured::{self, Inputs};
 use super::library::Library;
 use super::{known, mingw, vars, versions, Result};
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Compiles `tree` into OUT_DIR.
@@ -181,11 +181,13 @@ fn options(config: &Config) -> Result<Vec<(&'static str, OsString)>> {
         if let Some(include) = vars::cargo("DEP_Z_INCLUDE") {
             options.push(("ZLIB_INCLUDE_DIR", include));
         }
-        // Set where libz-sys has built a zlib, which cmake wouldn't find.
-        if let (Some(root), true) = (vars::cargo("DEP_Z_ROOT"), config.target.is_mingw()) {
-            let root = root.to_string_lossy();
-            options.push(("LWS_ZLIB_INCLUDE_DIRS", format!("{root}/include").into()));
-            options.push(("LWS_ZLIB_LIBRARIES", format!("{root}/lib/libz.a").into()));
+        // A zlib that libz-sys has built isn't where cmake would look for one.
+        if let Some(root) = vars::cargo("DEP_Z_ROOT").map(PathBuf::from) {
+            let files = ["z.lib", "libz.a"].map(|name| root.join("lib").join(name));
+            if let Some(library) = files.into_iter().find(|file| file.is_file()) {
+                options.push(("LWS_ZLIB_INCLUDE_DIRS", root.join("include").into()));
+                options.push(("LWS_ZLIB_LIBRARIES", library.into()));
+            }
         }
     }
     if config.target.is_mingw() {
