@@ -204,7 +204,8 @@ fn options(config: &Config) -> Result<Vec<(&'static str, OsString)>> {
 fn openssl_dir() -> Option<OsString> {
     let dirs = match (vars::openssl("LIB_DIR"), vars::openssl("DIR")) {
         (Some(dir), _) => vec![dir],
-        (None, Some(prefix)) => ["lib", "lib64"].map(|name| prefix.join(name)).into(),
+        // In the order of openssl-sys, which has the program linked.
+        (None, Some(prefix)) => ["lib64", "lib"].map(|name| prefix.join(name)).into(),
         (None, None) => return None,
     };
     let endings = ["so", "dylib", "dll.a", "a"];
