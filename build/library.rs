@@ -21,7 +21,7 @@ const OTHER_TLS: &[&str] = &[
 
 /// A prepared library.
 pub struct Library {
-    /// Folders for `#include`, the one with `lws_config.h` first.
+    /// Folders for `#include`, in the compiler's order.
     pub includes: Vec<PathBuf>,
     /// Lines for cargo that link it.
     pub link_lines: Vec<String>,

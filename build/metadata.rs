@@ -5,7 +5,9 @@ use super::library::Library;
 
 /// Prints the metadata of `links = "websockets"` and the crate's own cfgs.
 pub fn publish(config: &Config, library: &Library) {
-    println!("cargo:include={}", library.includes[0].display());
+    if let Some(include) = library.config_header.parent() {
+        println!("cargo:include={}", include.display());
+    }
     println!("cargo:version={}", library.version);
     if let Some(name) = &config.keylog_env {
         println!("cargo:keylog_env={name}");

@@ -71,7 +71,7 @@ impl Source {
         match self {
             Source::Tree { path, origin } => vendored::build(config, &path, origin),
             Source::Prefix(prefix) => system::from_prefix(config, &prefix),
-            Source::PkgConfig => system::from_pkg_config(),
+            Source::PkgConfig => system::from_pkg_config(config),
         }
     }
 }

@@ -46,7 +46,7 @@ pub fn from_prefix(config: &Config, prefix: &Path) -> Result<Library> {
 }
 
 /// The library that pkg-config knows.
-pub fn from_pkg_config() -> Result<Library> {
+pub fn from_pkg_config(config: &Config) -> Result<Library> {
     let found = pkg_config::Config::new()
         .cargo_metadata(false)
         .probe("libwebsockets")
@@ -69,9 +69,26 @@ pub fn from_pkg_config() -> Result<Library> {
             .iter()
             .map(|lib| format!("cargo:rustc-link-lib={lib}")),
     );
+    for dir in &found.framework_paths {
+        link.push(format!(
+            "cargo:rustc-link-search=framework={}",
+            dir.display()
+        ));
+    }
+    for name in &found.frameworks {
+        link.push(format!("cargo:rustc-link-lib=framework={name}"));
+    }
+    for args in &found.ld_args {
+        link.push(format!("cargo:rustc-link-arg=-Wl,{}", args.join(",")));
+    }
     let mut includes = found.include_paths;
-    if includes.is_empty() {
-        includes.push("/usr/include".into());
+    let system = Path::new("/usr/include");
+    let is_systems = includes.is_empty() || includes.iter().any(|dir| dir == system);
+    includes.extend(config.dependency_includes.iter().cloned());
+    if is_systems {
+        // Last: it may have the headers of another OpenSSL than the one that is linked.
+        includes.retain(|dir| dir != system);
+        includes.push(system.into());
     }
     let origin = format!("the installed libwebsockets {}", found.version);
     let library = Library::new(includes, link, origin)?;
