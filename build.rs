@@ -18,7 +18,10 @@ fn main() {
 
 fn run() -> Result<()> {
     let config = Config::from_env()?;
-    let library = source::locate(&config)?.prepare(&config)?;
+    let source = source::locate(&config)?;
+    // Before minutes go into compiling what can't be bound.
+    bindings::require_libclang()?;
+    let library = source.prepare(&config)?;
     library.check(&config)?;
     bindings::generate(&config, &library)?;
     if !config.docs_only {

@@ -4,7 +4,7 @@
 use super::config::Config;
 use super::library::Library;
 use super::{glue, mingw, versions, Result};
-use std::fs;
+use std::{fs, panic};
 
 /// Structs whose fields Rust writes or reads; C asserts where they lie.
 const CHECKED: &[(&str, &[&str])] = &[
@@ -80,6 +80,25 @@ const NOT_COMPILED: &str = "lws_(threadpool|tp_|i2c|bb_|spi|button|led|pwm|displ
     jose|jws|jwe|cose|lecp|dlo|lhp|upng|jpeg|css|surface|font|mcufont|gpio|esp32|flow|sspc|ss_|ssl_tls_null|\
     fts|dir|diskcache|genaes|genrsa|genec|genhash|genhmac|gencrypto|crypto|x509|acme|vbi|eddsa).*";
 
+/// Loads libclang, which bindgen reads C with, or says how to get it.
+pub fn require_libclang() -> Result<()> {
+    // Bindgen panics where there is none, with the reason as the message.
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(|_| {}));
+    let loaded = panic::catch_unwind(bindgen::clang_version);
+    panic::set_hook(hook);
+    let Err(payload) = loaded else {
+        return Ok(());
+    };
+    let why = payload.downcast_ref::<String>().map_or("", String::as_str);
+    Err(format!(
+        "cannot load libclang, with which bindgen reads the C library's headers.\n\
+         Install it (libclang-dev on Debian and Ubuntu, clang or clang-devel elsewhere, LLVM on \
+         Windows and macOS; in a checkout of this crate `cargo xtask setup` does), or name the \
+         folder that it is in by the variable LIBCLANG_PATH.\n{why}"
+    ))
+}
+
 /// Writes `bindings.rs` and `layout.c` to OUT_DIR.
 pub fn generate(config: &Config, library: &Library) -> Result<()> {
     let mut builder = bindgen::Builder::default()
@@ -125,7 +144,8 @@ pub fn generate(config: &Config, library: &Library) -> Result<()> {
     let bindings = builder.generate().map_err(|e| {
         format!(
             "bindgen cannot read the headers of {}: {e}\n\
-             It needs libclang: `cargo xtask setup` installs it in a checkout of this crate.",
+             Where a header of the system's isn't found, libclang can be told of its folder by \
+             the variable BINDGEN_EXTRA_CLANG_ARGS.",
             library.origin
         )
     })?;

@@ -162,6 +162,24 @@ fn a_cmake_that_cannot_run_is_named_with_its_variable() {
     assert!(text.contains("variable CMAKE"), "{text}");
 }
 
+// Lost: the minutes that the C library takes to compile, and a word on what is missing.
+#[test]
+fn a_libclang_that_cannot_be_loaded_is_named_with_what_to_install() {
+    let dir = TempDir::new();
+    // The newest by its name, and nothing but the beginning of a library. Bindgen itself watches
+    // the variable LIBCLANG_PATH, and would be compiled again.
+    std::fs::write(dir.file("libclang-999.so"), b"\x7fELF\x02").unwrap();
+    let text = refusal(&[
+        ("LD_LIBRARY_PATH", dir.path()),
+        ("LWS_KEYLOG_ENV", Path::new("NO_LIBCLANG")),
+    ]);
+    assert!(text.contains("cannot load libclang"), "{text}");
+    assert!(text.contains("libclang-dev"), "{text}");
+    assert!(text.contains("LIBCLANG_PATH"), "{text}");
+    assert!(text.contains("libclang-999.so"), "{text}");
+    assert!(!text.contains("panicked"), "{text}");
+}
+
 // Lost: cross builds that need other settings than those for the host.
 #[test]
 fn a_variable_for_the_target_alone_goes_before_the_general_one() {
