@@ -3,7 +3,7 @@
 
 use super::config::Config;
 use super::library::Library;
-use super::{glue, mingw, versions, Result};
+use super::{glue, mingw, vars, versions, Result};
 use std::{fs, panic};
 
 /// Structs whose fields Rust writes or reads; C asserts where they lie.
@@ -82,6 +82,7 @@ const NOT_COMPILED: &str = "lws_(threadpool|tp_|i2c|bb_|spi|button|led|pwm|displ
 
 /// Loads libclang, which bindgen reads C with, or says how to get it.
 pub fn require_libclang() -> Result<()> {
+    vars::watch_bindgens();
     // Bindgen panics where there is none, with the reason as the message.
     let hook = panic::take_hook();
     panic::set_hook(Box::new(|_| {}));

@@ -1,5 +1,5 @@
-//! Environment variables of the build: one getter, so that none is read
-//! without cargo being told to watch it.
+//! Environment variables of the build: all are read here, so that none is without cargo
+//! being told to watch it, whether this crate reads it or a tool that it runs.
 
 use super::Result;
 use std::env;
@@ -49,6 +49,17 @@ pub fn cmake(name: &str) -> Option<OsString> {
 /// A variable that others read, by no other name.
 pub fn verbatim(name: &str) -> Option<OsString> {
     watched(name)
+}
+
+/// Has cargo watch the variables that bindgen and its search of libclang read themselves.
+pub fn watch_bindgens() {
+    let target = env::var("TARGET").unwrap_or_default();
+    let arguments = "BINDGEN_EXTRA_CLANG_ARGS";
+    watched(&format!("{arguments}_{target}"));
+    var_of_target(arguments, &target);
+    for name in [arguments, "LIBCLANG_PATH", "LLVM_CONFIG_PATH", "CLANG_PATH"] {
+        watched(name);
+    }
 }
 
 /// A variable that cargo itself sets; cargo re-runs us when it changes.

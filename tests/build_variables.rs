@@ -226,7 +226,26 @@ fn the_generator_and_the_compiler_may_be_others_than_before() {
     run("Ninja", &other, "2").unwrap();
 }
 
-// Lost: seconds, at each build of a program that uses this crate.
+/// The variables of the build that README names, but for those of other features.
+fn documented() -> Vec<String> {
+    let text = std::fs::read_to_string(package().join("README.md")).unwrap();
+    let (_, text) = text.split_once("\nThe library is searched for").unwrap();
+    let (text, _) = text.split_once("\nBuild scripts of crates").unwrap();
+    let is_name = |c: char| c.is_ascii_uppercase() || c == '_';
+    let words = text.split('`').skip(1).step_by(2);
+    let mut names: Vec<_> = words
+        .filter(|word| word.contains('_') || word.starts_with('C'))
+        .filter(|word| word.chars().all(is_name))
+        .map(str::to_owned)
+        .collect();
+    // That of a log is read when a program runs.
+    names.retain(|name| name != "LWS_SSLKEYLOGFILE");
+    assert!(names.len() > 10, "{names:?}");
+    names
+}
+
+// Lost: seconds, at each build of a program that uses this crate; or a build of what
+// was asked for.
 #[test]
 fn what_has_not_changed_is_not_built_again() {
     let workshop = Workshop::enter();
@@ -234,22 +253,33 @@ fn what_has_not_changed_is_not_built_again() {
         let mut check = check(&workshop, package());
         let output = check
             .env("LWS_KEYLOG_ENV", name)
-            .arg("-v")
+            .arg("-vv")
             .output()
             .unwrap();
-        assert!(output.status.success(), "{}", stderr(&output));
-        stderr(&output).contains("Fresh libwebsockets ")
+        let text = stderr(&output) + &String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{text}");
+        text
     };
+    let is_fresh = |text: &str| text.contains("Fresh libwebsockets ");
     run("ACME_KEYS");
     for name in ["ACME_KEYS", "OTHER_KEYS"] {
-        let fresh = run(name);
+        let text = run(name);
+        let fresh = is_fresh(&text);
         assert_eq!(
             fresh,
             name == "ACME_KEYS",
             "{name}: a new name, a new build"
         );
+        if !fresh {
+            for name in documented() {
+                let watched = format!("cargo:rerun-if-env-changed={name}\n");
+                // Those of OpenSSL by its own crate.
+                let is_others = name == "OPENSSL_DIR";
+                assert!(is_others || text.contains(&watched), "{name} isn't watched");
+            }
+        }
         let library = compiled(&workshop);
-        assert!(run(name), "the crate is built again");
+        assert!(is_fresh(&run(name)), "the crate is built again");
         assert_eq!(
             compiled(&workshop),
             library,
