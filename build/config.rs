@@ -19,6 +19,11 @@ const OPENSSL_IS_ANOTHER: &str = "openssl-sys is built for AWS-LC or BoringSSL h
      of its own that another crate turns on, and feature `tls` needs OpenSSL. Turn on `aws-lc` \
      instead, or turn that feature off.";
 
+/// Said on Apple's systems of a copy of AWS-LC that can't be made there.
+const AWS_LC_ON_APPLE: &str = "feature `aws-lc` renames AWS-LC's functions, to keep them apart \
+     from OpenSSL's, and can't do so yet in the libraries of macOS and Apple's other systems. Turn \
+     it off, and `tls` on, which is OpenSSL.";
+
 /// Everything that the other steps need to know.
 pub struct Config {
     pub manifest_dir: PathBuf,
@@ -76,6 +81,10 @@ impl Config {
         }
         let out_dir = PathBuf::from(required("OUT_DIR")?);
         let docs_only = vars::flag("DOCS_RS");
+        let is_apple = vars::cargo("CARGO_CFG_TARGET_VENDOR").is_some_and(|name| name == "apple");
+        if vars::feature("aws-lc") && is_apple && !docs_only {
+            return Err(AWS_LC_ON_APPLE.into());
+        }
         let aws_lc = vars::feature("aws-lc")
             .then(|| AwsLc::prepare(&out_dir, docs_only))
             .transpose()?;
