@@ -93,17 +93,26 @@ impl<'a> Connection<'a> {
         self.conn.outbox.bytes()
     }
 
-    /// Stops reading from the peer, which is then slowed down by TCP. Pings, close
-    /// frames and the end of the connection aren't seen either until
+    /// Stops reading from the peer, which is then slowed down by TCP. Pings, pongs, close
+    /// frames and the end of what the peer sends aren't seen either until
     /// [`resume_reading`](Connection::resume_reading), so that a pause as long as the
-    /// peer's idle timeout makes it hang up. What was read already may still be
-    /// delivered.
+    /// idle timeout of either side ends the connection. What was read already may still
+    /// be delivered.
+    ///
+    /// What a peer sent before it left is kept until then, unless something is to be sent
+    /// to it, which fails and ends the connection. So does a reset of a TCP connection,
+    /// such as by a peer that left unread what it was sent: within three seconds, and
+    /// what isn't read by then is lost. (A library that isn't the vendored one may drop
+    /// either at once.)
     #[doc(alias = "lws_rx_flow_control")]
     pub fn pause_reading(&mut self) {
         self.conn.wants_reading.set(false);
     }
 
-    /// Reads from the peer again.
+    /// Reads from the peer again. While it is paused a handler is called by
+    /// [`on_writable`](crate::Handler::on_writable) alone, once nothing more is left of
+    /// what was read before.
+    #[doc(alias = "lws_rx_flow_control")]
     pub fn resume_reading(&mut self) {
         self.conn.wants_reading.set(true);
     }

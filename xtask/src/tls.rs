@@ -22,6 +22,7 @@ const SUITES: &[&str] = &[
     "decrypt",
     "decrypt_live",
     "forked_keylog",
+    "hang_up",
     "interop",
     "keylog",
     "keylog_files",

@@ -27,6 +27,9 @@ use std::time::Duration;
 /// Descriptors that one wait reports at most; the kernel goes round among the others.
 const AT_ONCE: usize = 512;
 
+/// What the kernel reports whether it was asked to or not.
+const HUNG_UP: u32 = (libc::EPOLLHUP | libc::EPOLLERR) as u32;
+
 /// How long a turn lasts if nothing bounds it: lws counts milliseconds in an `int`.
 const LONGEST: c_int = 2_000_000_000;
 
@@ -162,6 +165,9 @@ impl EventLoop {
             if unsafe { sys::lws_service_fd(context, &mut fd) } < 0 {
                 return false;
             }
+            if event.events & HUNG_UP != 0 && wanted & libc::POLLIN == 0 {
+                self.epoll.descriptors.borrow_mut().hung_up(token);
+            }
         }
         *self.epoll.events.borrow_mut() = events;
 
@@ -186,11 +192,12 @@ impl Epoll {
         let mut failed = Vec::new();
         let mut descriptors = self.descriptors.borrow_mut();
         while let Some(change) = descriptors.next_change() {
-            let operation = match change.known {
-                true => libc::EPOLL_CTL_MOD,
-                false => libc::EPOLL_CTL_ADD,
+            let operation = match (change.known, change.wanted) {
+                (true, Some(_)) => libc::EPOLL_CTL_MOD,
+                (false, _) => libc::EPOLL_CTL_ADD,
+                (true, None) => libc::EPOLL_CTL_DEL,
             };
-            match self.control(operation, change.token, change.wanted) {
+            match self.control(operation, change.token, change.wanted.unwrap_or(0)) {
                 Ok(()) => descriptors.told(change.token, change.wanted),
                 Err(error) => failed.push((change.token, error)),
             }

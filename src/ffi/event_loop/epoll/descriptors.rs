@@ -19,6 +19,8 @@ struct Entry {
     wanted: Option<i16>,
     /// The events that the kernel was told; `None`: it doesn't know it.
     told: Option<i16>,
+    /// Whether its end was reported while its input isn't waited for.
+    hung_up: bool,
     /// Whether it is in `changed`.
     queued: bool,
 }
@@ -35,7 +37,16 @@ pub(super) struct Change {
     pub token: Token,
     /// Whether the kernel knows the descriptor already.
     pub known: bool,
-    pub wanted: i16,
+    /// `None`: it is to forget it.
+    pub wanted: Option<i16>,
+}
+
+impl Entry {
+    /// What the kernel is to know. It reports the end of a socket whether it was asked to
+    /// or not, again and again: nothing more is asked of one that is known to be over.
+    fn due(&self) -> Option<i16> {
+        self.wanted.filter(|events| !self.hung_up || *events != 0)
+    }
 }
 
 impl Token {
@@ -77,6 +88,18 @@ impl Descriptors {
         }
     }
 
+    /// Notes that the end of a socket, or an error, was reported while its input wasn't
+    /// waited for. Whoever waits for it meets the end by reading.
+    pub fn hung_up(&mut self, token: Token) {
+        let Some(entry) = self.entry_mut(token) else {
+            return;
+        };
+        if let Some(wanted) = entry.wanted {
+            entry.hung_up = true;
+            self.set(token.fd as usize, wanted);
+        }
+    }
+
     /// Forgets the descriptor. The kernel is to do so as well if there is a result.
     pub fn remove(&mut self, fd: RawFd) -> Option<Token> {
         let entry = self.entries.get_mut(usize::try_from(fd).ok()?)?;
@@ -108,7 +131,8 @@ impl Descriptors {
                 continue;
             };
             entry.queued = false;
-            if let Some(wanted) = entry.wanted.filter(|_| entry.told != entry.wanted) {
+            let wanted = entry.due();
+            if entry.told != wanted {
                 let known = entry.told.is_some();
                 return Some(Change {
                     token,
@@ -121,9 +145,9 @@ impl Descriptors {
     }
 
     /// Notes that the kernel was told.
-    pub fn told(&mut self, token: Token, wanted: i16) {
+    pub fn told(&mut self, token: Token, wanted: Option<i16>) {
         if let Some(entry) = self.entry_mut(token) {
-            entry.told = Some(wanted);
+            entry.told = wanted;
         }
     }
 
@@ -138,7 +162,9 @@ impl Descriptors {
     fn set(&mut self, index: usize, wanted: i16) {
         let entry = &mut self.entries[index];
         entry.wanted = Some(wanted);
-        if !entry.queued && entry.told != entry.wanted {
+        // Who stops to read before the end is told of it again.
+        entry.hung_up &= wanted & libc::POLLIN == 0;
+        if !entry.queued && entry.told != entry.due() {
             entry.queued = true;
             self.changed.push(Token {
                 fd: index as RawFd,
@@ -166,7 +192,7 @@ mod tests {
     const OUT: i16 = libc::POLLOUT;
 
     /// All changes, taken to be told to the kernel.
-    fn tell(descriptors: &mut Descriptors) -> Vec<(RawFd, bool, i16)> {
+    fn tell(descriptors: &mut Descriptors) -> Vec<(RawFd, bool, Option<i16>)> {
         let mut changes = Vec::new();
         while let Some(Change {
             token,
@@ -184,13 +210,13 @@ mod tests {
     fn a_change_that_is_taken_back_is_not_told() {
         let mut descriptors = Descriptors::default();
         descriptors.start(5, IN);
-        assert_eq!(tell(&mut descriptors), [(5, false, IN)]);
+        assert_eq!(tell(&mut descriptors), [(5, false, Some(IN))]);
         descriptors.start(5, OUT);
         descriptors.stop(5, OUT);
         assert_eq!(tell(&mut descriptors), []);
         descriptors.start(5, OUT);
         descriptors.stop(5, IN);
-        assert_eq!(tell(&mut descriptors), [(5, true, OUT)]);
+        assert_eq!(tell(&mut descriptors), [(5, true, Some(OUT))]);
     }
 
     #[test]
@@ -199,7 +225,41 @@ mod tests {
         descriptors.start(5, IN);
         tell(&mut descriptors);
         descriptors.stop(5, IN);
-        assert_eq!(tell(&mut descriptors), [(5, true, 0)]);
+        assert_eq!(tell(&mut descriptors), [(5, true, Some(0))]);
+    }
+
+    // Lost: the wait, which each turn would end at once.
+    #[test]
+    fn what_hung_up_is_not_asked_until_something_is_wanted() {
+        let mut descriptors = Descriptors::default();
+        let token = Token {
+            fd: 5,
+            generation: 0,
+        };
+        descriptors.start(5, IN);
+        tell(&mut descriptors);
+        // It is being read.
+        descriptors.hung_up(token);
+        assert_eq!(tell(&mut descriptors), []);
+        descriptors.stop(5, IN);
+        assert_eq!(tell(&mut descriptors), [(5, true, Some(0))]);
+        descriptors.hung_up(token);
+        assert_eq!(tell(&mut descriptors), [(5, true, None)]);
+        descriptors.start(5, OUT);
+        assert_eq!(tell(&mut descriptors), [(5, false, Some(OUT))]);
+        descriptors.stop(5, OUT);
+        assert_eq!(tell(&mut descriptors), [(5, true, None)]);
+        // Once it was read the end is told again.
+        descriptors.start(5, IN);
+        assert_eq!(tell(&mut descriptors), [(5, false, Some(IN))]);
+        descriptors.stop(5, IN);
+        assert_eq!(tell(&mut descriptors), [(5, true, Some(0))]);
+        descriptors.hung_up(token);
+        tell(&mut descriptors);
+        assert_eq!(descriptors.wanted(token), Some(0));
+        assert_eq!(descriptors.remove(5), None);
+        descriptors.hung_up(token);
+        assert_eq!(tell(&mut descriptors), []);
     }
 
     #[test]
@@ -212,7 +272,7 @@ mod tests {
         assert_eq!(descriptors.wanted(old), None);
         descriptors.start(5, IN);
         assert_eq!(descriptors.wanted(old), None);
-        assert_eq!(tell(&mut descriptors), [(5, false, IN)]);
+        assert_eq!(tell(&mut descriptors), [(5, false, Some(IN))]);
         assert_eq!(tell(&mut descriptors), []);
     }
 
@@ -223,7 +283,7 @@ mod tests {
         let change = descriptors.next_change().unwrap();
         descriptors.again(change.token);
         descriptors.start(5, OUT);
-        assert_eq!(tell(&mut descriptors), [(5, false, IN | OUT)]);
+        assert_eq!(tell(&mut descriptors), [(5, false, Some(IN | OUT))]);
     }
 
     #[test]
