@@ -14,7 +14,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::thread::{sleep, spawn, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const FIN: u8 = 0x80;
 
@@ -295,6 +295,38 @@ fn a_client_hears_what_came_before_its_server_went() {
     first_comes(&mut context, &events);
     go.store(true, Ordering::Relaxed);
     all_come(&mut context, &events, 1);
+}
+
+// Lost: seconds, for an application that can't go on.
+#[test]
+fn who_closes_a_connection_that_is_paused_is_told_when_the_peer_agrees() {
+    struct Closes(Probe);
+    impl Handler for Closes {
+        fn on_open(&mut self, conn: &mut Connection<'_>) {
+            self.0.on_open(conn);
+            conn.pause_reading();
+            conn.close(CloseCode::GOING_AWAY);
+        }
+        fn on_close(&mut self, closed: Closed) {
+            self.0.on_close(closed);
+        }
+    }
+    let (probe, events) = probe();
+    let (mut context, addr) = server(loopback(), move || Closes(probe.clone()));
+    let addr = addr.unwrap();
+    let peer = spawn(move || {
+        let mut raw = Raw::open(addr);
+        assert_eq!(raw.close_code(), Some(1001));
+    });
+    opens(&mut context, &events);
+    let start = Instant::now();
+    assert_eq!(closed(&mut context, &events).0, Initiator::Local);
+    assert!(
+        start.elapsed() < Duration::from_secs(4),
+        "{:?}",
+        start.elapsed()
+    );
+    serve_until(&mut context, peer);
 }
 
 #[cfg(all(unix, feature = "unix-sockets"))]
