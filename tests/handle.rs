@@ -480,24 +480,6 @@ fn a_shutdown_lets_nobody_in_any_more() {
 }
 
 #[test]
-fn a_shutdown_of_a_client_that_reconnects_is_its_end() {
-    use libwebsockets::Backoff;
-    let server = serve(|vhost| vhost.accept(|_| Ok(Echo)));
-    let client = client_context();
-    let (probe, events) = probe();
-    let backoff = Backoff::new().first(Duration::from_millis(1));
-    let to = Client::new(&server.url("ws", "/"))
-        .unwrap()
-        .reconnect(backoff);
-    drop(client.handle.connect(to, probe).unwrap());
-    events.open();
-    client.handle.shutdown(CloseCode::GOING_AWAY, WAIT).unwrap();
-    client.wait().unwrap().unwrap();
-    assert_eq!(events.closed().initiator, Initiator::Local);
-    events.end();
-}
-
-#[test]
 fn a_shutdown_without_connections_ends_at_once() {
     let running = client_context();
     running.handle.shutdown(CloseCode::NORMAL, WAIT).unwrap();

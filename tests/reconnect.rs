@@ -6,8 +6,8 @@ mod common;
 use common::{client_context, eventually, loopback, on_thread, probe, serve, Echo, Running, WAIT};
 use libwebsockets::http::StatusCode;
 use libwebsockets::{
-    Backoff, Client, CloseCode, Closed, ConnectError, Connection, Context, Handler, Message,
-    Refusal,
+    Backoff, Client, CloseCode, Closed, ConnectError, Connection, Context, Handler, Initiator,
+    Message, Refusal,
 };
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -193,6 +193,23 @@ fn a_connection_that_is_open_is_the_last_once_its_client_is_cancelled() {
     assert_eq!(events.message().as_text(), Some("still here"));
     server.stop().unwrap().unwrap();
     events.closed();
+    events.end();
+}
+
+#[test]
+fn a_shutdown_of_a_client_that_reconnects_is_its_end() {
+    let server = serve(|vhost| vhost.accept(|_| Ok(Echo)));
+    let client = client_context();
+    let (probe, events) = probe();
+    let backoff = Backoff::new().first(Duration::from_millis(1));
+    let to = Client::new(&server.url("ws", "/"))
+        .unwrap()
+        .reconnect(backoff);
+    drop(client.handle.connect(to, probe).unwrap());
+    events.open();
+    client.handle.shutdown(CloseCode::GOING_AWAY, WAIT).unwrap();
+    client.wait().unwrap().unwrap();
+    assert_eq!(events.closed().initiator, Initiator::Local);
     events.end();
 }
 
