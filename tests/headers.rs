@@ -6,7 +6,7 @@ mod common;
 use common::peer::{altered, ask, upgrade, Raw};
 use common::{loopback, serve, Echo, Running, WAIT};
 use libwebsockets::http::HeaderMap;
-use libwebsockets::Context;
+use libwebsockets::{Context, Refusal};
 use std::sync::mpsc;
 
 fn echo_server() -> Running {
@@ -92,6 +92,56 @@ fn white_space_around_a_value_is_no_part_of_it() {
     assert_eq!(values(&headers, "x-own"), ["two  words"]);
     assert_eq!(values(&headers, "accept"), ["text/html"]);
     assert_eq!(values(&headers, "x-empty"), [""]);
+}
+
+#[test]
+fn an_empty_line_changes_nothing_in_those_after_it() {
+    for empty in ["", " ", "\t "] {
+        let headers = headers(&format!("Accept:{empty}\r\nAccept: text/html, */*\r\n"));
+        assert_eq!(values(&headers, "accept"), ["", "text/html, */*"]);
+    }
+}
+
+// Lost: clients that send a space too much, and the vhost that they ask for.
+#[test]
+fn white_space_around_a_value_changes_nothing_in_the_handshake() {
+    let server = Running::start(|| {
+        let vhost = |name: &'static str| {
+            let vhost = loopback().name(name).unwrap();
+            vhost.accept(move |request| match request.path() {
+                "/" => Ok(Echo),
+                _ => Err(Refusal::forbidden().body(name)),
+            })
+        };
+        let builder = Context::builder().vhost(vhost("first.test"));
+        builder.vhost(vhost("localhost"))
+    });
+    for (before, after) in [
+        ("", ""),
+        ("", " "),
+        (" ", " \t"),
+        ("\t", "\t "),
+        (" \t", ""),
+    ] {
+        let mut request = upgrade("/", "Origin: https://example.com\r\n");
+        for name in [
+            "Host",
+            "Upgrade",
+            "Connection",
+            "Sec-WebSocket-Key",
+            "Sec-WebSocket-Version",
+        ] {
+            let at = request.find(name).unwrap() + name.len() + 1;
+            let end = at + request[at..].find('\r').unwrap();
+            let value = request[at..end].trim().to_owned();
+            request.replace_range(at..end, &format!("{before}{value}{after}"));
+        }
+        let answer = ask(server.addr(), &request);
+        let accept = answer.header("sec-websocket-accept");
+        assert_eq!(accept, Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{request:?}");
+        let answer = ask(server.addr(), &request.replace("GET / ", "GET /who "));
+        assert_eq!(answer.body, "localhost", "{request:?}");
+    }
 }
 
 // Lost: a check of Origin or Host that a proxy or the application makes on another

@@ -74,6 +74,7 @@ const ROWS: &[Row] = &[
     ("4.1", "another reason phrase", STATUS, "HTTP/1.1 101 OK\r\n", Open),
     ("4.1", "Upgrade in other letters", UPGRADE, "UPGRADE: WebSocket\r\n", Open),
     ("4.1", "Connection in other letters", CONNECTION, "connection: upgrade\r\n", Open),
+    ("4.1", "white space around a value", ACCEPT, "Sec-WebSocket-Accept:\t {key} \t\r\n", Open),
     ("4.1", "the second subprotocol", END, "\r\nSec-WebSocket-Protocol: superchat\r\n\r\n", Open),
 ];
 
