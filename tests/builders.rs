@@ -36,10 +36,13 @@ fn a_vhost_says_which_names_it_takes() {
     refused(name("a b"), &["\"a b\"", "letters"]);
     refused(name("ä"), &["letters"]);
     refused(name(&"a".repeat(254)), &["253"]);
+    refused(name("."), &["\".\"", "host name"]);
+    refused(name("a.."), &["\"a..\"", "host name"]);
     for bad in SMUGGLERS {
         refused(name(bad), &["host name", "letters"]);
     }
     assert!(name(&"a".repeat(253)).is_ok());
+    assert!(name(&format!("{}.", "a".repeat(253))).is_ok());
 }
 
 #[test]

@@ -315,6 +315,7 @@ fn the_host_header_chooses_the_vhost_and_the_first_serves_the_rest() {
         Context::builder()
             .vhost(vhost("one.test"))
             .vhost(vhost("two.test"))
+            .vhost(vhost("dotted.test."))
     });
     assert_eq!(server.addr_of(0), server.addr_of(1), "they share a socket");
     for (host, vhost) in [
@@ -327,6 +328,14 @@ fn the_host_header_chooses_the_vhost_and_the_first_serves_the_rest() {
         ("two", "one.test"),
         ("two.test.evil", "one.test"),
         ("[::1]:80", "one.test"),
+        ("two.test.", "two.test"),
+        ("two.test.:80", "two.test"),
+        ("TWO.Test.", "two.test"),
+        ("sub.two.test.", "two.test"),
+        ("two.test..", "one.test"),
+        (".", "one.test"),
+        ("dotted.test", "dotted.test."),
+        ("dotted.test.", "dotted.test."),
     ] {
         let answer = ask(
             server.addr(),

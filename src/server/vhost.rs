@@ -28,7 +28,8 @@ pub(crate) enum ListenAddress {
 ///
 /// Several vhosts with the same address share its socket; which one serves a
 /// connection is decided by the name that the client asks for (SNI and Host): one
-/// of that name, else one whose name it is a subdomain of, else the first one.
+/// of that name, else one whose name it is a subdomain of, else the first one. A dot
+/// at the end of a name means nothing.
 #[must_use]
 pub struct Vhost {
     pub(crate) listen: ListenAddress,
@@ -81,21 +82,24 @@ impl Vhost {
         }
     }
 
-    /// The host name that this vhost serves. Default: `localhost`.
+    /// The host name that this vhost serves, without the dot that may be at its end.
+    /// Default: `localhost`.
     ///
     /// # Errors
     ///
     /// A name with characters other than letters, digits, `-`, `.` and `_`, an
     /// empty one, or one of more than 253.
     pub fn name(mut self, name: impl Into<String>) -> Result<Self, InvalidInput> {
-        let name = name.into();
+        let given = name.into();
+        let name = given.strip_suffix('.').unwrap_or(&given);
         let valid = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
-        if name.is_empty() || name.len() > 253 || !name.bytes().all(valid) {
+        let is_name = !name.is_empty() && name.len() <= 253 && name.bytes().all(valid);
+        if !is_name || name.ends_with('.') {
             return Err(InvalidInput::new(format!(
-                "{name:?} is no host name: use up to 253 letters, digits, '-', '.' and '_'"
+                "{given:?} is no host name: use up to 253 letters, digits, '-', '.' and '_'"
             )));
         }
-        self.name = name;
+        self.name = name.to_owned();
         Ok(self)
     }
 
