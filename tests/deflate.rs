@@ -5,8 +5,9 @@
 mod common;
 
 use common::peer::{frame, http_head, patient, upgrade, Raw, BINARY, CONTINUATION, PONG, TEXT};
+use common::roles::Ours;
 use common::{client_context, loopback, noise, probe, probed, rests, Event, Events, Running};
-use libwebsockets::{Client, Connection, Context, Fragment, Handler, WebSocketConfig};
+use libwebsockets::{Client, Connection, Context, Fragment, Handler, Role, WebSocketConfig};
 use std::io::Write;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
@@ -155,6 +156,73 @@ fn the_first_fragment_is_known_as_such_after_a_frame_that_inflates_to_nothing() 
         }
     }
     assert_eq!(seen, b"b");
+}
+
+/// Bytes in blocks that are stored as they are (RFC 1951 §3.2.4).
+fn stored(bytes: &[u8]) -> Vec<u8> {
+    let mut blocks = Vec::new();
+    for block in bytes.chunks(usize::from(u16::MAX)) {
+        let len = block.len() as u16;
+        blocks.push(0);
+        blocks.extend(len.to_le_bytes());
+        blocks.extend((!len).to_le_bytes());
+        blocks.extend(block);
+    }
+    blocks
+}
+
+/// What is behind all blocks of a message.
+const END: &[u8] = &[0];
+
+/// Sees that a message came whole, or that it was refused as too big.
+#[track_caller]
+fn expect(ours: &Ours, mut raw: Raw, expected: Option<usize>) {
+    if expected.is_none() {
+        assert_eq!(raw.close_code(), Some(1009), "{:?}", ours.role);
+        drop(raw);
+        while matches!(ours.events.next(), Event::Fragment { last: false, .. }) {}
+        return;
+    }
+    let (mut len, mut whole) = (0, false);
+    while !whole {
+        match ours.events.next() {
+            Event::Message(_, message) => (len, whole) = (message.len(), true),
+            Event::Fragment { data, last, .. } => (len, whole) = (len + data.len(), last),
+            other => panic!("{:?}, {expected:?}: {other:?}", ours.role),
+        }
+    }
+    assert_eq!(Some(len), expected, "{:?}", ours.role);
+    drop(raw);
+    ours.events.closed();
+}
+
+// Lost: messages within the limits, refused for their length on the wire, which is a
+// little more where there is nothing to compress.
+#[test]
+fn limits_are_held_against_what_a_message_inflates_to() {
+    const LIMIT: usize = 100_000;
+    let offer = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
+    let by_message = deflating().max_message_size(LIMIT);
+    let by_frame = deflating().max_frame_size(LIMIT);
+    for config in [&by_message, &by_frame, &by_frame.clone().fragments(true)] {
+        for role in [Role::Server, Role::Client] {
+            let ours = Ours::with_extensions(role, config.clone(), offer);
+            for len in [LIMIT - 10, LIMIT, LIMIT + 1] {
+                let compressed = [&stored(&noise(len)), END].concat();
+                for (first, payload) in [(RSV1, compressed), (0, noise(len))] {
+                    let (mut raw, _) = ours.connection();
+                    raw.send_frame(FIN | first | BINARY, &payload);
+                    expect(&ours, raw, (len <= LIMIT).then_some(len));
+                }
+            }
+            // In two frames that are right each by itself.
+            let (mut raw, _) = ours.connection();
+            raw.send_frame(RSV1 | BINARY, &stored(&noise(LIMIT)));
+            raw.send_frame(FIN | CONTINUATION, &[&stored(&noise(LIMIT)), END].concat());
+            let fine = *config != by_message;
+            expect(&ours, raw, fine.then_some(2 * LIMIT));
+        }
+    }
 }
 
 /// Zeros, so many that the library inflates them in many pieces: a block with

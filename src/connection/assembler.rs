@@ -41,6 +41,9 @@ const MAX_RESERVE: usize = 1 << 20;
 pub(crate) struct Assembler {
     max_message: usize,
     max_frame: usize,
+    /// Whether permessage-deflate was agreed on: what is still to come of a frame may then be
+    /// compressed, and says nothing of the message's length.
+    deflate: bool,
     /// Whether a message has begun. The library's own mark for it can't be relied
     /// on: a compressed frame that inflates to nothing is not told, and what comes
     /// after it isn't marked as the first.
@@ -58,11 +61,18 @@ impl Assembler {
         Assembler {
             max_message: config.max_message_size,
             max_frame: config.max_frame_size,
+            deflate: false,
             begun: false,
             payload: None,
             frame: 0,
             valid: 0,
         }
+    }
+
+    /// From now on messages may be compressed.
+    #[cfg(feature = "deflate")]
+    pub fn expect_deflate(&mut self) {
+        self.deflate = true;
     }
 
     /// Makes a fragment of a piece, for connections that take those: only the
@@ -86,11 +96,19 @@ impl Assembler {
             self.frame = 0;
         }
         self.frame = self.frame.saturating_add(chunk.data.len());
-        let whole = self.frame.saturating_add(chunk.remaining);
+        let whole = self.frame.saturating_add(self.announced(chunk));
         if chunk.remaining == 0 {
             self.frame = 0;
         }
         (whole <= self.max_frame).then_some(first)
+    }
+
+    /// Bytes that the frame is known to have beyond this piece.
+    fn announced(&self, chunk: &Chunk<'_>) -> usize {
+        match self.deflate {
+            true => 0,
+            false => chunk.remaining,
+        }
     }
 
     /// Takes a piece; a spare buffer may be used for a new message.
@@ -100,7 +118,7 @@ impl Assembler {
         }
         let before = self.payload.as_ref().map_or(0, |payload| payload.len());
         let so_far = before.saturating_add(chunk.data.len());
-        if so_far.saturating_add(chunk.remaining) > self.max_message {
+        if so_far.saturating_add(self.announced(chunk)) > self.max_message {
             return Assembled::Violation(CloseCode::TOO_BIG, "message too big");
         }
         let mut payload = match self.payload.take() {

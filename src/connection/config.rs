@@ -43,7 +43,8 @@ impl WebSocketConfig {
     }
 
     /// The longest message that is received, in bytes; a longer one closes the
-    /// connection with code 1009. Default: 64 MiB. It doesn't apply where
+    /// connection with code 1009. Default: 64 MiB. Of a compressed message, the bytes
+    /// that it inflates to count. The limit doesn't apply where
     /// [`fragments`](WebSocketConfig::fragments) are taken.
     pub fn max_message_size(mut self, bytes: usize) -> Self {
         self.max_message_size = bytes;
@@ -51,8 +52,9 @@ impl WebSocketConfig {
     }
 
     /// The longest frame that is received, in bytes; a longer one closes the
-    /// connection with code 1009. Default: 64 MiB. Of a compressed frame, each
-    /// piece that the C library inflates counts as one.
+    /// connection with code 1009. Default: 64 MiB. Of a compressed frame, the bytes
+    /// that it inflates to while it arrives count; of what the C library still inflates
+    /// once the frame has come whole, each piece of up to 16 KiB counts by itself.
     pub fn max_frame_size(mut self, bytes: usize) -> Self {
         self.max_frame_size = bytes;
         self

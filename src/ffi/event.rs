@@ -44,7 +44,7 @@ pub(crate) struct Chunk<'cb> {
     /// The last piece of a message.
     pub last: bool,
     pub binary: bool,
-    /// Bytes of the frame that are still to come.
+    /// Bytes of the frame that are still to come, compressed ones if the frame is.
     pub remaining: usize,
 }
 

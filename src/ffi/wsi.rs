@@ -166,14 +166,14 @@ impl<'cb> Wsi<'cb> {
         unsafe { sys::lws_close_reason(self.as_ptr(), code, reason.as_mut_ptr(), reason.len()) };
     }
 
-    /// Lets permessage-deflate work in pieces of 16 KiB instead of 1 KiB. Without
-    /// effect where the extension isn't active.
+    /// Lets permessage-deflate work in pieces of 16 KiB instead of 1 KiB; whether it was
+    /// agreed on.
     #[doc(alias = "lws_set_extension_option")]
     #[cfg(feature = "deflate")]
-    pub fn enlarge_deflate_buffers(&self) {
-        for option in [c"rx_buf_size", c"tx_buf_size"] {
+    pub fn enlarge_deflate_buffers(&self) -> bool {
+        [c"rx_buf_size", c"tx_buf_size"].into_iter().all(|option| {
             // SAFETY: the wsi is valid for 'cb; the strings are static.
-            unsafe {
+            let failed = unsafe {
                 sys::lws_set_extension_option(
                     self.as_ptr(),
                     c"permessage-deflate".as_ptr(),
@@ -181,7 +181,8 @@ impl<'cb> Wsi<'cb> {
                     c"14".as_ptr(),
                 )
             };
-        }
+            failed == 0
+        })
     }
 
     /// The status of the HTTP response that a client got, if it got one.

@@ -122,7 +122,9 @@ impl Engine {
             self.keylog().log().count_unhooked_connection();
         }
         #[cfg(feature = "deflate")]
-        wsi.enlarge_deflate_buffers();
+        if wsi.enlarge_deflate_buffers() {
+            conn.assembler.borrow_mut().expect_deflate();
+        }
         if conn.role == Role::Server && !conn.fragments {
             // It is done while a message is put together.
             wsi.leave_masked();
