@@ -5,7 +5,9 @@ mod common;
 use common::peer::Raw;
 use common::{client_context, loopback, noise, probe, probed, serve, Echo, Event};
 use libwebsockets::http::StatusCode;
-use libwebsockets::{Client, Context, Refusal, Vhost, WebSocketConfig};
+#[cfg(feature = "_tls")]
+use libwebsockets::tls::Pem;
+use libwebsockets::{Client, Context, Error, Refusal, Vhost, WebSocketConfig};
 
 /// Every text that could end a line or a string of C early.
 const SMUGGLERS: [&str; 4] = ["a\0", "a\r", "a\nb", "a\r\nx: y"];
@@ -66,6 +68,51 @@ fn a_vhost_that_serves_nothing_says_what_it_needs() {
     let text = error.to_string();
     for word in ["serves nothing", "localhost", "accept()", "subprotocol()"] {
         assert!(text.contains(word), "{text}");
+    }
+}
+
+// Lost: a vhost that is there and that no request reaches, for lack of a name of its own.
+#[test]
+fn vhosts_that_hide_each_other_say_what_to_change() {
+    let vhost = |host: &str, name: &str| {
+        let address = (host.parse::<std::net::IpAddr>().unwrap(), 0);
+        let vhost = Vhost::listen(address).accept(|_| Ok(Echo));
+        vhost.name(name).unwrap()
+    };
+    let build = |vhosts: Vec<Vhost>| {
+        let builder = vhosts
+            .into_iter()
+            .fold(Context::builder(), |b, v| b.vhost(v));
+        match builder.build() {
+            Ok(_) => Ok(()),
+            Err(Error::InvalidInput(error)) => Err(error),
+            Err(other) => panic!("{other}"),
+        }
+    };
+    const HERE: &str = "127.0.0.1";
+    for other in ["one.test", "ONE.test", "one.test."] {
+        let both = vec![vhost(HERE, "one.test"), vhost(HERE, other)];
+        let says = [
+            "127.0.0.1:0",
+            other.trim_end_matches('.'),
+            "name()",
+            "address",
+        ];
+        refused(build(both), &says);
+    }
+    let unnamed = || loopback().accept(|_| Ok(Echo));
+    refused(build(vec![unnamed(), unnamed()]), &["localhost", "name()"]);
+    let apart = vec![vhost(HERE, "one.test"), vhost(HERE, "two.test")];
+    assert!(build(apart).is_ok());
+    let apart = vec![vhost(HERE, "one.test"), vhost("0.0.0.0", "one.test")];
+    assert!(build(apart).is_ok());
+
+    #[cfg(feature = "_tls")]
+    {
+        let tls = libwebsockets::tls::ServerTls::new(Pem::memory("none"), Pem::memory("none"));
+        let both = vec![vhost(HERE, "one.test"), vhost(HERE, "two.test").tls(tls)];
+        let says = ["one.test", "two.test", "127.0.0.1:0", "TLS", "address"];
+        refused(build(both), &says);
     }
 }
 

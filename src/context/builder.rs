@@ -106,7 +106,8 @@ impl ContextBuilder {
     /// # Errors
     ///
     /// A key log, an address, a certificate or a key that can't be used; a
-    /// vhost without a handler; the C library's own failures.
+    /// vhost without a handler; vhosts with the same address that have the same name, or
+    /// of which only some speak TLS; the C library's own failures.
     #[doc(alias = "lws_create_context")]
     pub fn build(self) -> Result<Context, Error> {
         #[cfg(feature = "_tls")]
@@ -161,6 +162,9 @@ impl Context {
         let Some(raw) = &mut self.raw else {
             return Err(Error::Library { what: "a vhost" });
         };
+        for other in self.engine.vhosts.borrow().iter() {
+            vhost.check_beside(&other.vhost)?;
+        }
         let index = self.engine.vhosts.borrow().len();
         let (listen, address) = match &vhost.listen {
             ListenAddress::Tcp(address) => {

@@ -23,13 +23,24 @@ pub(crate) enum ListenAddress {
     Unix(PathBuf),
 }
 
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ListenAddress::Tcp(address) => address.fmt(f),
+            #[cfg(feature = "unix-sockets")]
+            ListenAddress::Unix(path) => path.display().fmt(f),
+        }
+    }
+}
+
 /// A virtual host: an address to listen on, a name, TLS settings, and what
 /// becomes of its connections.
 ///
 /// Several vhosts with the same address share its socket; which one serves a
 /// connection is decided by the name that the client asks for (SNI and Host): one
 /// of that name, else one whose name it is a subdomain of, else the first one. A dot
-/// at the end of a name means nothing.
+/// at the end of a name means nothing. They need different names, and all of them
+/// speak TLS or none does.
 #[must_use]
 pub struct Vhost {
     pub(crate) listen: ListenAddress,
@@ -43,8 +54,8 @@ pub struct Vhost {
 
 impl Vhost {
     /// A vhost on a TCP address. Port 0 takes a free port, which
-    /// [`Context::local_addr`](crate::Context::local_addr) reports. `[::]` takes
-    /// IPv4 as well.
+    /// [`Context::local_addr`](crate::Context::local_addr) reports; all vhosts of an
+    /// address with port 0 share it. `[::]` takes IPv4 as well.
     ///
     /// ```
     /// use libwebsockets::Vhost;
@@ -137,6 +148,30 @@ impl Vhost {
         }
         self.subprotocols.push((name, boxed(factory)));
         Ok(self)
+    }
+
+    /// Refuses a vhost that nobody would reach, or that keeps others from being reached, on
+    /// the address that it shares with another.
+    pub(crate) fn check_beside(&self, other: &Vhost) -> Result<(), InvalidInput> {
+        let (address, name) = (&self.listen, &self.name);
+        if other.listen != *address {
+            return Ok(());
+        }
+        #[cfg(feature = "_tls")]
+        if other.tls.is_some() != self.tls.is_some() {
+            return Err(InvalidInput::new(format!(
+                "vhosts {} and {name} share {address}, but one of them speaks TLS and one \
+                 doesn't: give one of them another address",
+                other.name
+            )));
+        }
+        if other.name.eq_ignore_ascii_case(name) {
+            return Err(InvalidInput::new(format!(
+                "two vhosts of {address} are called {name}: give one of them another name, by \
+                 name(), or another address"
+            )));
+        }
+        Ok(())
     }
 
     /// Limits and habits of this vhost's connections.
