@@ -5,7 +5,7 @@ mod common;
 
 #[cfg(target_os = "linux")]
 use common::free_port;
-use common::peer::{altered, ask, is_not_waited_for, upgrade, Raw};
+use common::peer::{altered, ask, is_not_waited_for, upgrade, Answer, Raw};
 use common::{client_context, loopback, probe, serve, Echo, Running};
 use libwebsockets::http::StatusCode;
 use libwebsockets::{Client, Context, Refusal, Vhost};
@@ -66,6 +66,52 @@ fn a_refusal_has_its_status_body_and_headers() {
     assert_eq!(ask(server.addr(), &upgrade("/elsewhere", "")).status, 404);
     let long = ask(server.addr(), &upgrade("/busy", ""));
     assert_eq!((long.status, long.body.len()), (503, 5000));
+}
+
+#[test]
+fn a_refusal_has_one_content_type_and_no_body_where_none_may_be() {
+    let server = serve(|vhost| {
+        vhost.accept(|request| {
+            let refusal = match request.path() {
+                "/json" => Refusal::forbidden()
+                    .header("Content-Type", "application/json")
+                    .unwrap(),
+                "/text" => Refusal::forbidden(),
+                _ => Refusal::new(StatusCode::NOT_MODIFIED),
+            };
+            Err::<Echo, _>(refusal.body("{}"))
+        })
+    });
+    let types = |answer: &Answer| {
+        let headers = answer.headers.iter();
+        let types = headers.filter(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+        let types: Vec<_> = types.map(|(_, value)| value.clone()).collect();
+        types.join(" and ")
+    };
+    for (path, content_type) in [
+        ("/json", "application/json"),
+        ("/text", "text/plain; charset=utf-8"),
+    ] {
+        let answer = ask(server.addr(), &upgrade(path, ""));
+        assert_eq!((&*types(&answer), &*answer.body), (content_type, "{}"));
+    }
+    let mut raw = Raw::connect(server.addr());
+    let answer = raw.ask(&upgrade("/unchanged", ""));
+    assert_eq!((answer.status, &*types(&answer)), (304, ""));
+    assert_eq!(raw.rest(), b"");
+
+    // The head alone, with or without an upgrade.
+    let head = upgrade("/", "").replace("GET /", "HEAD /");
+    for (request, status) in [
+        (&*head, 405),
+        ("HEAD / HTTP/1.1\r\nHost: localhost\r\n\r\n", 426),
+    ] {
+        let mut raw = Raw::connect(server.addr());
+        raw.send(request.as_bytes());
+        let all = String::from_utf8(raw.rest()).unwrap();
+        assert!(all.starts_with(&format!("HTTP/1.1 {status} ")), "{all}");
+        assert!(all.ends_with("\r\n\r\n"), "{all}");
+    }
 }
 
 #[test]

@@ -372,23 +372,32 @@ impl<'cb> HeaderWriter<'cb> {
 const RESPONSE_HEADERS: usize = 4096;
 
 impl Wsi<'_> {
-    /// Answers an HTTP request with a status, headers and a short text.
-    /// The connection is to be closed afterwards.
+    /// Answers an HTTP request, while its headers are held, with a status, headers and a
+    /// short text. The connection is to be closed afterwards.
     pub fn respond(&self, status: http::StatusCode, headers: &HeaderMap, body: &str) {
         let mut response = Payload::with_capacity(RESPONSE_HEADERS + body.len());
         let reason = status.canonical_reason().unwrap_or("Status");
-        let start = format!(
-            "HTTP/1.1 {} {reason}\r\nconnection: close\r\ncontent-type: text/plain; \
-             charset=utf-8\r\ncontent-length: {}\r\n",
-            status.as_u16(),
-            body.len()
+        let mut start = format!(
+            "HTTP/1.1 {} {reason}\r\nconnection: close\r\n",
+            status.as_u16()
         );
+        // Such an answer has neither a body nor what describes one (RFC 9110 §15.4.5).
+        let has_body = status != http::StatusCode::NOT_MODIFIED;
+        if has_body {
+            start += &format!("content-length: {}\r\n", body.len());
+            if !headers.contains_key(http::header::CONTENT_TYPE) {
+                start += "content-type: text/plain; charset=utf-8\r\n";
+            }
+        }
         response.extend_from_slice(start.as_bytes());
         for (name, value) in headers {
             response.extend_from_slice(&line(name, value));
         }
         response.extend_from_slice(b"\r\n");
-        response.extend_from_slice(body.as_bytes());
+        // Who asks for the head gets that of the answer to a GET (RFC 9110 §9.3.2).
+        if has_body && self.header_length(Token::WSI_TOKEN_HEAD_URI) == 0 {
+            response.extend_from_slice(body.as_bytes());
+        }
         // What the socket doesn't take at once is copied and sent before the connection
         // closes; of one that is dead nothing is to be said here.
         let _ = self.write_as(sys::lws_write_protocol::LWS_WRITE_HTTP_FINAL, &mut response);

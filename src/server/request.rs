@@ -334,7 +334,8 @@ impl Refusal {
         Refusal::new(StatusCode::NOT_FOUND)
     }
 
-    /// A text for the body of the response.
+    /// A text for the body of the response, which is `text/plain` unless a
+    /// [`header`](Refusal::header) says otherwise. With status 304 it isn't sent.
     pub fn body(mut self, text: impl Into<String>) -> Self {
         self.0.body = text.into();
         self
