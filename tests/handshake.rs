@@ -444,9 +444,63 @@ fn a_plus_and_what_separates_pairs_mean_themselves_only_where_they_are_encoded()
         ("/?a+b=c+d;e=f", "/ a b=c d | e=f"),
         ("/?a%26b=1%3B2%2B", "/ a&b=1;2+"),
         ("/?a=%FF", "/ a=\u{fffd}"),
+        ("/?b%3Dc=1%3D2", "/ b_c=1=2"),
     ] {
         assert_eq!(ask(server.addr(), &upgrade(target, "")).status, 101);
         let seen = seen.recv_timeout(common::WAIT).unwrap();
         assert_eq!(seen, read, "{target}");
+    }
+}
+
+// Lost: a query that is part of the path, which may be logged, and no query.
+#[test]
+fn a_query_begins_at_its_question_mark_whatever_the_path_ends_in() {
+    let (report, seen) = mpsc::channel();
+    let server = serve(move |vhost| {
+        vhost.accept(move |request| {
+            let token = request.query_value("token").map(str::to_owned);
+            report.send((request.path().to_owned(), token)).unwrap();
+            Ok(Echo)
+        })
+    });
+    for (target, path) in [
+        ("/", "/"),
+        ("/a", "/a"),
+        ("/a/", "/a/"),
+        ("/.", "/"),
+        ("/a/.", "/a/"),
+        ("/..", "/"),
+        ("/../..", "/"),
+        ("/a/..", "/"),
+        ("/a/b/..", "/a"),
+        ("/a/../", "/"),
+        ("/%2e%2e", "/"),
+        ("/a...", "/a..."),
+        ("/..a", "/..a"),
+        ("/..%3fa", "/..?a"),
+        ("/.%3fa", "/.?a"),
+    ] {
+        for (query, token) in [("", None), ("?token=1", Some("1"))] {
+            let request = upgrade(&format!("{target}{query}"), "");
+            assert_eq!(ask(server.addr(), &request).status, 101);
+            let (seen, value) = seen.recv_timeout(common::WAIT).unwrap();
+            assert_eq!((&*seen, value.as_deref()), (path, token), "{target}{query}");
+        }
+    }
+}
+
+#[test]
+fn a_target_that_is_no_path_is_refused() {
+    let server = echo_server();
+    for target in [
+        "*",
+        "http://localhost/p",
+        "ws://localhost",
+        "localhost:80",
+        "a",
+        "../a",
+    ] {
+        let answer = ask(server.addr(), &upgrade(target, ""));
+        assert_eq!(answer.status, 400, "{target}");
     }
 }

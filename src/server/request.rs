@@ -48,6 +48,12 @@ impl<'a> Request<'a> {
                 "a WebSocket is opened by an HTTP/1.1 request",
             );
         }
+        if !path.starts_with(b"/") {
+            return refuse(
+                StatusCode::BAD_REQUEST,
+                "the request's target must be a path",
+            );
+        }
         let Ok(path) = String::from_utf8(path) else {
             return refuse(StatusCode::BAD_REQUEST, "the path is not UTF-8");
         };
@@ -116,13 +122,16 @@ impl<'a> Request<'a> {
     /// `//`, `/./` and `/../` resolved. It takes a `+` for a space, and `&` and `;`
     /// for a comma, unless they are percent-encoded: `/c%2B%2B` is `/c++`, and
     /// `/c++` isn't. Don't choose paths that differ in these alone.
+    ///
+    /// A target that doesn't begin with a slash, as an absolute URL, is refused with
+    /// status 400.
     pub fn path(&self) -> &str {
         &self.path
     }
 
     /// The query's names and values, percent-decoded, in their order. Both `&` and
-    /// `;` separate them, and a `+` is a space. What isn't UTF-8 is replaced by
-    /// U+FFFD.
+    /// `;` separate them, and a `+` is a space. A percent-encoded `=` in a name becomes
+    /// a `_`. What isn't UTF-8 is replaced by U+FFFD.
     pub fn query(&self) -> &[(String, String)] {
         &self.query
     }
