@@ -46,8 +46,8 @@ impl Pem {
     pub(crate) fn load(&self, purpose: &'static str) -> Result<Loaded, Error> {
         let (bytes, path) = match &self.0 {
             Kind::Memory(bytes) => (bytes.clone(), None),
-            Kind::File(path) => match std::fs::read(path) {
-                Ok(bytes) => (Secret::new(bytes), Some(path.clone())),
+            Kind::File(path) => match Secret::read(path) {
+                Ok(bytes) => (bytes, Some(path.clone())),
                 Err(source) => {
                     return Err(Error::File {
                         purpose,

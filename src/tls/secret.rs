@@ -4,6 +4,13 @@ use crate::error::Error;
 use crate::ffi::wipe::wipe;
 use std::ffi::CStr;
 use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+/// What is reserved for a file at first, whatever its length is said to be.
+const MIN_READ: u64 = 4 << 10;
+const MAX_READ: u64 = 1 << 20;
 
 /// Bytes that are zeroed when they are dropped.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -12,6 +19,31 @@ pub(super) struct Secret(Vec<u8>);
 impl Secret {
     pub fn new(bytes: Vec<u8>) -> Self {
         Secret(bytes)
+    }
+
+    /// What a file holds. A buffer that it outgrows, as what comes from a pipe may, is zeroed,
+    /// too.
+    pub fn read(path: &Path) -> io::Result<Self> {
+        let mut file = File::open(path)?;
+        let len = file.metadata()?.len().clamp(MIN_READ, MAX_READ);
+        // With room to see that nothing follows.
+        let mut secret = Secret(vec![0; len as usize + 1]);
+        let mut read = 0;
+        loop {
+            match file.read(&mut secret.0[read..]) {
+                Ok(0) => break,
+                Ok(n) => read += n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+            if read == secret.0.len() {
+                let mut larger = Secret(vec![0; 2 * read]);
+                larger.0[..read].copy_from_slice(&secret.0);
+                secret = larger;
+            }
+        }
+        secret.0.truncate(read);
+        Ok(secret)
     }
 
     pub fn as_bytes(&self) -> &[u8] {
