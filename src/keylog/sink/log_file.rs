@@ -114,11 +114,14 @@ impl LogFile {
     pub fn append(&mut self, batch: &Batch) -> Result<(), Failure> {
         let mut lock = self.lock.take();
         let held = lock.as_mut().map(Lock::hold);
-        let result = self.prepare(batch, held.as_ref());
+        let result = match self.prepare(batch, held.as_ref()) {
+            Ok(()) => self.write(batch),
+            Err(error) => Err(Failure { error, written: 0 }),
+        };
+        // Not before: what comes behind a rotation's end is missing in the new file's beginning.
         drop(held);
         self.lock = lock;
-        result.map_err(|error| Failure { error, written: 0 })?;
-        self.write(batch)
+        result
     }
 
     /// Sees to it that a file is open that the records can go to.
