@@ -48,12 +48,6 @@ impl<'a> Request<'a> {
                 "a WebSocket is opened by an HTTP/1.1 request",
             );
         }
-        if !path.starts_with(b"/") {
-            return refuse(
-                StatusCode::BAD_REQUEST,
-                "the request's target must be a path",
-            );
-        }
         let Ok(path) = String::from_utf8(path) else {
             return refuse(StatusCode::BAD_REQUEST, "the path is not UTF-8");
         };
@@ -74,6 +68,16 @@ impl<'a> Request<'a> {
         if asked.host != Some(true) {
             return refuse(StatusCode::BAD_REQUEST, "there is no Host");
         }
+        let path = match path.starts_with('/') {
+            true => path,
+            false => match of_absolute(&path, wsi) {
+                Some(path) => path,
+                None => {
+                    let why = "the request's target must be a path, or a URL of this host";
+                    return refuse(StatusCode::BAD_REQUEST, why);
+                }
+            },
+        };
         if asked.version != Some(true) {
             return Err(Refusal::new(StatusCode::UPGRADE_REQUIRED)
                 .body("Sec-WebSocket-Version must be 13")
@@ -123,7 +127,8 @@ impl<'a> Request<'a> {
     /// for a comma, unless they are percent-encoded: `/c%2B%2B` is `/c++`, and
     /// `/c++` isn't. Don't choose paths that differ in these alone.
     ///
-    /// A target that doesn't begin with a slash, as an absolute URL, is refused with
+    /// Of a target that is a URL (RFC 9112 §3.2.2) it is the URL's path, if its host is that
+    /// of the `Host` header. Other targets that don't begin with a slash are refused with
     /// status 400.
     pub fn path(&self) -> &str {
         &self.path
@@ -295,6 +300,20 @@ fn tokens(line: &[u8], mut f: impl FnMut(&str)) -> Option<()> {
 /// A character of a token (RFC 9110 §5.6.2).
 pub(crate) fn is_token(b: u8) -> bool {
     b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b)
+}
+
+/// The path of a target that is a URL; the C library has made one slash of two. `None`: it is
+/// none, or names another host than the Host header, by which the vhost was chosen.
+fn of_absolute(target: &str, wsi: &Wsi<'_>) -> Option<String> {
+    let (scheme, rest) = target.split_once(":/")?;
+    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let known = ["http", "https"]
+        .iter()
+        .any(|s| s.eq_ignore_ascii_case(scheme));
+    let headers = wsi.header_map().ok()?;
+    let same = headers.get(http::header::HOST)?.as_bytes();
+    let same = known && same.eq_ignore_ascii_case(host.as_bytes());
+    same.then(|| if path.is_empty() { "/" } else { path }.to_owned())
 }
 
 fn pair(piece: &[u8]) -> (String, String) {
