@@ -111,7 +111,8 @@ impl<'a> Connection<'a> {
 
     /// Reads from the peer again. While it is paused a handler is called by
     /// [`on_writable`](crate::Handler::on_writable) alone, once nothing more is left of
-    /// what was read before.
+    /// what was read before; whoever else it waits for resumes by
+    /// [`ContextHandle::resume_reading`](crate::ContextHandle::resume_reading).
     #[doc(alias = "lws_rx_flow_control")]
     pub fn resume_reading(&mut self) {
         self.conn.wants_reading.set(true);
