@@ -13,7 +13,7 @@ pub(crate) struct Attempt {
     pub ticket: Option<Ticket>,
     token: Option<Token>,
     /// Failures in a row, this attempt not counted.
-    pub failures: u32,
+    failures: u32,
     /// How long was waited before this attempt.
     waited: Duration,
     /// When it led to a connection, which isn't over.

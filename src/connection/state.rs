@@ -4,6 +4,7 @@ use super::assembler::Assembler;
 use super::outbox::Outbox;
 use super::{Closed, ConnectionId, Handler, Initiator, Role, WebSocketConfig};
 use crate::client::attempt::Attempt;
+use crate::client::ConnectError;
 use crate::ffi::wsi::WsiCell;
 use crate::message::{CloseFrame, Payload};
 use std::cell::{Cell, RefCell};
@@ -94,6 +95,15 @@ impl Conn {
         self.note_ending(Initiator::Local, None);
         self.outbox.shut();
         self.doomed.set(true);
+    }
+
+    /// Says why a client's attempt fails, if it is under way and nothing was said before.
+    pub fn fail_attempt(&self, error: ConnectError) {
+        if self.stage.get() == Stage::Handshake {
+            if let Some(attempt) = &mut *self.attempt.borrow_mut() {
+                attempt.error.get_or_insert(error);
+            }
+        }
     }
 
     /// Whether this side wanted the end, whoever brought it about.

@@ -240,13 +240,15 @@ impl Engine {
             self.give_up(attempt, handler);
         }
         for conn in self.all() {
-            let mut attempt = conn.attempt.borrow_mut();
-            let attempt = attempt.as_mut().filter(|a| a.is_of(client));
-            let (Some(attempt), Stage::Handshake) = (attempt, conn.stage.get()) else {
-                continue;
-            };
-            attempt.error.get_or_insert(ConnectError::Cancelled);
-            self.drop_connection(&conn);
+            let is_it = conn
+                .attempt
+                .borrow()
+                .as_ref()
+                .is_some_and(|a| a.is_of(client));
+            if is_it && conn.stage.get() == Stage::Handshake {
+                conn.fail_attempt(ConnectError::Cancelled);
+                self.drop_connection(&conn);
+            }
         }
     }
 
@@ -270,9 +272,7 @@ impl Engine {
                     conn.wsi.with(|wsi| wsi.request_writable());
                 }
                 Stage::Handshake => {
-                    if let Some(attempt) = &mut *conn.attempt.borrow_mut() {
-                        attempt.error.get_or_insert(ConnectError::ShuttingDown);
-                    }
+                    conn.fail_attempt(ConnectError::ShuttingDown);
                     self.drop_connection(&conn);
                 }
                 Stage::Failing | Stage::Closing | Stage::Ended => {}

@@ -92,9 +92,9 @@ impl Engine {
     /// Plans another attempt, or gives up.
     fn retry(&self, mut attempt: Box<Attempt>, mut handler: Box<dyn Handler>) {
         let ends = self.shutting_down.get() || self.closing.get().is_some();
-        let again = !ends && attempt.repeats();
-        let mut wanted = || self.guard(|| handler.wants_reconnect(attempt.error.as_ref()));
-        let again = again && wanted() == Some(true);
+        let again = !ends
+            && attempt.repeats()
+            && self.guard(|| handler.wants_reconnect(attempt.error.as_ref())) == Some(true);
         let wait = if again { attempt.next_wait() } else { None };
         match wait {
             Some(wait) => self.add_timer(wait, Due::Reconnect(attempt, handler)),
@@ -120,11 +120,7 @@ impl Engine {
         self.shared.set_gone();
         self.shutting_down.set(true);
         for conn in self.all() {
-            if conn.stage.get() == Stage::Handshake {
-                if let Some(attempt) = &mut *conn.attempt.borrow_mut() {
-                    attempt.error.get_or_insert(ConnectError::ContextGone);
-                }
-            }
+            conn.fail_attempt(ConnectError::ContextGone);
         }
     }
 

@@ -150,7 +150,7 @@ pub(super) fn check(path: &Path, rules: &Rules) -> Result<(), KeyLogError> {
     platform::check_path(path, rules)?;
     match fs::symlink_metadata(path) {
         Ok(found) => accept(path, &found, rules),
-        Err(source) if source.kind() == io::ErrorKind::NotFound => check_folder(path, rules),
+        Err(source) if source.kind() == io::ErrorKind::NotFound => check_parent(path),
         Err(source) => Err(cannot_open(path, source)),
     }
 }
@@ -158,6 +158,10 @@ pub(super) fn check(path: &Path, rules: &Rules) -> Result<(), KeyLogError> {
 /// Whether the folder of a path is there.
 pub(super) fn check_folder(path: &Path, rules: &Rules) -> Result<(), KeyLogError> {
     platform::check_path(path, rules)?;
+    check_parent(path)
+}
+
+fn check_parent(path: &Path) -> Result<(), KeyLogError> {
     match path.parent().map(fs::metadata) {
         Some(Ok(_)) => Ok(()),
         _ => Err(KeyLogError::ParentMissing {
