@@ -9,51 +9,21 @@ use common::certs::{tls_over, Ca};
 use common::peer::{self, tcp};
 use common::secrets::{lines, open_tls};
 use common::temp::TempDir;
+use common::watched::Watching;
 use common::{loopback, Echo, Running};
 use libwebsockets::keylog::{
     parse, AutoOff, Connections, Filter, Input, KeyLog, MemoryLog, Rotation,
 };
 use libwebsockets::Context;
 use rustls::version::{TLS12, TLS13};
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::fs::File;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::OnceLock;
 
-/// Looks at each block that is given back. A block that is to grow is a new one
-/// and an old one here, as GlobalAlloc has it by default.
-struct Watching;
-
 #[global_allocator]
-static ALLOCATOR: Watching = Watching;
+static ALLOCATOR: Watching = Watching::new(|bytes| has_record(bytes) || has_secret(bytes));
 
 /// A secret in binary, as whoever reads a log has it.
 static SECRET: OnceLock<[u8; 32]> = OnceLock::new();
-
-static WATCHES: AtomicBool = AtomicBool::new(false);
-static FOUND: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: all blocks are the system's, as it wants them.
-unsafe impl GlobalAlloc for Watching {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // Zeroed, so that all of it may be read later.
-        // SAFETY: the caller's layout is what it has to be.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        if WATCHES.load(SeqCst) {
-            // SAFETY: the block is still this long, was zeroed at first, and is nobody
-            // else's any more.
-            let bytes = unsafe { std::slice::from_raw_parts(block, layout.size()) };
-            if has_record(bytes) || has_secret(bytes) {
-                FOUND.fetch_add(1, SeqCst);
-            }
-        }
-        // SAFETY: it was allocated by `alloc` with this layout.
-        unsafe { System.dealloc(block, layout) }
-    }
-}
 
 /// Whether there is a client random and a half of a secret behind it, which is in
 /// every line of a key log, and nowhere else in this program.
@@ -77,14 +47,6 @@ fn has_record(bytes: &[u8]) -> bool {
 fn has_secret(bytes: &[u8]) -> bool {
     let secret = SECRET.get();
     secret.is_some_and(|secret| bytes.windows(secret.len()).any(|part| part == secret))
-}
-
-fn watch(f: impl FnOnce()) -> usize {
-    FOUND.store(0, SeqCst);
-    WATCHES.store(true, SeqCst);
-    f();
-    WATCHES.store(false, SeqCst);
-    FOUND.load(SeqCst)
 }
 
 /// A file that nothing can be written to.
@@ -149,12 +111,12 @@ fn no_secret_stays_in_memory_that_is_given_back() {
     ];
     for (name, keylog) in logs {
         let mut written = 0;
-        let found = watch(|| written = log_some(&ca, keylog));
+        let found = ALLOCATOR.watch(|| written = log_some(&ca, keylog));
         assert_eq!(found, 0, "blocks with secrets of {name}");
         assert_eq!(written > 0, name != "what can't be written", "{name}");
     }
     assert!(!memory.is_empty());
-    let found = watch(|| {
+    let found = ALLOCATOR.watch(|| {
         memory.write_to(std::io::sink()).unwrap();
         memory.clear();
     });
@@ -163,10 +125,10 @@ fn no_secret_stays_in_memory_that_is_given_back() {
     let records = || parse(Input::open(dir.file("plain")).unwrap()).filter_map(Result::ok);
     let mut secrets = records().map(|record| record.secret()[..32].try_into().unwrap());
     SECRET.set(secrets.next().unwrap()).unwrap();
-    let found = watch(|| drop(records().next().unwrap().secret()[..32].to_vec()));
+    let found = ALLOCATOR.watch(|| drop(records().next().unwrap().secret()[..32].to_vec()));
     assert_eq!(found, 1, "a secret would be found");
     for name in ["plain", "pcapng"] {
-        let found = watch(|| {
+        let found = ALLOCATOR.watch(|| {
             let input = Input::open(dir.file(name)).unwrap();
             let read: Connections = parse(input).filter_map(Result::ok).collect();
             assert!(read.len() > 3);
@@ -177,5 +139,5 @@ fn no_secret_stays_in_memory_that_is_given_back() {
     assert!(lines(&dir.file("plain")).len() > 11);
     // That it would be found.
     let line = std::fs::read(dir.file("plain")).unwrap();
-    assert_eq!(watch(|| drop(line)), 1);
+    assert_eq!(ALLOCATOR.watch(|| drop(line)), 1);
 }

@@ -6,59 +6,24 @@ mod common;
 
 use common::certs::Ca;
 use common::temp::TempDir;
+use common::watched::Watching;
 use common::{loopback, Echo};
 use libwebsockets::tls::{Pem, ServerTls};
 use libwebsockets::Context;
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-
-/// Looks at each block that is given back. A block that is to grow is a new one
-/// and an old one here, as GlobalAlloc has it by default.
-struct Watching;
 
 #[global_allocator]
-static ALLOCATOR: Watching = Watching;
+static ALLOCATOR: Watching = Watching::new(has_line);
 
 /// A line of the key, which is nowhere else in memory that is given back.
 const LINE: &str = "MC4CAQAwBQYDK2VwBCIEIGtleXMgdGhhdCBtdXN0IG5vdCBzdGF5IGluIG1lbW9y\n";
 
-static WATCHES: AtomicBool = AtomicBool::new(false);
-static FOUND: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: all blocks are the system's, as it wants them.
-unsafe impl GlobalAlloc for Watching {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // Zeroed, so that all of it may be read later.
-        // SAFETY: the caller's layout is what it has to be.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        if WATCHES.load(SeqCst) {
-            // SAFETY: the block is still this long, was zeroed at first, and is nobody
-            // else's any more.
-            let bytes = unsafe { std::slice::from_raw_parts(block, layout.size()) };
-            let mut parts = bytes.windows(LINE.len());
-            if parts.any(|part| part == LINE.as_bytes()) {
-                FOUND.fetch_add(1, SeqCst);
-            }
-        }
-        // SAFETY: it was allocated by `alloc` with this layout.
-        unsafe { System.dealloc(block, layout) }
-    }
-}
-
-/// How many blocks with a part of the key were given back.
-fn watch(f: impl FnOnce()) -> usize {
-    FOUND.store(0, SeqCst);
-    WATCHES.store(true, SeqCst);
-    f();
-    WATCHES.store(false, SeqCst);
-    FOUND.load(SeqCst)
+fn has_line(bytes: &[u8]) -> bool {
+    let mut parts = bytes.windows(LINE.len());
+    parts.any(|part| part == LINE.as_bytes())
 }
 
 /// A key of some length, and broken, so that it is gone when this returns.
@@ -83,9 +48,9 @@ fn no_key_that_was_read_stays_in_memory_that_is_given_back() {
     assert!(made.success());
     for lines in [1, 100, 2000] {
         write(lines, File::create(&file).unwrap());
-        let found = watch(|| load(&certificate, &file));
+        let found = ALLOCATOR.watch(|| load(&certificate, &file));
         assert_eq!(found, 0, "{lines} lines of a file");
-        let found = watch(|| {
+        let found = ALLOCATOR.watch(|| {
             std::thread::scope(|scope| {
                 scope.spawn(|| write(lines, File::create(&pipe).unwrap()));
                 load(&certificate, &pipe);
@@ -95,5 +60,5 @@ fn no_key_that_was_read_stays_in_memory_that_is_given_back() {
     }
     // That it would be found.
     let copy = std::fs::read(&file).unwrap();
-    assert_eq!(watch(|| drop(copy)), 1);
+    assert_eq!(ALLOCATOR.watch(|| drop(copy)), 1);
 }

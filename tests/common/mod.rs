@@ -21,6 +21,7 @@ pub mod secrets;
 pub mod temp;
 #[cfg(feature = "_tls")]
 pub mod tls;
+pub mod watched;
 
 use libwebsockets::{Connection, Context, ContextBuilder, ContextHandle, Error, Vhost};
 use std::net::SocketAddr;
