@@ -102,14 +102,18 @@ fn a_refusal_has_one_content_type_and_no_body_where_none_may_be() {
 
     // The head alone, with or without an upgrade.
     let head = upgrade("/", "").replace("GET /", "HEAD /");
-    for (request, status) in [
-        (&*head, 405),
-        ("HEAD / HTTP/1.1\r\nHost: localhost\r\n\r\n", 426),
+    for (request, (status, header)) in [
+        (&*head, (405, "\r\nallow: GET\r\n")),
+        (
+            "HEAD / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+            (426, "\r\nupgrade: websocket\r\n"),
+        ),
     ] {
         let mut raw = Raw::connect(server.addr());
         raw.send(request.as_bytes());
         let all = String::from_utf8(raw.rest()).unwrap();
         assert!(all.starts_with(&format!("HTTP/1.1 {status} ")), "{all}");
+        assert!(all.contains(header), "{all}");
         assert!(all.ends_with("\r\n\r\n"), "{all}");
     }
 }

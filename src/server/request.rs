@@ -37,10 +37,9 @@ impl<'a> Request<'a> {
         } = wsi.request_target();
         let refuse = |status, why| Err(Refusal::new(status).body(why));
         if !is_get {
-            return refuse(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "a WebSocket is opened by a GET request",
-            );
+            return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED)
+                .body("a WebSocket is opened by a GET request")
+                .static_header("allow", "GET"));
         }
         if !is_http_1_1 {
             return refuse(
