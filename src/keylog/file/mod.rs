@@ -4,6 +4,7 @@ pub(super) mod archive;
 #[cfg(feature = "keylog-gzip")]
 pub(super) mod compress;
 pub(super) mod lock;
+mod tail;
 #[cfg(unix)]
 mod unix;
 #[cfg(windows)]
@@ -47,6 +48,7 @@ pub(super) struct Opened {
     /// it writes, or a file system that fills up.
     pub torn: bool,
     blocks: Option<Blocks>,
+    tail: tail::Tail,
     /// When it was created, as far as can be told.
     born: SystemTime,
 }
@@ -99,10 +101,15 @@ impl Opened {
         archive::age(Ok(self.born))
     }
 
-    /// Sees whether the last block is whole, whoever wrote it.
+    /// Sees whether the last block is whole, whoever wrote it. One that wasn't when this was
+    /// last asked isn't waited for again.
     pub fn check_blocks(&mut self) {
         if let Some(blocks) = &mut self.blocks {
-            self.torn = !soon(|| blocks.is_whole()).unwrap_or(true);
+            let whole = match self.torn {
+                true => blocks.is_whole(),
+                false => soon(|| blocks.is_whole()),
+            };
+            self.torn = !whole.unwrap_or(true);
         }
     }
 }
@@ -208,6 +215,7 @@ pub(super) fn open_by(
             identity,
             torn: !whole,
             blocks,
+            tail: tail::Tail::default(),
             born: found.created().unwrap_or_else(|_| SystemTime::now()),
         });
     }
@@ -313,13 +321,6 @@ fn begins_with_record(text: &[u8]) -> bool {
     let fits = is_label(label) && label.iter().any(u8::is_ascii_alphabetic) && fields.all(is_hex);
     let is_whole = line.ends_with(b"\n");
     fits && (!is_whole || line.iter().filter(|b| **b == b' ').count() == 2)
-}
-
-/// Whether the last line of a file that somebody has written to has no end.
-pub(super) fn is_torn(path: &Path, opened: &Opened) -> bool {
-    let empty = opened.look().is_ok_and(|look| look.len == 0);
-    let whole = to_read(path, opened.identity).and_then(|mut file| ends_whole(&mut file));
-    !empty && !whole.unwrap_or(!opened.torn)
 }
 
 /// As [`ends_whole`], once whoever is in the midst of a write is done. What isn't lines has

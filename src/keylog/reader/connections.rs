@@ -154,11 +154,14 @@ impl ConnectionSecrets {
     }
 
     /// Labels with more than one secret, of which at most one can be right: lines
-    /// that were torn, or clients that use a random twice.
+    /// that were torn, or clients that use a random twice. OpenSSL gives one label,
+    /// `CLIENT_TRAFFIC_SECRET_N` or `SERVER_TRAFFIC_SECRET_N`, to the secrets of all
+    /// KeyUpdates: those are none.
     pub fn conflicts(&self) -> Vec<&str> {
         let mut seen = HashSet::new();
         let labels = self.records.iter().map(Record::label);
-        labels.filter(|label| !seen.insert(*label)).collect()
+        let once = labels.filter(|label| !label.ends_with("_TRAFFIC_SECRET_N"));
+        once.filter(|label| !seen.insert(*label)).collect()
     }
 
     /// Whether there is enough to decrypt all of it: the master secret of TLS 1.2,
@@ -277,5 +280,11 @@ mod tests {
         let only = all.iter().next().unwrap();
         assert_eq!(only.conflicts(), ["CLIENT_RANDOM"]);
         assert_eq!(only.records().len(), 2);
+        // Those of two KeyUpdates have one label.
+        for n in 1..3 {
+            all.add(record("CLIENT_TRAFFIC_SECRET_N", 1, n));
+        }
+        let only = all.iter().next().unwrap();
+        assert_eq!(only.conflicts(), ["CLIENT_RANDOM"]);
     }
 }

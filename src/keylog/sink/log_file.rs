@@ -1,7 +1,7 @@
 //! One file of a log: the right one, open, with whole lines or blocks to its end.
 
 use super::files::{FileOptions, LOOK_EVERY};
-use super::write::{write, write_blocks};
+use super::write::{write, write_blocks, write_lines};
 use super::{Aside, Failure};
 use crate::ffi::wipe::wipe;
 use crate::keylog::batch::Batch;
@@ -49,8 +49,6 @@ pub(super) struct LogFile {
     rotate_after: Option<Instant>,
     /// The directory that paths begin in.
     root: Option<Identity>,
-    /// The last write failed: others may have left, or ended, a torn line since.
-    unsure: bool,
 }
 
 /// Where the open file is.
@@ -83,7 +81,6 @@ impl LogFile {
             compressor: file::compress::Compressor::new(),
             rotate_after: None,
             root: file::root(),
-            unsure: false,
         })
     }
 
@@ -200,15 +197,11 @@ impl LogFile {
         };
         let result = match self.options.format {
             Format::Lines => {
-                if self.unsure {
-                    opened.torn = file::is_torn(&self.path, opened);
-                }
-                let lines = batch.after(opened.torn);
-                write(&mut opened.file, &mut opened.torn, lines)
+                opened.check_lines(&self.path);
+                write_lines(opened, &self.path, batch.after(opened.torn))
             }
             Format::Pcapng => write_blocks(opened, batch).map_err(|source| (source, 0)),
         };
-        self.unsure = result.is_err();
         result.map_err(|(source, written)| Failure {
             error: KeyLogError::Write {
                 path: self.path.clone(),

@@ -24,6 +24,8 @@ pub(super) use log_file::Closed;
 pub use memory::MemoryLog;
 pub(super) use queue::{Outcome, Queue, Writer};
 pub(super) use write::write;
+#[cfg(test)]
+pub(super) use write::write_lines;
 
 /// At most so much is written together, and waits until then.
 const MOST_TOGETHER: usize = 32 * 1024;

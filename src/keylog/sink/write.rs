@@ -6,6 +6,10 @@ use crate::keylog::batch::{self, Batch};
 use crate::keylog::file::Opened;
 use crate::keylog::pcapng;
 use std::io::{self, Write};
+use std::path::Path;
+
+/// How often a line is written that others' torn lines swallow.
+const TRIES: u32 = 3;
 
 /// Appends a block, after the file's header if it is new. A block that the
 /// system took only a part of spoils the file: the next goes to a new one.
@@ -31,6 +35,32 @@ pub(super) fn write_blocks(opened: &mut Opened, batch: &Batch) -> io::Result<()>
     opened.torn |= 0 < done && done < bytes.len();
     wipe(&mut bytes);
     result
+}
+
+/// Appends whole lines to a file that others append to as well. If one of them left a line
+/// without an end just before, it has swallowed the first of these, which follows once more.
+pub(in crate::keylog) fn write_lines(
+    opened: &mut Opened,
+    path: &Path,
+    lines: &[u8],
+) -> Result<(), (io::Error, u64)> {
+    let mut rest = lines;
+    // Those behind the first got through, once they are written.
+    let mut before = 0;
+    for _ in 0..TRIES {
+        if let Err((error, written)) = write(&mut opened.file, &mut opened.torn, rest) {
+            opened.forget_end();
+            return Err((error, before + written));
+        }
+        // A line break in front is all that can be swallowed.
+        if !opened.follows_torn(path, rest.len()) || rest.starts_with(b"\n") {
+            break;
+        }
+        let first = lines.split_inclusive(|b| *b == b'\n').next();
+        rest = first.unwrap_or_default();
+        before = batch::count(lines).saturating_sub(1);
+    }
+    Ok(())
 }
 
 /// Appends whole lines in one write. If the system takes only a part of them,

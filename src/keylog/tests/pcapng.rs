@@ -1,6 +1,7 @@
 //! Logs in blocks of a pcapng file.
 
 use super::{line, record, Dir};
+use crate::keylog::file::{self, Format, Rules};
 use crate::keylog::{self, pcapng, KeyLog, KeyLogError, Rotation};
 use std::fs;
 use std::io::Write;
@@ -211,4 +212,21 @@ fn a_file_of_the_other_format_is_refused_at_once() {
         });
         assert!(at_once, "{path:?}");
     }
+}
+
+/// Lost: time with each handshake, where no file can take the place of one that was cut off.
+#[test]
+fn what_was_cut_off_is_waited_for_once() {
+    let dir = Dir::new("pcapng-cut");
+    let path = dir.file("k.pcapng", &[&pcapng::header()[..], b"cut"].concat());
+    let mut opened = file::open(&path, &Rules::default(), Format::Pcapng).unwrap();
+    opened.check_blocks();
+    assert!(opened.torn);
+    let at_once = (0..10).any(|_| {
+        let start = Instant::now();
+        opened.check_blocks();
+        assert!(opened.torn);
+        start.elapsed() < Duration::from_millis(50)
+    });
+    assert!(at_once);
 }

@@ -5,6 +5,7 @@ use super::{
     line, lines, record, record_bytes, removed_files_keep_their_names, start, Dir, SECRET,
 };
 use crate::keylog::batch::Batch;
+use crate::keylog::file::{self, Format, Rules};
 use crate::keylog::{sink, Problem};
 use std::fs;
 use std::io::{self, Write};
@@ -113,6 +114,42 @@ fn what_a_dead_process_left_torn_is_ended_too() {
         let content = fs::read_to_string(&path).unwrap();
         assert_eq!(content, format!("{expected}B 3 4\nC 5 6\n"));
     }
+}
+
+/// Lost: a record of a log that works, behind what another process left torn.
+#[test]
+fn what_another_process_leaves_torn_swallows_no_record() {
+    let dir = Dir::new("tail-of-others");
+    let path = dir.path("keys.log");
+    let handle = start(&path);
+    let tear = || {
+        let mut other = fs::OpenOptions::new().append(true).open(&path).unwrap();
+        other.write_all(b"A 1").unwrap();
+    };
+    for line in ["B 2 3", "C 4 5"] {
+        record(&handle, line);
+        tear();
+    }
+    record(&handle, "D 6 7");
+    let content = fs::read_to_string(&path).unwrap();
+    assert_eq!(content, "B 2 3\nA 1\nC 4 5\nA 1\nD 6 7\n");
+
+    // It is torn after it was looked at.
+    let mut opened = file::open(&path, &Rules::default(), Format::Lines).unwrap();
+    opened.check_lines(&path);
+    assert!(!opened.torn);
+    tear();
+    sink::write_lines(&mut opened, &path, b"E 1 1\nF 1 1\n").unwrap();
+    let content = fs::read_to_string(&path).unwrap();
+    assert!(
+        content.ends_with("D 6 7\nA 1E 1 1\nF 1 1\nE 1 1\n"),
+        "{content}"
+    );
+    // Nothing but the first may be there twice, and that only then.
+    opened.check_lines(&path);
+    sink::write_lines(&mut opened, &path, b"G 1 1\n").unwrap();
+    let content = fs::read_to_string(&path).unwrap();
+    assert!(content.ends_with("\nE 1 1\nG 1 1\n"), "{content}");
 }
 
 #[test]
