@@ -118,7 +118,8 @@ lwsrs_no_proxy(struct lws_context_creation_info *info)
 	(void)info;
 }
 
-#if !defined(LWS_WITHOUT_EXTENSIONS)
+/* Without patch 0077, as in an installed library, messages lose their end. */
+#if !defined(LWS_WITHOUT_EXTENSIONS) && defined(LWS_PMD_INFLATES_TO_THE_END)
 
 static const struct lws_extension deflate[] = {
 	{

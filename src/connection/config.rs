@@ -97,7 +97,9 @@ impl WebSocketConfig {
     }
 
     /// Whether permessage-deflate (RFC 7692) is offered or accepted. Default:
-    /// no. Without feature `deflate` it never is.
+    /// no. Without feature `deflate` it never is; nor with an installed library (feature
+    /// `system`), unless that was built with this crate's patches: it loses the end of some
+    /// messages.
     pub fn deflate(mut self, on: bool) -> Self {
         self.deflate = on;
         self

@@ -126,6 +126,11 @@ impl RawContext {
         if options.deflate {
             // SAFETY: takes nothing, and returns a static table or null.
             info.extensions = unsafe { sys::lwsrs_extensions() };
+            if info.extensions.is_null() && cfg!(feature = "deflate") {
+                let why = "permessage-deflate stays off: the installed libwebsockets loses the \
+                           end of some messages; a build without feature `system` doesn't";
+                super::log::send(super::log::TARGET, log::Level::Warn, why);
+            }
         }
         let mut flags = 0u64;
         let mut interface = None;
