@@ -4,9 +4,9 @@
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use crate::error::{Error, IoContext, Result};
-use crate::sanitize::Outcome;
 use crate::{paths, process, setup, tools, vendor};
 
 /// The snapshot, below the repository's root.
@@ -37,24 +37,15 @@ pub fn run(args: &[String]) -> Result<()> {
     };
     setup::run()?;
     vendor::run(&vendor::Options::default())?;
-    match present()? {
-        Ok(api) if update => write(&api),
-        Ok(api) => compare(&api),
-        // Who asks for a new snapshot has to get one.
-        Err(why) if update => Err(Error::new(why)),
-        Err(why) => {
-            println!("skipped: {why}");
-            Ok(())
-        }
+    match update {
+        true => write(&present()?),
+        false => check(),
     }
 }
 
 /// Compares the API with the snapshot.
-pub fn check() -> Result<Outcome> {
-    match present()? {
-        Ok(api) => compare(&api).map(|()| Outcome::Passed),
-        Err(why) => Ok(Outcome::Skipped(why)),
-    }
+pub fn check() -> Result<()> {
+    compare(&present()?)
 }
 
 fn snapshot() -> PathBuf {
@@ -107,18 +98,15 @@ fn surplus(a: &str, b: &str, sign: char) -> Vec<String> {
     more.map(|line| format!("{sign}{line}")).collect()
 }
 
-/// The API of this tree, or why it can't be told here.
-fn present() -> Result<std::result::Result<String, String>> {
+/// The API of this tree.
+fn present() -> Result<String> {
     if !cfg!(target_os = "linux") {
-        return Ok(Err(format!("{SNAPSHOT} is the API on Linux")));
+        return Err(Error::NotHere(format!("{SNAPSHOT} is the API on Linux")));
     }
-    let json = match document()? {
-        Ok(json) => json,
-        Err(why) => return Ok(Err(why)),
-    };
+    let json = document()?;
     let format = format_version(&json)?;
     if format != Some(FORMAT) {
-        return Ok(Err(format!(
+        return Err(Error::Lacking(format!(
             "what reads rustdoc's JSON reads version {FORMAT}, and the rustdoc here writes {}",
             format.map_or("none".to_owned(), |number| number.to_string())
         )));
@@ -127,7 +115,7 @@ fn present() -> Result<std::result::Result<String, String>> {
         .omit_blanket_impls(true)
         .build()
         .map_err(|e| Error::new(format!("cannot read {}: {e}", json.display())))?;
-    Ok(Ok(told(&api.to_string())))
+    Ok(told(&api.to_string()))
 }
 
 /// The lines that make up the snapshot.
@@ -155,26 +143,55 @@ fn is_impl(line: &str) -> bool {
     line.starts_with("impl") || line.starts_with("unsafe impl")
 }
 
-/// Makes the JSON; its path, or why this rustdoc can't.
-fn document() -> Result<std::result::Result<PathBuf, String>> {
-    let cargo = |verb: &str| {
-        let mut cargo = process::cargo();
-        cargo
-            .args([verb, "--quiet", "--package", "libwebsockets", "--lib"])
-            .args(["--features", FEATURES]);
-        cargo
-    };
+/// What makes rustdoc write JSON.
+const AS_JSON: [&str; 3] = ["-Zunstable-options", "--output-format", "json"];
+
+/// Makes the JSON; its path.
+fn document() -> Result<PathBuf> {
+    let rustdoc = tools::permissive("rustdoc", None)?;
+    let mut cargo = process::cargo();
+    cargo
+        .args(["rustdoc", "--quiet", "--package", "libwebsockets", "--lib"])
+        .args(["--features", FEATURES, "--"])
+        .args(AS_JSON)
+        .env("RUSTDOC", &rustdoc);
     let dir = paths::target_dir();
-    let mut rustdoc = cargo("rustdoc");
-    rustdoc
-        .args(["--", "-Zunstable-options", "--output-format", "json"])
-        .env("RUSTDOC", tools::permissive("rustdoc", None)?);
-    if process::status(&mut rustdoc)?.success() {
-        return Ok(Ok(dir.join("doc/libwebsockets.json")));
+    match process::run(&mut cargo) {
+        Ok(()) => Ok(dir.join("doc/libwebsockets.json")),
+        // Of code that doesn't compile, or a full disk, it is said already.
+        Err(why) => match refusal(&rustdoc, &dir)? {
+            None => Err(why),
+            Some(said) => Err(Error::Lacking(format!(
+                "this toolchain's rustdoc writes no JSON: {said}"
+            ))),
+        },
     }
-    // Code that doesn't compile is an error, and not a matter of rustdoc's.
-    process::run(&mut cargo("check"))?;
-    Ok(Err("this toolchain's rustdoc writes no JSON".into()))
+}
+
+/// What rustdoc says to the options alone, of a crate that is empty, if it doesn't know them.
+fn refusal(rustdoc: &Path, dir: &Path) -> Result<Option<String>> {
+    let mut command = Command::new(rustdoc);
+    command
+        .current_dir(paths::root())
+        .args(AS_JSON)
+        .args(["--crate-name", "nothing", "/dev/null", "--output"])
+        .arg(dir.join("doc/nothing"))
+        .stdin(Stdio::null());
+    let output = command.output().doing("run", rustdoc)?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    Ok(said
+        .lines()
+        .find(|line| !output.status.success() && is_refusal(line))
+        .map(str::to_owned))
+}
+
+fn is_refusal(line: &str) -> bool {
+    let refused = [
+        "only accepted on the nightly",
+        "output format",
+        "output-format",
+    ];
+    refused.iter().any(|text| line.contains(text))
 }
 
 /// The number at the end of rustdoc's JSON.
@@ -212,6 +229,29 @@ mod tests {
         let json = r#"{"root":1,"docs":"\"format_version\":","format_version":57}"#;
         assert_eq!(format_of(json), Some(57));
         assert_eq!(format_of("{}"), None);
+    }
+
+    #[test]
+    fn a_rustdoc_that_refuses_json_is_told_from_one_that_fails() {
+        for line in [
+            "error: the option `Z` is only accepted on the nightly compiler",
+            "error: unknown output format `json`",
+            "error: the -Z unstable-options flag must be passed to enable --output-format",
+        ] {
+            assert!(is_refusal(line), "{line}");
+        }
+        assert!(!is_refusal(
+            "error: couldn't write: No space left on device"
+        ));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_rustdoc_here_is_asked_for_its_refusal() {
+        let dir = paths::target_dir();
+        let permissive = tools::permissive("rustdoc", None).unwrap();
+        assert_eq!(refusal(&permissive, &dir).unwrap(), None);
+        assert!(refusal(Path::new("/nonexistent/rustdoc"), &dir).is_err());
     }
 
     #[test]

@@ -26,10 +26,11 @@ impl<'a> Sources<'a> {
     /// Reads the index of a suite.
     pub fn open(work: &'a Path, suite: &str) -> Result<Self> {
         if find_program("apt-get").is_none() {
-            return Err(Error::new("there is no apt-get on this machine"));
+            return Err(Error::Lacking("there is no apt-get on this machine".into()));
         }
         let Some(mirror) = find_mirror()? else {
-            return Err(Error::new("apt on this machine has no source for Debian"));
+            let why = "apt on this machine has no source for Debian";
+            return Err(Error::Lacking(why.into()));
         };
         for dir in ["lists/partial", "cache/archives/partial", "files"] {
             let dir = work.join(dir);
@@ -49,7 +50,8 @@ impl<'a> Sources<'a> {
     pub fn versions(&self, package: &str) -> Result<Vec<String>> {
         let mut show = apt("apt-cache", self.work);
         show.args(["showsrc", "--only-source", package]);
-        let text = process::output(&mut show)?.unwrap_or_default();
+        let text = process::output(&mut show)?;
+        let text = text.ok_or_else(|| Error::new("`apt-cache showsrc` failed"))?;
         let versions = text.lines().filter_map(|l| l.strip_prefix("Version: "));
         Ok(versions.map(str::to_owned).collect())
     }

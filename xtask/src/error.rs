@@ -8,6 +8,11 @@ use std::path::Path;
 pub enum Error {
     /// Something to tell the user.
     Message(String),
+    /// No machine of this kind can do it.
+    NotHere(String),
+    /// This machine lacks what it takes, and has nothing to bring it. Fetching or unpacking
+    /// that goes wrong is an error like others: it may work another time.
+    Lacking(String),
     /// A child process failed and has said why itself; exit with its status.
     Exit(u8),
 }
@@ -21,6 +26,16 @@ impl Error {
         Self::Message(text.into())
     }
 
+    /// The same kind of error, with another text; a failed child's status becomes part of it.
+    pub fn with(self, text: impl FnOnce(&Self) -> String) -> Self {
+        let text = text(&self);
+        match self {
+            Self::NotHere(_) => Self::NotHere(text),
+            Self::Lacking(_) => Self::Lacking(text),
+            Self::Message(_) | Self::Exit(_) => Self::Message(text),
+        }
+    }
+
     /// An input/output error on a path: `cannot read FILE: reason`.
     pub fn io(what: &str, path: &Path, cause: std::io::Error) -> Self {
         Self::Message(format!("cannot {what} {}: {cause}", path.display()))
@@ -30,7 +45,7 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Message(text) => f.write_str(text),
+            Self::Message(text) | Self::NotHere(text) | Self::Lacking(text) => f.write_str(text),
             Self::Exit(code) => write!(f, "exit status {code}"),
         }
     }

@@ -11,14 +11,6 @@ use crate::error::{Error, Result};
 use crate::std_sources::Library;
 use crate::{compiler_cache, paths, process, setup, test, tools, vendor};
 
-/// How a run ended, if it did not fail.
-pub enum Outcome {
-    /// The tests passed.
-    Passed,
-    /// Nothing was run, and why.
-    Skipped(String),
-}
-
 /// Runs the verb with its arguments.
 pub fn run(args: &[String]) -> Result<()> {
     let (kind, rest) = match args.split_first() {
@@ -39,10 +31,7 @@ pub fn run(args: &[String]) -> Result<()> {
     setup::run()?;
     vendor::run(&vendor::Options::default())?;
     let rest = rest.strip_prefix(&["--".to_string()]).unwrap_or(rest);
-    if let Outcome::Skipped(why) = kind(rest)? {
-        println!("skipped: {why}");
-    }
-    Ok(())
+    kind(rest)
 }
 
 /// Suites that have nothing that is instrumented.
@@ -66,14 +55,8 @@ const ELSEWHERE: &[&str] = &[
 
 /// Runs the tests under AddressSanitizer; `args` go to the test programs. What is undefined
 /// in C ends a program there, too, without a word (SIGILL): `undefined` says what it was.
-pub fn address(args: &[String]) -> Result<Outcome> {
-    let Some((toolchain, host)) = Toolchain::find() else {
-        return Ok(Outcome::Skipped(
-            "no Rust toolchain here can link AddressSanitizer; \
-             `rustup toolchain install nightly` brings one"
-                .into(),
-        ));
-    };
+pub fn address(args: &[String]) -> Result<()> {
+    let (toolchain, host) = Toolchain::find()?;
     println!("sanitize: using {}, target {host}", toolchain.name());
     let mut command = tests(toolchain.cargo("cargo")?, "address", &host)?;
     if env::var_os("ASAN_OPTIONS").is_none() {
@@ -81,8 +64,7 @@ pub fn address(args: &[String]) -> Result<Outcome> {
         let leaks = u8::from(cfg!(target_os = "linux"));
         command.env("ASAN_OPTIONS", format!("detect_leaks={leaks}"));
     }
-    process::run(command.arg("--").args(args))?;
-    Ok(Outcome::Passed)
+    process::run(command.arg("--").args(args))
 }
 
 /// Tests that are left out under ThreadSanitizer.
@@ -97,14 +79,10 @@ const NOT_UNDER_THREAD: &[&str] = &[
 ///
 /// The standard library is compiled with it too: it would be taken for racing
 /// otherwise, for its locks and channels would go unseen.
-fn thread(args: &[String]) -> Result<Outcome> {
-    let library = match Library::obtain() {
-        Ok(library) => library,
-        Err(why) => return Ok(Outcome::Skipped(why.to_string())),
-    };
-    let Some(host) = Toolchain::Current.host() else {
-        return Ok(Outcome::Skipped("the toolchain has no sanitizers".into()));
-    };
+fn thread(args: &[String]) -> Result<()> {
+    let host = Toolchain::Current.host("tsan");
+    let host = host.ok_or_else(|| missing("ThreadSanitizer"))?;
+    let library = Library::obtain()?;
     let mut command = tests(Toolchain::Current.cargo("cargo")?, "thread", &host)?;
     library.enable(&mut command).arg("-Zbuild-std");
     if env::var_os("TSAN_OPTIONS").is_none() {
@@ -112,22 +90,19 @@ fn thread(args: &[String]) -> Result<Outcome> {
         command.env("TSAN_OPTIONS", format!("suppressions={}", known.display()));
     }
     let skipped = NOT_UNDER_THREAD.iter().flat_map(|name| ["--skip", name]);
-    process::run(command.arg("--").args(skipped).args(args))?;
-    Ok(Outcome::Passed)
+    process::run(command.arg("--").args(skipped).args(args))
 }
 
 /// Runs the tests with the C code under UndefinedBehaviorSanitizer, which ends the
 /// program at what it finds; `args` go to the test programs.
-fn undefined(args: &[String]) -> Result<Outcome> {
-    let Some(host) = Toolchain::Current.host() else {
-        return Ok(Outcome::Skipped("the toolchain has no sanitizers".into()));
-    };
+fn undefined(args: &[String]) -> Result<()> {
+    // Its runtime is the C compiler's, so any toolchain will do.
+    let host = process::host().ok_or_else(|| Error::new("`rustc -vV` names no host"))?;
     let mut command = tests(process::cargo(), "undefined", &host)?;
     if env::var_os("UBSAN_OPTIONS").is_none() {
         command.env("UBSAN_OPTIONS", "print_stacktrace=1");
     }
-    process::run(command.arg("--").args(args))?;
-    Ok(Outcome::Passed)
+    process::run(command.arg("--").args(args))
 }
 
 /// The command that runs the tests under a sanitizer, up to their arguments.
@@ -172,6 +147,24 @@ fn rustflags(sanitizer: &str, given: Option<&str>) -> String {
 /// The compiler's option for sanitizers, which isn't a stable one.
 const OPTION: &str = "-Zsanitizer";
 
+/// Why a sanitizer can't be had. Rust comes with the runtimes of both for these alone.
+fn missing(sanitizer: &str) -> Error {
+    let brought = cfg!(all(
+        any(
+            all(target_os = "linux", target_env = "gnu"),
+            target_os = "macos"
+        ),
+        any(target_arch = "x86_64", target_arch = "aarch64"),
+    ));
+    match brought {
+        true => Error::Lacking(format!(
+            "no Rust toolchain here can link {sanitizer}; \
+             `rustup toolchain install nightly` brings one"
+        )),
+        false => Error::NotHere(format!("Rust has no {sanitizer} for this platform")),
+    }
+}
+
 /// A toolchain that accepts `-Zsanitizer`.
 #[derive(Clone, Copy)]
 pub enum Toolchain {
@@ -183,10 +176,11 @@ pub enum Toolchain {
 impl Toolchain {
     /// The first toolchain that works, and the host it compiles for. By the current one, build
     /// scripts and what they need are there already.
-    pub fn find() -> Option<(Self, String)> {
+    pub fn find() -> Result<(Self, String)> {
         [Self::Current, Self::Nightly]
             .into_iter()
-            .find_map(|toolchain| Some((toolchain, toolchain.host()?)))
+            .find_map(|toolchain| Some((toolchain, toolchain.host("asan")?)))
+            .ok_or_else(|| missing("AddressSanitizer"))
     }
 
     fn name(self) -> &'static str {
@@ -220,15 +214,15 @@ impl Toolchain {
         command
     }
 
-    /// The host triple, if this toolchain works and has the sanitizer's runtime.
-    fn host(self) -> Option<String> {
+    /// The host triple, if this toolchain works and has this sanitizer's runtime.
+    fn host(self, runtime: &str) -> Option<String> {
         let ask = |args: &[&str]| process::output(self.program("rustc").args(args)).ok()?;
         let host = process::host_line(&ask(&["-vV"])?)?;
         let libs = ask(&["--print", "target-libdir"])?;
         let entries = Path::new(libs.trim()).read_dir().ok()?;
         let has_runtime = entries
             .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-            .any(|name| name.contains("rt.asan"));
+            .any(|name| name.contains(&format!("rt.{runtime}")));
         has_runtime.then_some(host)
     }
 }

@@ -22,6 +22,7 @@ pub struct Library {
 impl Library {
     /// Finds or brings them: rustup's component `rust-src`, or Debian's source
     /// package of the very same version.
+    /// Where neither can be had, this machine lacks them.
     pub fn obtain() -> Result<Self> {
         let ask = |args: &[&str]| {
             let text =
@@ -43,10 +44,13 @@ impl Library {
         let library = cache.join(release).join("library");
         if !library.is_dir() {
             bring(release, &cache).map_err(|why| {
-                Error::new(format!(
-                    "no sources of the standard library of rustc {release}: {why}\n  \
-                     `rustup component add rust-src` brings them where rustup can reach its server"
-                ))
+                why.with(|why| {
+                    format!(
+                        "no sources of the standard library of rustc {release}: {why}\n  \
+                         `rustup component add rust-src` brings them where rustup can reach its \
+                         server"
+                    )
+                })
             })?;
         }
         Ok(Library {
@@ -78,7 +82,7 @@ fn bring(release: &str, cache: &Path) -> Result<()> {
     let sources = Sources::open(&work, SUITE)?;
     let versions = sources.versions("rustc")?;
     let version = choose(&versions, release)
-        .ok_or_else(|| Error::new(format!("Debian's {SUITE} has {}", versions.join(", "))))?;
+        .ok_or_else(|| Error::Lacking(format!("Debian's {SUITE} has {}", versions.join(", "))))?;
     let (files, names) = sources.archive(&format!("rustc={version}"))?;
     let archive = names.iter().find(|name| name.ends_with(".orig.tar.xz"));
     let archive = archive.ok_or_else(|| Error::new("apt brought no archive"))?;

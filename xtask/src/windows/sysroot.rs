@@ -27,26 +27,21 @@ edition = \"2021\"
 [workspace]
 ";
 
-/// The sysroot to compile against; `None`: the compiler's own. The inner error
-/// says why there is none to be had.
-pub fn obtain() -> Result<std::result::Result<Option<PathBuf>, String>> {
+/// The sysroot to compile against; `None`: the compiler's own.
+pub fn obtain() -> Result<Option<PathBuf>> {
     if installed()? {
-        return Ok(Ok(None));
+        return Ok(None);
     }
     let version = process::output(rustc().arg("-vV"))?
         .ok_or_else(|| Error::new("`rustc -vV` doesn't say what it is"))?;
     let sysroot = paths::target_dir().join("windows/sysroot");
     let stamp = sysroot.join(STAMP);
     if fs::read_to_string(&stamp).is_ok_and(|made_by| made_by == version) {
-        return Ok(Ok(Some(sysroot)));
+        return Ok(Some(sysroot));
     }
-    let library = match Library::obtain() {
-        Ok(library) => library,
-        Err(why) => return Ok(Err(why.to_string())),
-    };
-    make(&library, &sysroot)?;
+    make(&Library::obtain()?, &sysroot)?;
     fs::write(&stamp, version).doing("write", &stamp)?;
-    Ok(Ok(Some(sysroot)))
+    Ok(Some(sysroot))
 }
 
 fn rustc() -> Command {
