@@ -11,7 +11,7 @@ use crate::error::{Error, IoContext, Result};
 pub struct PatchFile {
     /// File name.
     pub name: String,
-    /// Content.
+    /// Content, with line feeds alone.
     pub text: Vec<u8>,
 }
 
@@ -27,12 +27,23 @@ pub fn load(dir: &Path) -> Result<Vec<PatchFile>> {
             let name = path.file_name().unwrap_or_default();
             patches.push(PatchFile {
                 name: name.to_string_lossy().into_owned(),
-                text: fs::read(&path).doing("read", &path)?,
+                text: unix_lines(&fs::read(&path).doing("read", &path)?),
             });
         }
     }
     patches.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(patches)
+}
+
+/// Without the carriage returns that git may put at the ends of lines. The archive has none
+/// there in what is patched, and stamps are to be the same everywhere.
+fn unix_lines(text: &[u8]) -> Vec<u8> {
+    let lines = text.split_inclusive(|byte| *byte == b'\n');
+    let lines = lines.map(|line| match line.strip_suffix(b"\r\n") {
+        Some(text) => [text, b"\n"].concat(),
+        None => line.to_vec(),
+    });
+    lines.collect::<Vec<_>>().concat()
 }
 
 /// Applies one patch to a tree.
@@ -93,6 +104,22 @@ mod tests {
             name: "0001-test.patch".into(),
             text: text.into(),
         }
+    }
+
+    #[test]
+    fn a_patch_with_crlf_is_the_same_patch() {
+        let text = "--- a/f\n+++ b/f\n@@ -2 +2 @@\n-two\n+zwei\n";
+        let dir = std::env::temp_dir().join(format!("xtask-crlf-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        fs::write(dir.join("0001-a.patch"), text.replace('\n', "\r\n")).unwrap();
+        let loaded = load(&dir).unwrap();
+        assert_eq!(loaded[0].text, text.as_bytes());
+        fs::write(dir.join("f"), "one\ntwo\n").unwrap();
+        apply_to_tree(&loaded[0], &dir).unwrap();
+        assert_eq!(fs::read(dir.join("f")).unwrap(), b"one\nzwei\n");
+        fs::remove_dir_all(&dir).unwrap();
+        // Within a line it is content.
+        assert_eq!(unix_lines(b"a\rb\n\r"), b"a\rb\n\r");
     }
 
     #[test]
