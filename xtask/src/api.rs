@@ -149,7 +149,7 @@ const AS_JSON: [&str; 3] = ["-Zunstable-options", "--output-format", "json"];
 /// Makes the JSON; its path.
 fn document() -> Result<PathBuf> {
     let rustdoc = tools::permissive("rustdoc", None)?;
-    let mut cargo = process::cargo();
+    let mut cargo = process::cargo_for_host();
     cargo
         .args(["rustdoc", "--quiet", "--package", "libwebsockets", "--lib"])
         .args(["--features", FEATURES, "--"])

@@ -8,11 +8,17 @@ use std::process::{Command, ExitStatus, Stdio};
 use crate::error::{Error, Result};
 use crate::{compiler_cache, paths};
 
+/// The Cargo that runs us.
+pub fn cargo_program() -> OsString {
+    env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"))
+}
+
 /// A Cargo command, run in the root of the repository.
 pub fn cargo() -> Command {
-    let program = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
-    let mut command = Command::new(program);
+    let mut command = Command::new(cargo_program());
     command.current_dir(paths::root());
+    // Relative to another folder, or said in another one's settings, it would build elsewhere.
+    command.env("CARGO_TARGET_DIR", paths::target_dir());
     // What the Cargo that runs us has said of this package. Build scripts, ring's for one,
     // would take the difference from a Cargo run by hand for a change, and start anew.
     for (name, _) in env::vars_os() {
@@ -21,6 +27,14 @@ pub fn cargo() -> Command {
         }
     }
     compiler_cache::enable(&mut command);
+    command
+}
+
+/// The same for what is then taken from a profile's folder in [`paths::target_dir`]: what is
+/// built for a target that is named goes to another one.
+pub fn cargo_for_host() -> Command {
+    let mut command = cargo();
+    command.env_remove("CARGO_BUILD_TARGET");
     command
 }
 
@@ -168,6 +182,18 @@ mod tests {
         let of_package = |(name, _): &(&OsStr, _)| is_of_this_package(name);
         let mut given = command.get_envs().filter(of_package);
         assert!(given.all(|(_, value)| value.is_none()));
+    }
+
+    #[test]
+    fn cargo_builds_where_programs_are_looked_for() {
+        let command = cargo_for_host();
+        let value = |name: &str| {
+            let mut all = command.get_envs();
+            all.find_map(|(n, value)| (n == name).then_some(value))
+        };
+        let dir = paths::target_dir();
+        assert_eq!(value("CARGO_TARGET_DIR"), Some(Some(dir.as_os_str())));
+        assert_eq!(value("CARGO_BUILD_TARGET"), Some(None));
     }
 
     #[test]

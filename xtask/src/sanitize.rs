@@ -211,6 +211,7 @@ impl Toolchain {
             Self::Current => command = Command::new(name),
         }
         command.current_dir(paths::root());
+        command.env("CARGO_TARGET_DIR", paths::target_dir());
         command
     }
 

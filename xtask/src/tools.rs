@@ -18,7 +18,7 @@ pub fn obtain(name: &str) -> Result<PathBuf> {
     if let Some(program) = found {
         return Ok(program);
     }
-    let mut install = process::cargo();
+    let mut install = process::cargo_for_host();
     install
         // Compiled faster than they would be for speed: they wait for the compiler.
         .args(["install", name, "--debug", "--locked", "--root"])

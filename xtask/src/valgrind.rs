@@ -27,7 +27,7 @@ pub fn run() -> Result<()> {
     setup::run()?;
     setup::satisfy(&[setup::VALGRIND])?;
     vendor::run(&vendor::Options::default())?;
-    process::run(process::cargo().args(["build", "--examples"]))?;
+    process::run(process::cargo_for_host().args(["build", "--examples"]))?;
     for options in [&["--port", "0"][..], &["--port", "0", "--tls"]] {
         conversation("echo_server", options)?;
     }

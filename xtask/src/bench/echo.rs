@@ -115,7 +115,7 @@ pub fn run(args: &[String]) -> Result<()> {
     let options = Options::parse(args)?;
     setup::run()?;
     vendor::run(&vendor::Options::default())?;
-    let mut build = process::cargo();
+    let mut build = process::cargo_for_host();
     build.args(["build", "--release", "-p", "bench", "-p", "peers"]);
     if options.quick {
         build.args(super::PROGRAMS);

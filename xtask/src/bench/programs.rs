@@ -21,7 +21,7 @@ impl Programs {
     /// a folder of their own: the next build replaces what Cargo has put into its own.
     pub fn build(name: &str, features: &[&str], programs: &[&str]) -> Result<Self> {
         println!("bench: building: {name} ...");
-        let mut command = process::cargo();
+        let mut command = process::cargo_for_host();
         command.args(["build", "--quiet", "--release", "-p", "bench", "--bins"]);
         command.args(["--no-default-features", "--features", &features.join(",")]);
         process::run(&mut command)?;

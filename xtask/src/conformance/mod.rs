@@ -79,7 +79,7 @@ pub fn run(options: &Options) -> Result<()> {
 /// Builds our ends: with the tests' own settings for the bounded form, whose
 /// results are there already in CI.
 fn build(quick: bool) -> Result<()> {
-    let mut command = process::cargo();
+    let mut command = process::cargo_for_host();
     command.args(["build", "--workspace", "--features", test::FEATURES]);
     command.args(["--example", "echo_server", "--bin", "conformance"]);
     if !quick {

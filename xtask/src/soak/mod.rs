@@ -135,7 +135,7 @@ pub fn run(args: &[String]) -> Result<()> {
 
 /// Builds the programs; the C library's echo server too, where it is in this checkout.
 fn build() -> Result<Option<PathBuf>> {
-    let mut command = process::cargo();
+    let mut command = process::cargo_for_host();
     command.args(["build", "--release"]).args(bench::PROGRAMS);
     command.args([
         "-p",
