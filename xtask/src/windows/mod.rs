@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::error::{Error, Result};
-use crate::setup::{MINGW, WINE};
+use crate::setup::{MAKE, MINGW, PERL, WINE};
 use crate::{process, setup, vendor};
 use wine::Wine;
 
@@ -115,8 +115,8 @@ fn tests(options: &Options<'_>) -> Result<()> {
                 .into(),
         ));
     }
-    // The standard library is compiled with its tools.
-    setup::satisfy(&[MINGW])?;
+    // The standard library is compiled with mingw's tools, OpenSSL with the others, too.
+    setup::satisfy(&[MINGW, PERL, MAKE])?;
     let sysroot = sysroot::obtain()?;
     setup::satisfy(&[WINE])?;
     let wine = Wine::prepare()?;
