@@ -2,6 +2,7 @@
 
 use std::io::{stdin, IsTerminal};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::needs::Need;
 use crate::error::{Error, Result};
@@ -13,6 +14,9 @@ enum Rights {
     Root,
     Sudo { ask: bool },
 }
+
+/// Whether apt's lists have been brought up to date: once in a run is enough.
+static UPDATED: AtomicBool = AtomicBool::new(false);
 
 /// Installs the packages of what is missing.
 pub fn install(missing: &[&Need]) -> Result<()> {
@@ -34,10 +38,12 @@ pub fn install(missing: &[&Need]) -> Result<()> {
             shell(&install_command(&packages))
         )));
     };
-    println!("setup: updating apt's package lists ...");
-    if !process::status(&mut command(rights, &["apt-get", "update", "-q"]))?.success() {
-        // One broken source must not stop us; the lists may still be good enough.
-        println!("setup: `apt-get update` failed, trying to install all the same");
+    if !UPDATED.swap(true, Ordering::Relaxed) {
+        println!("setup: updating apt's package lists ...");
+        if !process::status(&mut command(rights, &["apt-get", "update", "-q"]))?.success() {
+            // One broken source must not stop us; the lists may still be good enough.
+            println!("setup: `apt-get update` failed, trying to install all the same");
+        }
     }
     println!("setup: installing {} ...", packages.join(" "));
     let install = install_command(&packages);

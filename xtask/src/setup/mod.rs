@@ -24,32 +24,51 @@ pub fn satisfy(needs: &[Need]) -> Result<()> {
     for need in &missing {
         println!("setup: missing: {}", need.what);
     }
-    if cfg!(target_os = "linux") && find_program("apt-get").is_some() {
-        apt::install(&missing)?;
-        let still: Vec<&Need> = missing.into_iter().filter(|n| !(n.found)()).collect();
-        return if still.is_empty() {
-            println!("setup: done");
-            Ok(())
-        } else {
-            Err(Error::new(format!(
-                "still missing after the installation: {}",
-                names(&still)
-            )))
-        };
-    }
-    println!("{}", needs::hints(&missing));
     let (required, optional): (Vec<&Need>, Vec<&Need>) =
         missing.into_iter().partition(|need| need.required);
-    if !required.is_empty() {
-        return Err(Error::new(format!(
-            "install what is missing ({}), then run `cargo xtask setup` again",
-            names(&required)
-        )));
+    if cfg!(target_os = "linux") && find_program("apt-get").is_some() {
+        // Apart, for apt installs nothing at all if it lacks one of the packages.
+        return settle(&required, &optional, apt::install);
     }
-    println!(
-        "setup: going on without {}; tests that use it may fail, and builds take longer",
-        names(&optional)
-    );
+    println!("{}", needs::hints(&[&*required, &*optional].concat()));
+    settle(&required, &optional, |missing| {
+        Err(Error::new(format!(
+            "install what is missing ({}), then run `cargo xtask setup` again",
+            names(missing)
+        )))
+    })
+}
+
+/// Has what is missing installed. It must be there then if it is required.
+fn settle(
+    required: &[&Need],
+    optional: &[&Need],
+    install: impl Fn(&[&Need]) -> Result<()>,
+) -> Result<()> {
+    let obtain = |needs: &[&Need]| -> Result<()> {
+        if needs.is_empty() {
+            return Ok(());
+        }
+        install(needs)?;
+        let still: Vec<&Need> = needs.iter().copied().filter(|n| !(n.found)()).collect();
+        match still.is_empty() {
+            true => Ok(()),
+            false => Err(Error::new(format!(
+                "still missing after the installation: {}",
+                names(&still)
+            ))),
+        }
+    };
+    obtain(required)?;
+    if let Err(why) = obtain(optional) {
+        println!(
+            "setup: {why}\nsetup: going on without {}; tests that use it may fail, and builds \
+             take longer",
+            names(optional)
+        );
+    } else {
+        println!("setup: done");
+    }
     Ok(())
 }
 
@@ -59,4 +78,35 @@ fn names(needs: &[&Need]) -> String {
         .map(|need| need.what)
         .collect::<Vec<_>>()
         .join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::RefCell;
+
+    #[test]
+    fn what_is_optional_is_installed_apart_and_may_be_missing() {
+        let present = needs::made_up("one", || true);
+        let missing = needs::made_up("other", || false);
+        let asked = RefCell::new(Vec::new());
+        let install = |fails: bool| {
+            let asked = &asked;
+            move |needs: &[&Need]| {
+                asked.borrow_mut().push(names(needs));
+                match fails {
+                    true => Err(Error::new("no root")),
+                    false => Ok(()),
+                }
+            }
+        };
+        settle(&[&present], &[&missing], install(false)).unwrap();
+        assert_eq!(*asked.borrow(), ["one", "other"]);
+        settle(&[], &[&missing], install(true)).unwrap();
+        let why = settle(&[&present], &[&missing], install(true)).unwrap_err();
+        assert_eq!(why.to_string(), "no root");
+        // What apt says it has installed has to be there.
+        let why = settle(&[&missing], &[], install(false)).unwrap_err();
+        assert!(why.to_string().contains("installation: other"));
+    }
 }

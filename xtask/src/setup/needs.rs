@@ -246,6 +246,12 @@ pub const PYTHON: Need = Need {
     windows: "Python 3, with its directory in PATH",
 };
 
+/// One for tests.
+#[cfg(test)]
+pub fn made_up(what: &'static str, found: fn() -> bool) -> Need {
+    Need { what, found, ..XZ }
+}
+
 /// What to install on systems without apt, line by line.
 pub fn hints(missing: &[&Need]) -> String {
     if cfg!(windows) {
