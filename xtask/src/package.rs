@@ -1,12 +1,12 @@
 //! The package as it would be published: made, then looked into.
 
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use flate2::read::GzDecoder;
 
 use crate::error::{Error, IoContext, Result};
-use crate::{features, paths, process};
+use crate::{features, paths, process, vendor};
 
 /// Name of the published package.
 const NAME: &str = "libwebsockets";
@@ -37,7 +37,7 @@ pub fn check() -> Result<()> {
     let file = paths::target_dir().join(format!("package/{stem}.crate"));
     let size = file.metadata().doing("open", &file)?.len();
     let names = members(&file).doing("read", &file)?;
-    judge(&stem, size, &names).map_err(Error::new)?;
+    judge(&stem, size, &names, &vendor::left_out()?).map_err(Error::new)?;
     println!("{stem}.crate: {} files, {size} bytes", names.len());
     build(&file, &stem, &documented_features(&text))
 }
@@ -109,11 +109,30 @@ fn members(file: &Path) -> std::io::Result<Vec<String>> {
     names.collect()
 }
 
-/// Whether size and content are right.
-fn judge(stem: &str, size: u64, names: &[String]) -> std::result::Result<(), String> {
+/// Whether size and content are right. What is left out of the C library has licences that
+/// the package doesn't name.
+fn judge(
+    stem: &str,
+    size: u64,
+    names: &[String],
+    left_out: &[PathBuf],
+) -> std::result::Result<(), String> {
     if size >= MAX_SIZE {
         return Err(format!(
             "{stem}.crate has {size} bytes; it must stay below {MAX_SIZE}"
+        ));
+    }
+    let tree = Path::new(stem).join("vendor/libwebsockets");
+    let left_out: Vec<PathBuf> = left_out.iter().map(|path| tree.join(path)).collect();
+    let is_left_out = |name: &&String| {
+        left_out
+            .iter()
+            .any(|path| Path::new(name).starts_with(path))
+    };
+    if let Some(name) = names.iter().find(is_left_out) {
+        return Err(format!(
+            "{stem}.crate has {name}, which vendor/manifest.toml leaves out; run \
+             `cargo xtask vendor --force`"
         ));
     }
     let inside = |file: &str| names.contains(&format!("{stem}/{file}"));
@@ -149,13 +168,24 @@ mod tests {
     #[test]
     fn size_and_content_are_judged() {
         let all: Vec<_> = REQUIRED.iter().map(|file| format!("p-1/{file}")).collect();
-        judge("p-1", 5, &all).unwrap();
+        judge("p-1", 5, &all, &[]).unwrap();
         for (missing, file) in REQUIRED.iter().enumerate() {
             let mut names = all.clone();
             names.remove(missing);
-            assert!(judge("p-1", 5, &names).unwrap_err().contains(file));
+            assert!(judge("p-1", 5, &names, &[]).unwrap_err().contains(file));
         }
         let names = all;
-        assert!(judge("p-1", MAX_SIZE, &names).is_err());
+        assert!(judge("p-1", MAX_SIZE, &names, &[]).is_err());
+    }
+
+    #[test]
+    fn what_is_left_out_is_not_in_the_package() {
+        let mut names: Vec<_> = REQUIRED.iter().map(|file| format!("p-1/{file}")).collect();
+        let left_out = [PathBuf::from("win32port/zlib")];
+        names.push("p-1/vendor/libwebsockets/win32port/zlib.txt".into());
+        judge("p-1", 5, &names, &left_out).unwrap();
+        names.push("p-1/vendor/libwebsockets/win32port/zlib/zlib.h".into());
+        let why = judge("p-1", 5, &names, &left_out).unwrap_err();
+        assert!(why.contains("zlib.h"), "{why}");
     }
 }

@@ -150,6 +150,19 @@ fn a_tree_is_made_and_patched_once_and_again_for_another_patch() {
 }
 
 #[test]
+fn a_tree_is_made_again_when_more_is_left_out() {
+    let checkout = Checkout::new("leave");
+    checkout.succeeds();
+    let file = checkout.path("vendor/manifest.toml");
+    let manifest = fs::read_to_string(&file).unwrap();
+    fs::write(&file, manifest + "[leave]\npaths = ['lib/noise.c']\n").unwrap();
+    assert!(checkout.succeeds().contains("is ready"));
+    let files = checkout.content("vendor/libwebsockets");
+    let names: Vec<_> = files.keys().map(String::as_str).collect();
+    assert_eq!(names, [".vendored", "LICENSE", "lib/a.c"]);
+}
+
+#[test]
 fn another_archive_than_the_manifests_is_refused() {
     let other_of_the_same_size = |checkout: &Checkout| {
         let file = checkout.path("archive.tar.gz");

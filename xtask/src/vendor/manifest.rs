@@ -18,7 +18,10 @@ pub struct Manifest {
     /// Where Debian carries it.
     pub debian: Debian,
     /// What is kept of it.
-    pub keep: Keep,
+    pub keep: Paths,
+    /// What isn't, below that.
+    #[serde(default)]
+    pub leave: Paths,
 }
 
 /// How the archive is recognised.
@@ -43,10 +46,10 @@ pub struct Debian {
     pub suite: String,
 }
 
-/// The parts of the archive that are unpacked.
-#[derive(Debug, Deserialize)]
+/// Parts of the archive.
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Keep {
+pub struct Paths {
     /// Files and directories, relative to the archive's top directory.
     pub paths: Vec<PathBuf>,
 }
@@ -79,13 +82,24 @@ impl Manifest {
         if manifest.keep.paths.is_empty() {
             return Err("keep.paths is empty".into());
         }
-        for path in &manifest.keep.paths {
-            if !path.components().all(|c| matches!(c, Component::Normal(_))) {
-                let shown = path.display();
-                return Err(format!(
-                    "keep.paths: `{shown}` must be a plain relative path"
-                ));
+        let (keep, leave) = (&manifest.keep.paths, &manifest.leave.paths);
+        for (key, paths) in [("keep", keep), ("leave", leave)] {
+            for path in paths {
+                if !path.components().all(|c| matches!(c, Component::Normal(_))) {
+                    let shown = path.display();
+                    return Err(format!(
+                        "{key}.paths: `{shown}` must be a plain relative path"
+                    ));
+                }
             }
+        }
+        let is_below = |path: &PathBuf| {
+            let mut kept = keep.iter();
+            kept.any(|kept| path != kept && path.starts_with(kept))
+        };
+        if let Some(path) = leave.iter().find(|path| !is_below(path)) {
+            let shown = path.display();
+            return Err(format!("leave.paths: `{shown}` is below no kept path"));
         }
         Ok(manifest)
     }
@@ -110,6 +124,10 @@ mod tests {
         )
     }
 
+    fn leave(path: &str) -> String {
+        format!("[leave]\npaths = ['{path}']\n")
+    }
+
     #[test]
     fn the_real_manifest_is_valid() {
         let path = crate::paths::root().join("vendor/manifest.toml");
@@ -121,6 +139,10 @@ mod tests {
         let m = Manifest::parse(&text("a.tar.gz", &"0".repeat(64), "'lib'")).unwrap();
         assert_eq!(m.archive.size, 3);
         assert_eq!(m.keep.paths, [PathBuf::from("lib")]);
+        assert!(m.leave.paths.is_empty());
+        let more = text("a.tar.gz", &"0".repeat(64), "'lib'") + &leave("lib/x");
+        let m = Manifest::parse(&more).unwrap();
+        assert_eq!(m.leave.paths, [PathBuf::from("lib/x")]);
     }
 
     #[test]
@@ -133,6 +155,12 @@ mod tests {
             (text("a", &sha, ""), "keep.paths"),
             (text("a", &sha, "'../lib'"), "keep.paths"),
             (text("a", &sha, "'/lib'"), "keep.paths"),
+            (text("a", &sha, "'lib'") + &leave("lib/../x"), "leave.paths"),
+            (text("a", &sha, "'lib'") + &leave("lib"), "below no kept"),
+            (
+                text("a", &sha, "'lib'") + &leave("other/x"),
+                "below no kept",
+            ),
             (text("a", &sha, "'lib'") + "extra = 1\n", "extra"),
         ] {
             let why = Manifest::parse(&bad).unwrap_err();

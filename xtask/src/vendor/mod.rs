@@ -80,6 +80,12 @@ pub fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
+/// What the tree must not have, relative to it.
+pub fn left_out() -> Result<Vec<PathBuf>> {
+    let (manifest, _) = Manifest::load(&paths::root().join("vendor/manifest.toml"))?;
+    Ok(manifest.leave.paths)
+}
+
 /// Unpacks and patches in a temporary directory, which then becomes the tree.
 fn build(
     vendor: &Path,
@@ -90,7 +96,12 @@ fn build(
 ) -> Result<()> {
     let new = NewTree::create(vendor)?;
     println!("vendor: unpacking {} ...", manifest.archive.file);
-    let files = unpack::unpack(archive, &manifest.keep.paths, new.path())?;
+    let files = unpack::unpack(
+        archive,
+        &manifest.keep.paths,
+        &manifest.leave.paths,
+        new.path(),
+    )?;
     println!("vendor: unpacked {files} files");
     for patch in patches {
         println!("vendor: applying {}", patch.name);

@@ -10,12 +10,14 @@ use tar::EntryType;
 use crate::error::{Error, IoContext, Result};
 
 /// Unpacks what is kept of a `.tar.gz` into an empty directory, without the
-/// archive's top directory. Returns the number of files written.
-pub fn unpack(archive: &Path, keep: &[PathBuf], into: &Path) -> Result<usize> {
+/// archive's top directory, and without what is left out below that. Returns the number of
+/// files written.
+pub fn unpack(archive: &Path, keep: &[PathBuf], leave: &[PathBuf], into: &Path) -> Result<usize> {
     let file = File::open(archive).doing("open", archive)?;
     let mut tar = tar::Archive::new(GzDecoder::new(BufReader::new(file)));
     let bad = |why: String| Error::new(format!("{}: {why}", archive.display()));
-    let mut seen = vec![false; keep.len()];
+    let mut keep = Listed::new("keep", keep);
+    let mut leave = Listed::new("leave", leave);
     let mut files = 0;
 
     for entry in tar.entries().map_err(|e| bad(e.to_string()))? {
@@ -25,10 +27,9 @@ pub fn unpack(archive: &Path, keep: &[PathBuf], into: &Path) -> Result<usize> {
         }
         let name = entry.path().map_err(|e| bad(e.to_string()))?.into_owned();
         let inner = inner_path(&name).map_err(&bad)?;
-        let Some(index) = keep.iter().position(|kept| inner.starts_with(kept)) else {
+        if !keep.holds(&inner) || leave.holds(&inner) {
             continue;
-        };
-        seen[index] = true;
+        }
         let target = into.join(&inner);
         match entry.header().entry_type() {
             EntryType::Directory => fs::create_dir_all(&target).doing("create", &target)?,
@@ -50,12 +51,45 @@ pub fn unpack(archive: &Path, keep: &[PathBuf], into: &Path) -> Result<usize> {
             }
         }
     }
-    match seen.iter().position(|s| !s) {
-        None => Ok(files),
-        Some(index) => Err(bad(format!(
-            "has no `{}`; correct keep.paths in vendor/manifest.toml",
-            keep[index].display()
-        ))),
+    [keep, leave]
+        .iter()
+        .try_for_each(Listed::all_seen)
+        .map_err(&bad)?;
+    Ok(files)
+}
+
+/// A list of the manifest's, and which of its paths the archive has.
+struct Listed<'a> {
+    key: &'static str,
+    paths: &'a [PathBuf],
+    seen: Vec<bool>,
+}
+
+impl<'a> Listed<'a> {
+    fn new(key: &'static str, paths: &'a [PathBuf]) -> Self {
+        let seen = vec![false; paths.len()];
+        Listed { key, paths, seen }
+    }
+
+    /// Whether a member of the archive is one of them, or below one.
+    fn holds(&mut self, member: &Path) -> bool {
+        let index = self.paths.iter().position(|path| member.starts_with(path));
+        if let Some(index) = index {
+            self.seen[index] = true;
+        }
+        index.is_some()
+    }
+
+    /// A path that isn't there any more may be there under another name.
+    fn all_seen(&self) -> std::result::Result<(), String> {
+        match self.seen.iter().position(|seen| !seen) {
+            None => Ok(()),
+            Some(index) => Err(format!(
+                "has no `{}`; correct {}.paths in vendor/manifest.toml",
+                self.paths[index].display(),
+                self.key
+            )),
+        }
     }
 }
 
@@ -102,6 +136,14 @@ mod tests {
 
     /// Makes an archive of (name, type, content) and unpacks `lib` of it.
     fn try_unpack(tag: &str, members: &[(&str, EntryType, &str)]) -> Result<Vec<String>> {
+        try_unpack_without(tag, &[], members)
+    }
+
+    fn try_unpack_without(
+        tag: &str,
+        leave: &[&str],
+        members: &[(&str, EntryType, &str)],
+    ) -> Result<Vec<String>> {
         let dir = std::env::temp_dir().join(format!("xtask-unpack-{}-{tag}", std::process::id()));
         let _ = fs::remove_dir_all(&dir);
         fs::create_dir_all(dir.join("out")).unwrap();
@@ -127,7 +169,9 @@ mod tests {
         let archive = dir.join("a.tar.gz");
         fs::write(&archive, gz.finish().unwrap()).unwrap();
 
-        let result = unpack(&archive, &[PathBuf::from("lib")], &dir.join("out")).map(|_| {
+        let keep = [PathBuf::from("lib")];
+        let leave: Vec<_> = leave.iter().map(PathBuf::from).collect();
+        let result = unpack(&archive, &keep, &leave, &dir.join("out")).map(|_| {
             let mut names: Vec<_> = fs::read_dir(dir.join("out/lib"))
                 .unwrap()
                 .map(|e| e.unwrap().file_name().into_string().unwrap())
@@ -154,6 +198,24 @@ mod tests {
             ],
         );
         assert_eq!(names.unwrap(), ["a.c", "b.c"]);
+    }
+
+    #[test]
+    fn leaves_out_what_is_said_and_refuses_what_is_not_there() {
+        let members = [
+            ("top/lib/a.c", EntryType::Regular, "a"),
+            ("top/lib/sub/", EntryType::Directory, ""),
+            ("top/lib/sub/b.c", EntryType::Regular, "b"),
+            ("top/lib/sub.c", EntryType::Regular, "c"),
+        ];
+        let names = try_unpack_without("leave", &["lib/sub"], &members);
+        assert_eq!(names.unwrap(), ["a.c", "sub.c"]);
+        let why = try_unpack_without("leave-none", &["lib/other"], &members).unwrap_err();
+        assert!(
+            why.to_string()
+                .contains("no `lib/other`; correct leave.paths"),
+            "{why}"
+        );
     }
 
     #[test]
