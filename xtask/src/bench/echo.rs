@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use super::programs::Programs;
+use super::samples::{busy, median, of, ratio, Rounds, Sample};
 use super::verdict::Verdicts;
 use crate::error::{Error, Result};
 use crate::{paths, process, setup, vendor};
@@ -99,20 +100,10 @@ enum What {
     Upgrades { parallel: usize },
 }
 
-/// What one server did in one round.
-#[derive(Clone, Copy)]
-struct Sample {
-    /// Messages, or connections, a second.
-    rate: f64,
-    /// The same by a second of the server's CPU time.
-    per_cpu: f64,
-    /// The part of the time in which the load generator was at work.
-    load: f64,
-}
-
 /// Runs the benchmark.
 pub fn run(args: &[String]) -> Result<()> {
     let options = Options::parse(args)?;
+    options.check()?;
     setup::run()?;
     vendor::run(&vendor::Options::default())?;
     let mut build = process::cargo_for_host();
@@ -141,9 +132,6 @@ pub fn run(args: &[String]) -> Result<()> {
     print!("{}", row("", SERVERS.map(|(name, ..)| name.into()), "load"));
     let mut verdicts = Verdicts::default();
     for tls in [false, true] {
-        if options.aws_lc && !tls {
-            continue;
-        }
         let cells: Vec<_> = cells(tls).filter(|cell| options.wants(cell)).collect();
         if cells.is_empty() {
             continue;
@@ -196,8 +184,33 @@ impl Options {
         }
     }
 
+    /// Refuses a choice of cells that names none, for nothing would fail then.
+    fn check(&self) -> Result<()> {
+        let all = || {
+            cells(false)
+                .chain(cells(true))
+                .filter(|cell| self.can(cell))
+        };
+        let names_none = |text: &&String| !all().any(|cell| cell.name.contains(*text));
+        match self.only.iter().find(names_none) {
+            None => Ok(()),
+            Some(text) => {
+                let names: Vec<_> = all().map(|cell| cell.name).collect();
+                Err(Error::new(format!(
+                    "no cell has `{text}` in its name; there are: {}",
+                    names.join(", ")
+                )))
+            }
+        }
+    }
+
+    /// Whether the other options leave a cell to choose.
+    fn can(&self, cell: &Cell) -> bool {
+        !(self.quick && cell.is_long()) && (cell.tls || !self.aws_lc)
+    }
+
     fn wants(&self, cell: &Cell) -> bool {
-        !(self.quick && cell.is_long())
+        self.can(cell)
             && (self.only.is_empty() || self.only.iter().any(|text| cell.name.contains(text)))
     }
 
@@ -304,22 +317,6 @@ impl Drop for Server {
     }
 }
 
-impl Sample {
-    fn parse(text: &str) -> Option<Self> {
-        let mut numbers = text.split_ascii_whitespace().map(|n| n.parse::<f64>().ok());
-        let (messages, time) = (numbers.next()??, numbers.next()??);
-        let (cpu, own) = (numbers.next()??, numbers.next()??);
-        Some(Sample {
-            rate: messages / time * 1e9,
-            per_cpu: messages / cpu * 1e9,
-            load: own / time,
-        })
-    }
-}
-
-/// What each server did in each round; nothing for those that aren't there.
-type Rounds = Vec<Vec<Option<Sample>>>;
-
 /// Asks every server in every round.
 fn measure(
     options: &Options,
@@ -350,34 +347,15 @@ fn measure(
     Ok(rounds)
 }
 
-/// Of one server, in each round.
-fn of(rounds: &Rounds, which: usize, what: fn(&Sample) -> f64) -> Vec<f64> {
-    let all = rounds.iter().filter_map(|samples| samples[which].as_ref());
-    all.map(what).collect()
-}
-
-/// Ours as a multiple of another's; no number if that one isn't there.
-fn ratio(rounds: &Rounds, which: usize, what: fn(&Sample) -> f64) -> f64 {
-    let pairs = of(rounds, 0, what).into_iter().zip(of(rounds, which, what));
-    median(pairs.map(|(ours, theirs)| ours / theirs).collect())
-}
-
-/// The part of the time that the load generator was busy.
-fn busy(rounds: &Rounds) -> f64 {
-    let all = (0..SERVERS.len()).flat_map(|which| of(rounds, which, |s| s.load));
-    median(all.collect())
-}
-
 /// The line of the table.
 fn line(cell: &Cell, rounds: &Rounds) -> String {
     let column = |which: usize| match which {
         0 => format!("{:.0}", median(of(rounds, 0, |s| s.rate))),
-        _ if of(rounds, which, |s| s.rate).is_empty() => String::new(),
-        _ => format!(
-            "{:.2} / {:.2}",
-            ratio(rounds, which, |s| s.rate),
-            ratio(rounds, which, |s| s.per_cpu)
-        ),
+        _ => [|s: &Sample| s.rate, |s: &Sample| s.per_cpu]
+            .into_iter()
+            .filter_map(|what| Some(format!("{:.2}", ratio(rounds, which, what)?)))
+            .collect::<Vec<_>>()
+            .join(" / "),
     };
     let busy = format!("{:.0} %", busy(rounds) * 100.0);
     row(&cell.name, std::array::from_fn(column), &busy)
@@ -389,8 +367,9 @@ fn judge(verdicts: &mut Verdicts, cell: &Cell, rounds: &Rounds, goal: f64) {
         false => ("seconds", |s| s.rate),
     };
     for (which, (name, ..)) in SERVERS.iter().enumerate() {
-        let found = ratio(rounds, which, what);
-        if RIVALS.contains(name) && !found.is_nan() {
+        // What is there has to have a number.
+        let found = RIVALS.contains(name).then(|| ratio(rounds, which, what));
+        if let Some(found) = found.flatten() {
             verdicts.at_least(&format!("{}, {name}, by {by}", cell.name), goal, found);
         }
     }
@@ -422,16 +401,6 @@ fn row(name: &str, columns: [String; SERVERS.len()], load: &str) -> String {
     format!("{name:<24} {ours:>9}{others} {load:>6}\n")
 }
 
-fn median(mut numbers: Vec<f64>) -> f64 {
-    numbers.sort_by(f64::total_cmp);
-    let middle = numbers.len() / 2;
-    match numbers.len() {
-        0 => f64::NAN,
-        n if n % 2 == 1 => numbers[middle],
-        _ => (numbers[middle - 1] + numbers[middle]) / 2.0,
-    }
-}
-
 fn program(name: &str) -> PathBuf {
     paths::target_dir().join("release").join(name)
 }
@@ -446,21 +415,6 @@ fn pinned(core: &str, program: &Path) -> Command {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_median_is_in_the_middle() {
-        assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(median(vec![4.0, 1.0]), 2.5);
-        assert!(median(vec![]).is_nan());
-    }
-
-    #[test]
-    fn samples_are_rates() {
-        let sample = Sample::parse("100 500000000 250000000 50000000\n").unwrap();
-        assert_eq!((sample.rate, sample.per_cpu), (200.0, 400.0));
-        assert!((sample.load - 0.1).abs() < 1e-9);
-        assert!(Sample::parse("1 2 3").is_none());
-    }
 
     #[test]
     fn goals_are_looked_at_for_the_rivals_that_were_asked() {
@@ -480,6 +434,36 @@ mod tests {
         };
         assert!(!verdict(0.5), "by seconds");
         assert!(verdict(0.95), "by CPU seconds");
+    }
+
+    #[test]
+    fn a_rival_without_a_number_misses_its_goal() {
+        let sample = |rate| Sample {
+            rate,
+            per_cpu: 1.0,
+            load: 0.5,
+        };
+        let mut samples = vec![None; SERVERS.len()];
+        (samples[0], samples[1]) = (Some(sample(0.0)), Some(sample(0.0)));
+        let mut verdicts = Verdicts::default();
+        let cell = cells(false).next().unwrap();
+        judge(&mut verdicts, &cell, &vec![samples], GOAL);
+        let why = verdicts.print().unwrap_err().to_string();
+        assert!(why.contains("1 goals"), "{why}");
+    }
+
+    #[test]
+    fn a_choice_that_names_no_cell_is_refused() {
+        let check = |args: &[&str]| {
+            let args: Vec<String> = args.iter().map(ToString::to_string).collect();
+            Options::parse(&args).unwrap().check()
+        };
+        assert!(check(&[]).is_ok() && check(&["--only", "TLS"]).is_ok());
+        assert!(check(&["--only", "TLS", "--only", "65 KiB"]).is_err());
+        let plain = ["--only", "64 B × 1 × 1"];
+        assert!(check(&plain).is_ok());
+        let long = ["--quick", "--only", "× 1000"];
+        assert!(check(&long).is_err() && check(&long[1..]).is_ok());
     }
 
     #[test]

@@ -4,6 +4,7 @@ pub mod echo;
 mod keylog;
 mod programs;
 mod ratio;
+mod samples;
 mod tls;
 mod verdict;
 mod watch;

@@ -20,8 +20,13 @@ impl Verdicts {
             .push((met, format!("{what}: {found:.2}, goal {goal}")));
     }
 
-    /// Prints them all; an error if a goal was missed.
+    /// Prints them all; an error if a goal was missed, or if there was none to look at.
     pub fn print(&self) -> Result<()> {
+        if self.0.is_empty() {
+            return Err(Error::new(
+                "no goal was looked at: none is about what was measured",
+            ));
+        }
         println!("\nGoals");
         for (met, text) in &self.0 {
             println!("  {} {text}", if *met { "PASS" } else { "FAIL" });
@@ -40,6 +45,7 @@ mod tests {
     #[test]
     fn a_missed_goal_is_an_error_and_so_is_no_number() {
         let mut verdicts = Verdicts::default();
+        assert!(verdicts.print().is_err(), "none was looked at");
         verdicts.at_least("a", 0.98, 0.98);
         verdicts.exactly("b", 1.0, 1.004);
         assert!(verdicts.print().is_ok());
