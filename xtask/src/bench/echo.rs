@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use super::programs::Programs;
-use super::samples::{busy, median, of, ratio, Rounds, Sample};
+use super::samples::{busier, busy, median, of, ratio, Rounds, Sample};
 use super::verdict::Verdicts;
 use crate::error::{Error, Result};
 use crate::{paths, process, setup, vendor};
@@ -58,8 +58,8 @@ const GOAL: f64 = 0.97;
 /// The goal of `--quick`, which is short, and may run beside other programs.
 const QUICK_GOAL: f64 = 0.5;
 
-/// A load generator that is busy for more of the time is what decides: then what counts is
-/// the servers' CPU time.
+/// A load generator that is busy for more of the time, with one server of a pair, is what
+/// decides: then what counts is their CPU time.
 const SATURATED: f64 = 0.9;
 
 /// The core of the servers, and that of the load generator.
@@ -362,11 +362,11 @@ fn line(cell: &Cell, rounds: &Rounds) -> String {
 }
 
 fn judge(verdicts: &mut Verdicts, cell: &Cell, rounds: &Rounds, goal: f64) {
-    let (by, what): (_, fn(&Sample) -> f64) = match busy(rounds) > SATURATED {
-        true => ("CPU seconds", |s| s.per_cpu),
-        false => ("seconds", |s| s.rate),
-    };
     for (which, (name, ..)) in SERVERS.iter().enumerate() {
+        let (by, what): (_, fn(&Sample) -> f64) = match busier(rounds, which) > SATURATED {
+            true => ("CPU seconds", |s| s.per_cpu),
+            false => ("seconds", |s| s.rate),
+        };
         // What is there has to have a number.
         let found = RIVALS.contains(name).then(|| ratio(rounds, which, what));
         if let Some(found) = found.flatten() {
@@ -423,17 +423,21 @@ mod tests {
             per_cpu,
             load,
         };
-        let verdict = |load| {
+        let verdict = |ours, theirs| {
             let mut samples = vec![None; SERVERS.len()];
-            samples[0] = Some(sample(96.0, 100.0, load));
-            samples[1] = Some(sample(100.0, 100.0, load));
+            samples[0] = Some(sample(96.0, 100.0, ours));
+            samples[1] = Some(sample(100.0, 100.0, theirs));
+            // One that the generator waits for says nothing of the pair.
+            samples[2] = Some(sample(50.0, 50.0, 0.1));
             let mut verdicts = Verdicts::default();
             let cell = cells(false).next().unwrap();
             judge(&mut verdicts, &cell, &vec![samples], GOAL);
             verdicts.print().is_ok()
         };
-        assert!(!verdict(0.5), "by seconds");
-        assert!(verdict(0.95), "by CPU seconds");
+        assert!(!verdict(0.5, 0.5), "by seconds");
+        assert!(verdict(0.95, 0.95), "by CPU seconds");
+        assert!(verdict(0.5, 0.95), "by CPU seconds, for one is held back");
+        assert!(verdict(0.95, 0.5), "the same the other way round");
     }
 
     #[test]

@@ -41,10 +41,17 @@ pub fn ratio(rounds: &Rounds, which: usize, what: fn(&Sample) -> f64) -> Option<
     there.then(|| median(pairs.map(|(ours, theirs)| ours / theirs).collect()))
 }
 
-/// The part of the time that the load generator was busy.
+/// The part of the time that the load generator was busy, with all servers.
 pub fn busy(rounds: &Rounds) -> f64 {
     let all = rounds.iter().flatten().flatten().map(|s| s.load);
     median(all.collect())
+}
+
+/// The same with ours or with another, whichever kept it busier: that one may have been
+/// held back.
+pub fn busier(rounds: &Rounds, which: usize) -> f64 {
+    let [ours, theirs] = [0, which].map(|which| median(of(rounds, which, |s| s.load)));
+    ours.max(theirs)
 }
 
 pub fn median(mut numbers: Vec<f64>) -> f64 {
