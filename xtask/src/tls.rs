@@ -7,41 +7,49 @@ use std::process::Command;
 
 use crate::error::{Error, IoContext, Result};
 use crate::setup::Need;
-use crate::{paths, process, setup};
+use crate::{paths, process, setup, test};
 
 /// What doesn't depend on the TLS library, turned on so that it is built as well.
 const FEATURES: &str = "keylog-gzip,deflate,ipv6,unix-sockets";
 
-/// The tests of TLS, the key log, decryption, and what else is done over TLS.
-const SUITES: &[&str] = &[
-    "addresses",
-    "aws_lc",
-    "batches",
-    "certificates",
-    "closing_input",
-    "decrypt",
-    "decrypt_live",
-    "forked_keylog",
-    "hang_up",
-    "interop",
-    "keylog",
-    "keylog_files",
-    "keylog_protection",
-    "keylog_silent",
-    "keylog_stress",
-    "keylog_table",
-    "keylog_variable",
-    "keylog_wiped",
-    "logging",
-    "rfc6455",
-    "shared_address",
-    "tls",
-    "tls_endings",
-    "turns",
-    "websocket",
+/// Suites that meet no TLS, or that look at the crate with the system's library alone. The
+/// others are the tests of TLS, the key log, decryption, and what else is done over TLS.
+const NOT_WITH_IT: &[&str] = &[
+    // Plain connections, and what isn't about connections.
+    "builders",
+    "client",
+    "closing",
+    "compile_fail",
+    "connecting",
+    "deflate",
+    "descriptors",
+    "forked",
+    "fragments",
+    "handle",
+    "handshake",
+    "headers",
+    "lifecycle",
+    "load",
+    "panics",
+    "random",
+    "reconnect",
+    "subprotocols",
+    "targets",
+    "unix_sockets",
+    "violations",
+    // `examples_tls` runs them over TLS.
+    "examples",
+    "keylog_doctor",
+    "other_languages",
+    // Builds of their own.
+    "build_variables",
+    "known",
+    "sources",
+    "symbols",
+    "vendored_patches",
 ];
 
-/// Those of them that `ci --all` runs: few enough for its time.
+/// Those that `ci --all` runs: few enough for its time.
 const FEW: &[&str] = &["aws_lc", "decrypt", "keylog", "tls", "websocket"];
 
 /// The release of `openssl-src` that has OpenSSL 1.1.1.
@@ -91,20 +99,29 @@ impl Library {
 
     /// Runs the tests with it; `args` are cargo's.
     pub fn test(self, args: &[String]) -> Result<()> {
-        let mut command = self.command(SUITES)?;
+        let suites = test::suites(NOT_WITH_IT)?;
+        // Which cargo doesn't build for chosen suites, and one of them runs.
+        let own = args.iter().take_while(|arg| *arg != "--");
+        let mut examples = self.command("build")?;
+        examples
+            .arg("--examples")
+            .args(own.filter(|arg| *arg == "--release"));
+        process::run(&mut examples)?;
+        let mut command = self.command("test")?;
+        command.args(suites.iter().flat_map(|suite| ["--test", suite]));
         process::run(command.arg("--lib").arg("--no-fail-fast").args(args))
     }
 
     /// The part that `ci --all` runs.
     pub fn test_few(self) -> Result<()> {
-        process::run(&mut self.command(FEW)?)
+        let mut command = self.command("test")?;
+        process::run(command.args(FEW.iter().flat_map(|suite| ["--test", suite])))
     }
 
-    fn command(self, suites: &[&str]) -> Result<Command> {
+    fn command(self, verb: &str) -> Result<Command> {
         let mut command = process::cargo();
-        command.args(["test", "-p", "libwebsockets", "--no-default-features"]);
+        command.args([verb, "-p", "libwebsockets", "--no-default-features"]);
         command.args(["--features", &format!("{FEATURES},{}", self.feature())]);
-        command.args(suites.iter().flat_map(|suite| ["--test", suite]));
         setup::satisfy(self.needs())?;
         if self == Library::OpenSsl111 {
             let target = paths::target_dir().join("openssl-1.1.1");
@@ -185,6 +202,15 @@ mod tests {
 
     fn args(list: &[&str]) -> Vec<String> {
         list.iter().map(|s| s.to_string()).collect()
+    }
+
+    /// A new suite is tested with each library until it is named among the others.
+    #[test]
+    fn suites_of_tls_are_those_that_are_not_left_out() {
+        let suites = test::suites(NOT_WITH_IT).unwrap();
+        for name in [FEW, &["keys_wiped", "examples_tls"]].concat() {
+            assert!(suites.iter().any(|suite| suite == name), "{name}");
+        }
     }
 
     #[test]
