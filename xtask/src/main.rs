@@ -10,6 +10,7 @@ mod demo;
 mod error;
 mod features;
 mod fuzz;
+mod lock;
 mod msrv;
 mod package;
 mod paths;

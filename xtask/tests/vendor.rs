@@ -162,6 +162,18 @@ fn a_tree_is_made_again_when_more_is_left_out() {
     assert_eq!(names, [".vendored", "LICENSE", "lib/a.c"]);
 }
 
+/// The lock's file can't be opened where a folder is in its place, whoever runs this.
+#[test]
+fn a_tree_that_is_up_to_date_needs_nothing_to_be_written() {
+    let checkout = Checkout::new("readonly");
+    checkout.succeeds();
+    fs::remove_file(checkout.path("vendor/.lock")).unwrap();
+    fs::create_dir(checkout.path("vendor/.lock")).unwrap();
+    assert!(checkout.succeeds().contains("is up to date"));
+    checkout.patch(&GOOD_PATCH.replace("zwei", "deux"));
+    assert!(!checkout.vendor().status.success());
+}
+
 #[test]
 fn another_archive_than_the_manifests_is_refused() {
     let other_of_the_same_size = |checkout: &Checkout| {

@@ -11,11 +11,10 @@ mod stamp;
 mod tree;
 mod unpack;
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, IoContext, Result};
-use crate::paths;
+use crate::{lock, paths};
 use manifest::Manifest;
 use patches::PatchFile;
 use tree::NewTree;
@@ -56,9 +55,6 @@ impl Options {
 pub fn run(options: &Options) -> Result<()> {
     let vendor = paths::root().join("vendor");
     let (manifest, manifest_text) = Manifest::load(&vendor.join("manifest.toml"))?;
-    let _lock = lock(&vendor.join(".lock"))?;
-    tree::clean(&vendor)?;
-
     // An archive named on the command line is checked even if it is not needed.
     let given = options.archive.as_deref();
     if let Some(file) = given {
@@ -67,7 +63,16 @@ pub fn run(options: &Options) -> Result<()> {
     let patches = patches::load(&patches::dir(&vendor))?;
     let stamp = stamp::text(&manifest, &manifest_text, &patches);
     let version = &manifest.version;
-    if !options.force && stamp::matches(&tree::path(&vendor), &stamp, &manifest) {
+    let is_there = || !options.force && stamp::matches(&tree::path(&vendor), &stamp, &manifest);
+    // Without the lock first: a checkout that is complete may be one that can't be written to.
+    if is_there() {
+        println!("vendor: libwebsockets {version} is up to date");
+        return Ok(());
+    }
+    let _lock = lock::hold(&vendor.join(".lock"))?;
+    tree::clean(&vendor)?;
+    // Another run may have made it meanwhile.
+    if is_there() {
         println!("vendor: libwebsockets {version} is up to date");
         return Ok(());
     }
@@ -110,21 +115,6 @@ fn build(
     let file = new.path().join(stamp::FILE);
     std::fs::write(&file, stamp).doing("write", &file)?;
     new.commit()
-}
-
-/// Waits for other runs in the same checkout; the lock lasts as long as the file.
-fn lock(path: &Path) -> Result<File> {
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(path)
-        .doing("open", path)?;
-    if file.try_lock().is_err() {
-        println!("vendor: waiting for another run to finish ...");
-        file.lock().doing("lock", path)?;
-    }
-    Ok(file)
 }
 
 #[cfg(test)]

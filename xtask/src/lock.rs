@@ -1,0 +1,60 @@
+//! Files by whose locks runs keep out of each other's way.
+
+use std::fs::{File, TryLockError};
+use std::path::Path;
+
+use crate::error::{IoContext, Result};
+
+/// Waits until no other run holds the lock; it is held as long as the file is kept. Where a
+/// file system has no locks, there is none, and it is said.
+pub fn hold(path: &Path) -> Result<File> {
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)
+        .doing("open", path)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            println!(
+                "waiting for another run, which holds {} ...",
+                path.display()
+            );
+            file.lock().doing("lock", path)?;
+        }
+        // The file is there and open, so it is the file system that can't.
+        Err(TryLockError::Error(cause)) => println!(
+            "there are no locks for {}: {cause}; have no other run work there meanwhile",
+            path.display()
+        ),
+    }
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    #[test]
+    fn a_second_run_waits_for_the_first() {
+        let path = std::env::temp_dir().join(format!("xtask-lock-{}", std::process::id()));
+        let first = hold(&path).unwrap();
+        let (tell, told) = mpsc::channel();
+        let second = std::thread::spawn({
+            let path = path.clone();
+            move || {
+                let file = hold(&path).unwrap();
+                tell.send(()).unwrap();
+                drop(file);
+            }
+        });
+        assert!(told.recv_timeout(Duration::from_millis(200)).is_err());
+        drop(first);
+        told.recv_timeout(Duration::from_secs(30)).unwrap();
+        second.join().unwrap();
+        std::fs::remove_file(&path).unwrap();
+    }
+}
