@@ -7,7 +7,7 @@ use std::process::Command;
 
 use crate::debian::{self, Sources};
 use crate::error::{Error, IoContext, Result};
-use crate::{paths, process, setup};
+use crate::{lock, paths, process, setup};
 
 /// The suite whose source packages have recent compilers.
 const SUITE: &str = "sid";
@@ -42,6 +42,9 @@ impl Library {
         let release = release.ok_or_else(|| Error::new("`rustc -vV` names no release"))?;
         let cache = paths::target_dir().join("std-sources");
         let library = cache.join(release).join("library");
+        fs::create_dir_all(&cache).doing("create", &cache)?;
+        // Other verbs, and other checkouts, may want them at the same time.
+        let _lock = lock::hold(&cache.join(".lock"))?;
         if !library.is_dir() {
             bring(release, &cache).map_err(|why| {
                 why.with(|why| {

@@ -6,10 +6,13 @@ use std::path::{Path, PathBuf};
 use super::manifest::{Archive, Manifest};
 use super::{archive, fetch};
 use crate::error::{IoContext, Result};
+use crate::lock;
 
 /// Returns a verified archive in the cache directory. `given` has been verified.
 pub fn obtain(manifest: &Manifest, given: Option<&Path>, cache: &Path) -> Result<PathBuf> {
     fs::create_dir_all(cache).doing("create", cache)?;
+    // Other checkouts may share the folder. What is right stays, so it may be read unlocked.
+    let _lock = lock::hold(&cache.join(".lock"))?;
     let cached = cache.join(&manifest.archive.file);
     if let Some(file) = given {
         let same =
