@@ -3,7 +3,7 @@
 
 use std::env;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::error::{IoContext, Result};
 use crate::{paths, process};
@@ -39,18 +39,29 @@ pub fn permissive(program: &str, option: Option<&str>) -> Result<PathBuf> {
         "#!/bin/sh\ncase \"$*\" in {given}*) export RUSTC_BOOTSTRAP=1 ;; esac\n\
          exec {program} \"$@\"\n"
     );
-    // Whoever runs it meanwhile has the whole of it.
     if fs::read_to_string(&file).is_ok_and(|old| old == script) {
         return Ok(file);
     }
-    fs::write(&file, script).doing("write", &file)?;
+    // Whoever runs it meanwhile has the whole of it, and one that may be run.
+    let new = dir.join(format!("permissive-{program}.{}", std::process::id()));
+    let made =
+        write_program(&new, &script).and_then(|()| fs::rename(&new, &file).doing("rename", &new));
+    if made.is_err() {
+        // It may not be there at all.
+        let _ = fs::remove_file(&new);
+    }
+    made.map(|()| file)
+}
+
+fn write_program(file: &Path, script: &str) -> Result<()> {
+    fs::write(file, script).doing("write", file)?;
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
         let mode = fs::Permissions::from_mode(0o755);
-        fs::set_permissions(&file, mode).doing("change", &file)?;
+        fs::set_permissions(file, mode).doing("change", file)?;
     }
-    Ok(file)
+    Ok(())
 }
 
 #[cfg(all(test, unix))]
