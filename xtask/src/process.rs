@@ -2,8 +2,12 @@
 
 use std::env;
 use std::ffi::{OsStr, OsString};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::{compiler_cache, paths};
@@ -85,6 +89,43 @@ pub fn run(command: &mut Command) -> Result<()> {
         Ok(())
     } else {
         Err(Error::Exit(exit_code(status)))
+    }
+}
+
+/// The same, with each line of its output looked at on its way to ours.
+pub fn run_and_look(command: &mut Command, mut look: impl FnMut(&str)) -> Result<()> {
+    let child = command.stdout(Stdio::piped()).spawn();
+    let mut child = child.map_err(|e| cannot_start(command, &e))?;
+    let cannot_wait = |e| Error::new(format!("cannot wait for a program: {e}"));
+    let (tell, lines) = mpsc::channel();
+    let output = child.stdout.take().map(BufReader::new);
+    thread::spawn(move || {
+        let lines = output.into_iter().flat_map(|output| output.split(b'\n'));
+        // Until nobody listens any more.
+        for line in lines.map_while(std::result::Result::ok) {
+            let _ = tell.send(line);
+        }
+    });
+    // Not to the end of the output: what the program leaves running may keep it open.
+    let mut ended = None;
+    let status = loop {
+        match lines.recv_timeout(Duration::from_millis(500)) {
+            Ok(line) => {
+                let line = String::from_utf8_lossy(&line);
+                println!("{line}");
+                look(line.trim_end());
+            }
+            Err(RecvTimeoutError::Disconnected) => break child.wait().map_err(cannot_wait)?,
+            // What it said last may still be on its way.
+            Err(RecvTimeoutError::Timeout) => match ended {
+                Some(status) => break status,
+                None => ended = child.try_wait().map_err(cannot_wait)?,
+            },
+        }
+    };
+    match status.success() {
+        true => Ok(()),
+        false => Err(Error::Exit(exit_code(status))),
     }
 }
 
@@ -210,6 +251,19 @@ mod tests {
         assert!(matches!(err, Error::Exit(7)));
         let err = run(Command::new("sh").args(["-c", "kill -TERM $$"])).unwrap_err();
         assert!(matches!(err, Error::Exit(143)));
+    }
+
+    #[test]
+    fn lines_are_looked_at_and_the_status_is_passed_through() {
+        let mut lines = Vec::new();
+        let mut command = Command::new("sh");
+        // What stays behind has the same output.
+        command.args(["-c", "sleep 20 & echo one; echo two; exit 7"]);
+        let start = std::time::Instant::now();
+        let result = run_and_look(&mut command, |line| lines.push(line.to_owned()));
+        assert!(matches!(result, Err(Error::Exit(7))));
+        assert_eq!(lines, ["one", "two"]);
+        assert!(start.elapsed() < Duration::from_secs(15));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Which cases of the suite are run.
 
+use crate::error::{Error, Result};
+
 /// A section of the suite: its number, how many cases it has, and the patterns of
 /// those that the bounded form runs, with their number.
 pub struct Section {
@@ -68,7 +70,47 @@ pub struct Selection {
     pub only: Vec<String>,
 }
 
+/// Reads a list of patterns such as `6.4.*,7.1.1`; refuses one that names no section of the
+/// suite, which would run nothing and pass.
+pub fn patterns(list: &str) -> Result<Vec<String>> {
+    let is_known = |pattern: &str| match pattern.split_once('.') {
+        None => pattern == "*",
+        Some((section, _)) => SECTIONS.iter().any(|s| s.number.to_string() == section),
+    };
+    let patterns: Vec<String> = list.split(',').map(str::to_owned).collect();
+    match patterns.iter().find(|pattern| !is_known(pattern)) {
+        None => Ok(patterns),
+        Some(pattern) => {
+            let sections = SECTIONS.iter().map(|s| format!("{}.*", s.number));
+            Err(Error::new(format!(
+                "no case matches `{pattern}`; there are: {}",
+                sections.collect::<Vec<_>>().join(", ")
+            )))
+        }
+    }
+}
+
+/// Whether a pattern matches a case, such as `6.4.1`: a star stands for any text.
+fn matches(pattern: &str, case: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == case,
+        Some((start, rest)) => case.strip_prefix(start).is_some_and(|case| {
+            (0..=case.len()).any(|at| case.get(at..).is_some_and(|end| matches(rest, end)))
+        }),
+    }
+}
+
 impl Selection {
+    /// Those of the caller's patterns that match none of these cases.
+    pub fn unmatched(&self, cases: &[String]) -> Vec<&str> {
+        let is_unmatched = |pattern: &&str| !cases.iter().any(|case| matches(pattern, case));
+        self.only
+            .iter()
+            .map(String::as_str)
+            .filter(is_unmatched)
+            .collect()
+    }
+
     /// The patterns, as the suites take them.
     pub fn patterns(&self) -> Vec<String> {
         if !self.only.is_empty() {
@@ -106,6 +148,23 @@ mod tests {
         }
         let total: usize = SECTIONS.iter().map(|section| section.all).sum();
         assert_eq!(total, 517);
+    }
+
+    #[test]
+    fn patterns_that_match_nothing_are_found() {
+        assert_eq!(patterns("6.4.*,13.1.1").unwrap(), ["6.4.*", "13.1.1"]);
+        assert!(patterns("*").is_ok());
+        for list in ["", "6.4.*,", "8.*", "11.1.1", "6", "x.*", "6.*, 7.*"] {
+            assert!(patterns(list).is_err(), "{list:?}");
+        }
+        let selection = Selection {
+            quick: false,
+            only: ["6.4.*", "*.1", "6.*.2", "6.4", "7.1.1"]
+                .map(Into::into)
+                .into(),
+        };
+        let cases = ["6.4.1", "6.5.2"].map(String::from);
+        assert_eq!(selection.unmatched(&cases), ["6.4", "7.1.1"]);
     }
 
     #[test]

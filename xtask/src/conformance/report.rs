@@ -64,9 +64,8 @@ impl Report {
     /// What is wrong, a line for each fault.
     pub fn faults(&self, selection: &Selection) -> Vec<String> {
         let of_case = |(id, verdict): (&Vec<u32>, &Verdict)| {
-            let id: Vec<String> = id.iter().map(u32::to_string).collect();
             let fault = verdict.fault()?;
-            Some(format!("{}: case {}: {fault}", self.name, id.join(".")))
+            Some(format!("{}: case {}: {fault}", self.name, dotted(id)))
         };
         let mut faults: Vec<String> = self.cases.iter().filter_map(of_case).collect();
         for section in SECTIONS {
@@ -80,6 +79,10 @@ impl Report {
                 )),
                 _ => {}
             }
+        }
+        let ids: Vec<String> = self.cases.keys().map(|id| dotted(id)).collect();
+        for pattern in selection.unmatched(&ids) {
+            faults.push(format!("{}: no case matches {pattern}", self.name));
         }
         if self.cases.is_empty() {
             faults.push(format!("{}: no case was run", self.name));
@@ -131,6 +134,11 @@ fn ratio((good, bad): (usize, usize)) -> String {
     }
 }
 
+fn dotted(id: &[u32]) -> String {
+    let numbers: Vec<String> = id.iter().map(u32::to_string).collect();
+    numbers.join(".")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -171,6 +179,15 @@ mod tests {
         assert_eq!((report.section(7), report.section(2)), ((1, 1), (0, 0)));
         let table = table(&[report]);
         assert!(table.ends_with("2/5"), "{table}");
+    }
+
+    #[test]
+    fn a_pattern_that_matched_nothing_is_a_fault() {
+        let report = report(r#"{"agent": {"6.4.1": {"behavior": "OK", "behaviorClose": "OK"}}}"#);
+        assert_eq!(
+            report.faults(&selection(&["6.4.*", "6.99.*"])),
+            ["server: no case matches 6.99.*"]
+        );
     }
 
     #[test]

@@ -137,14 +137,44 @@ fn tests(options: &Options<'_>) -> Result<()> {
         vec![([lib, &suites(SUITES)].concat(), [].as_slice())]
     };
     let mut failed = None;
+    let mut all = None;
     for (programs, filter) in runs {
         let mut command = cargo(&wine, sysroot.as_ref());
         command.args(["test", "-p", "libwebsockets", "--no-fail-fast"]);
         command.args(["--target", TARGET, "--features", FEATURES]);
         command.args(programs).arg("--").args(filter);
-        failed = process::run(command.args(options.args)).err().or(failed);
+        let mut count = None;
+        let look = |line: &str| count = sum(count, tests_of(line));
+        let ended = process::run_and_look(command.args(options.args), look);
+        failed = ended.err().or(failed);
+        all = sum(all, count);
+        if count == Some(0) && !filter.is_empty() {
+            let why = format!(
+                "no unit test is in {}, so none was run",
+                filter.join(" or ")
+            );
+            failed = failed.or(Some(Error::new(why)));
+        }
     }
-    failed.map_or(Ok(()), Err)
+    match (failed, all) {
+        (Some(why), _) => Err(why),
+        (None, Some(0)) => Err(Error::new("no test has such a name, so none was run")),
+        (None, _) => Ok(()),
+    }
+}
+
+/// The number of tests that a test program is about to run, in the line where it says so;
+/// one that only lists them doesn't.
+fn tests_of(line: &str) -> Option<usize> {
+    let (number, unit) = line.strip_prefix("running ")?.split_once(' ')?;
+    number.parse().ok().filter(|_| unit.starts_with("test"))
+}
+
+fn sum(a: Option<usize>, b: Option<usize>) -> Option<usize> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a + b),
+        _ => a.or(b),
+    }
 }
 
 /// Cargo, set up for the target.
@@ -186,6 +216,17 @@ mod tests {
         assert!(options.keylog);
         assert_eq!(options.args, &given[2..]);
         assert_eq!(Options::parse(&[]).unwrap(), Options::default());
+    }
+
+    #[test]
+    fn tests_are_counted() {
+        let count = |text: &str| text.lines().map(tests_of).fold(None, sum);
+        assert_eq!(
+            count("\nrunning 0 tests\nrunning 1 test\nrunning 2 tests\n"),
+            Some(3)
+        );
+        assert_eq!(count("running 0 tests\n\ntest result: ok."), Some(0));
+        assert_eq!(count("a::b: test\nrunning away\n"), None);
     }
 
     #[test]
