@@ -14,6 +14,7 @@ mod lock;
 mod msrv;
 mod package;
 mod paths;
+mod patience;
 mod process;
 mod sanitize;
 mod setup;

@@ -13,10 +13,14 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use rustls::{ClientConfig, ClientConnection};
 use std::io::{ErrorKind, Read, Write};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
 type Result<T> = std::result::Result<T, Fail>;
+
+/// The longest that a server may be silent.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// As much as is read at once.
 const READ: usize = 256 << 10;
@@ -77,9 +81,9 @@ fn measure(peers: &mut [Peer], load: &Load, mut meter: Meter) -> Result<()> {
     }
     let mut messages = 0;
     loop {
-        poll.poll(&mut events, Some(Duration::from_secs(10)))?;
+        poll.poll(&mut events, Some(PATIENCE))?;
         if events.is_empty() {
-            return Err("nothing came back for ten seconds".into());
+            return Err(format!("nothing came back for {PATIENCE:?}").into());
         }
         for event in &events {
             let peer = &mut peers[event.token().0];
@@ -109,8 +113,11 @@ impl Buffers {
 impl Peer {
     /// Connects, and switches to WebSocket.
     fn connect(port: u16, tls: Option<&Arc<ClientConfig>>, load: &Load) -> Result<Self> {
-        let mut socket = std::net::TcpStream::connect(("127.0.0.1", port))?;
+        let to = (Ipv4Addr::LOCALHOST, port).into();
+        let mut socket = std::net::TcpStream::connect_timeout(&to, PATIENCE)?;
         socket.set_nodelay(true)?;
+        socket.set_read_timeout(Some(PATIENCE))?;
+        socket.set_write_timeout(Some(PATIENCE))?;
         let mut tls = tls.map(tls::connect).transpose()?;
         match &mut tls {
             None => upgrade(&mut socket)?,

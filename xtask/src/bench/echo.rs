@@ -6,7 +6,6 @@
 //! and asks them in turns, in another order in each round. The machine's mood is then
 //! the same for all, and the ratios of one round can be compared.
 
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -14,6 +13,7 @@ use super::programs::Programs;
 use super::samples::{busier, busy, median, of, ratio, Rounds, Sample};
 use super::verdict::Verdicts;
 use crate::error::{Error, Result};
+use crate::patience::{self, Lines, MUCH_PATIENCE, PATIENCE};
 use crate::{paths, process, setup, vendor};
 
 const HELP: &str = "\
@@ -258,21 +258,15 @@ impl Server {
             .stdout(Stdio::piped())
             .spawn()
             .map_err(|e| Error::new(format!("cannot start taskset: {e}")))?;
-        let mut port = String::new();
-        if let Some(stdout) = child.stdout.take() {
-            let _ = BufReader::new(stdout).read_line(&mut port);
-        }
-        let server = Server {
+        let printed = child.stdout.take().map(Lines::of);
+        let mut server = Server {
             child,
-            port: port.trim().to_owned(),
+            port: String::new(),
         };
-        match server.port.is_empty() {
-            false => Ok(server),
-            true => Err(Error::new(format!(
-                "{} doesn't tell its port",
-                program.display()
-            ))),
-        }
+        let name = program.display().to_string();
+        let port = printed.map_or(Ok(None), |lines| lines.next(&name, PATIENCE))?;
+        server.port = port.ok_or_else(|| Error::new(format!("{name} doesn't tell its port")))?;
+        Ok(server)
     }
 
     fn ask(&self, ms: u32, cell: &Cell, folder: &Path) -> Result<Sample> {
@@ -301,19 +295,14 @@ impl Server {
         if cell.tls {
             command.arg("--cert").arg(folder.join("cert.pem"));
         }
-        let output = command
-            .stderr(Stdio::inherit())
-            .output()
-            .map_err(|e| Error::new(format!("cannot start taskset: {e}")))?;
-        let text = String::from_utf8_lossy(&output.stdout);
+        let (_, text) = patience::output(&mut command, MUCH_PATIENCE)?;
         Sample::parse(&text).ok_or_else(|| Error::new(format!("the load of {} failed", cell.name)))
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        patience::kill(&mut self.child);
     }
 }
 

@@ -1,17 +1,13 @@
 //! The programs of the package `bench`: built, and those of them that serve.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::{Child, ChildStdin, Command, Stdio};
 
 use crate::error::{Error, IoContext, Result};
+use crate::patience::{self, Lines, MUCH_PATIENCE, PATIENCE};
 use crate::{paths, process};
-
-/// How long a server may take to end.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The programs as they were built with some features.
 pub struct Programs(PathBuf);
@@ -44,7 +40,7 @@ impl Programs {
 pub struct Server {
     child: Child,
     input: Option<ChildStdin>,
-    output: BufReader<ChildStdout>,
+    output: Lines,
     port: u16,
     /// Of the server itself, though something that watches it was started.
     pid: u32,
@@ -63,7 +59,7 @@ impl Server {
         let mut server = Server {
             child,
             input: Some(input),
-            output: BufReader::new(output),
+            output: Lines::of(output),
             port: 0,
             pid: 0,
         };
@@ -89,31 +85,16 @@ impl Server {
     /// Ends it; what it printed last.
     pub fn end(mut self) -> Result<String> {
         drop(self.input.take());
-        let start = Instant::now();
-        let status = loop {
-            match self.child.try_wait() {
-                Ok(Some(status)) => break status,
-                Ok(None) if start.elapsed() < PATIENCE => {
-                    thread::sleep(Duration::from_millis(10));
-                }
-                _ => return Err(Error::new("a server doesn't end")),
-            }
-        };
+        let status = patience::end(&mut self.child, "a server", PATIENCE)?;
         if !status.success() {
             return Err(Error::new(format!("a server has failed: {status}")));
         }
-        let mut text = String::new();
-        let read = self.output.read_to_string(&mut text);
-        read.map_err(|_| Server::silent())?;
-        Ok(text)
+        self.output.rest("a server", PATIENCE)
     }
 
     fn line(&mut self) -> Result<String> {
-        let mut line = String::new();
-        match self.output.read_line(&mut line) {
-            Ok(1..) => Ok(line.trim_end().to_owned()),
-            _ => Err(Server::silent()),
-        }
+        let line = self.output.next("a server", PATIENCE)?;
+        line.ok_or_else(Server::silent)
     }
 
     fn silent() -> Error {
@@ -123,9 +104,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // One that has ended by itself isn't there to be killed.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        patience::kill(&mut self.child);
     }
 }
 
@@ -161,12 +140,11 @@ impl Load<'_> {
         command.args(["--count", &self.count.to_string()]);
         command.args(["--parallel", &self.parallel.to_string()]);
         command.args(self.options).stdin(Stdio::null());
-        let output = command.stderr(Stdio::inherit()).output();
-        let output = output.map_err(|e| Error::new(format!("cannot start {command:?}: {e}")))?;
-        if !output.status.success() {
+        let (status, text) = patience::output(&mut command, MUCH_PATIENCE)?;
+        if !status.success() {
             return Err(Error::new("a client has failed"));
         }
-        cost(&String::from_utf8_lossy(&output.stdout))
+        cost(&text)
     }
 }
 

@@ -1,13 +1,13 @@
 //! Programs that run beside this one, and end with it.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, IoContext, Result};
+use crate::patience::{self, Lines};
 
 /// A program that is killed when this is dropped.
 pub struct Running {
@@ -25,21 +25,22 @@ impl Running {
         Self::spawn(name, command, log)
     }
 
-    /// As [`start`](Running::start), and returns the program's first line.
-    pub fn start_and_read(name: &str, command: &mut Command, log: &Path) -> Result<(Self, String)> {
+    /// As [`start`](Running::start), and returns the program's first line, which has to come
+    /// within the limit.
+    pub fn start_and_read(
+        name: &str,
+        command: &mut Command,
+        log: &Path,
+        limit: Duration,
+    ) -> Result<(Self, String)> {
         let err = File::create(log).doing("create", log)?;
         command.stdout(Stdio::piped()).stderr(err);
         let mut running = Self::spawn(name, command, log)?;
-        let mut line = String::new();
-        if let Some(out) = running.child.stdout.take() {
-            let mut out = BufReader::new(out);
-            out.read_line(&mut line).doing("read", log)?;
-            // Read on, so that the program never waits for us.
-            thread::spawn(move || std::io::copy(&mut out, &mut std::io::sink()));
-        }
-        match line.is_empty() {
-            true => Err(running.failed("ended before it was ready")),
-            false => Ok((running, line.trim().to_owned())),
+        let printed = running.child.stdout.take().map(Lines::of);
+        match printed.map_or(Ok(None), |lines| lines.next(name, limit)) {
+            Ok(Some(line)) => Ok((running, line)),
+            Ok(None) => Err(running.failed("ended before it was ready")),
+            Err(_) => Err(running.failed("is not ready in time")),
         }
     }
 
@@ -99,8 +100,6 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // One that has ended can't be killed, which is no matter.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        patience::kill(&mut self.child);
     }
 }

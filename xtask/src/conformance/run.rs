@@ -80,7 +80,7 @@ impl Bench<'_> {
             server.arg("--tls");
         }
         let (_server, line) =
-            Running::start_and_read("echo_server", &mut server, &dir.join("server.log"))?;
+            Running::start_and_read("echo_server", &mut server, &dir.join("server.log"), START)?;
         let port = line
             .rsplit_once(':')
             .and_then(|(_, port)| port.trim_end_matches('/').parse::<u16>().ok())
@@ -201,7 +201,7 @@ impl Bench<'_> {
         let mut command = self.suite.command("python");
         command.arg(home().join("relay.py")).args(args);
         let log = dir.join("relay.log");
-        let (relay, port) = Running::start_and_read("the TLS relay", &mut command, &log)?;
+        let (relay, port) = Running::start_and_read("the TLS relay", &mut command, &log, START)?;
         match port.parse() {
             Ok(port) => Ok((relay, port)),
             Err(_) => Err(relay.failed("names no port")),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
 
-use super::programs::Server;
+use super::programs::{NotStarted, Server};
 use super::{Beside, Soak, Verdict, IMPATIENT};
 use crate::error::Result;
 use crate::{paths, process};
@@ -61,21 +61,19 @@ impl Soak {
             let start = Instant::now();
             let shell = self.faults(MEMORY, which)?;
             // It may not be able to start: then it is asked once more.
-            let mut server = None;
-            for _ in 0..10 {
-                server = Server::try_start(&shell, &[])?.ok();
-                if server.is_some() {
-                    break;
+            let mut started = Server::try_start(&shell, &[])?;
+            for _ in 1..10 {
+                if let Err(NotStarted::Ended(_)) = started {
+                    started = Server::try_start(&shell, &[])?;
                 }
             }
-            let Some(mut server) = server else {
-                self.note(
-                    "no-memory",
-                    start,
-                    Some("it never started".into()),
-                    Ok(String::new()),
-                );
-                continue;
+            let mut server = match started {
+                Ok(server) => server,
+                Err(why) => {
+                    let why = format!("{whose}: it never started: {why}");
+                    self.note("no-memory", start, None, Err(why));
+                    continue;
+                }
             };
             let options = ["--count", count, "--limit", most];
             let client = server.client("starved", &options)?;
@@ -102,11 +100,13 @@ impl Soak {
                     let verdict = verdict.verdict(self.options.limit());
                     server.end().or(verdict.err())
                 }
-                Err(status) if status.code().is_some_and(|c| c != 0 && c != PANICKED) => {
+                Err(NotStarted::Ended(status))
+                    if status.code().is_some_and(|c| c != 0 && c != PANICKED) =>
+                {
                     refused += 1;
                     None
                 }
-                Err(status) => Some(status.to_string()),
+                Err(why) => Some(why.to_string()),
             };
             bad.extend(end.map(|end| format!("allocation {number}: {end}")));
             match self.hits(MEMORY) {

@@ -285,7 +285,7 @@ impl Soak {
         }
         let start = Instant::now();
         let mut client = server.client("hold", &["--count", self.sizes.killed])?;
-        let line = client.line()?;
+        let line = client.line(self.options.limit())?;
         client.kill();
         let settled = server.client("settle", &["--limit", "10"])?;
         let verdict = match line.strip_prefix("holding ") {
@@ -336,7 +336,7 @@ impl Soak {
         let start = Instant::now();
         let mut server = Server::start("", &[])?;
         let mut client = server.client("reconnect", &["--count", self.sizes.reconnect])?;
-        let line = client.line()?;
+        let line = client.line(self.options.limit())?;
         let verdict = if line == "connected" {
             server.kill();
             std::thread::sleep(Duration::from_secs(1));

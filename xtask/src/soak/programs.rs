@@ -1,75 +1,64 @@
 //! The servers and clients of a soak, each a process of its own.
 
-use std::io::{BufRead, BufReader, Read};
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::paths;
+use crate::patience::{self, Lines, PATIENCE};
 
 /// A process that doesn't outlive this value.
 pub struct Process {
     child: Child,
     name: String,
+    printed: Lines,
 }
 
 impl Process {
     fn start(name: &str, command: &mut Command) -> Result<Self> {
-        let child = command
+        let mut child = command
             .stdout(Stdio::piped())
             .spawn()
             .map_err(|e| Error::new(format!("cannot start {name}: {e}")))?;
+        let out = child.stdout.take();
+        let printed = Lines::of(out.ok_or_else(|| Error::new("no output"))?);
         let name = name.to_owned();
-        Ok(Process { child, name })
+        Ok(Process {
+            child,
+            name,
+            printed,
+        })
     }
 
-    /// The next line that it prints.
-    pub fn line(&mut self) -> Result<String> {
-        // Byte by byte, so that nothing is read that somebody else is to read later.
-        let mut line = String::new();
-        let out = self.child.stdout.as_mut();
-        let out = out.ok_or_else(|| Error::new("no output"))?;
-        let read = BufReader::with_capacity(1, out).read_line(&mut line);
-        read.map_err(|e| Error::new(format!("cannot read from {}: {e}", self.name)))?;
-        Ok(line.trim_end().to_owned())
+    /// The next line that it prints; an empty one where its output ends.
+    pub fn line(&mut self, limit: Duration) -> Result<String> {
+        let line = self.printed.next(&self.name, limit)?;
+        Ok(line.unwrap_or_default())
     }
 
     /// Kills it, as `kill -9` does.
     pub fn kill(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        patience::kill(&mut self.child);
     }
 
     /// Waits for its end.
-    fn end(&mut self) -> Result<ExitStatus> {
-        let status = self.child.wait();
-        status.map_err(|e| Error::new(format!("cannot wait for {}: {e}", self.name)))
+    fn end(&mut self, limit: Duration) -> Result<ExitStatus> {
+        patience::end(&mut self.child, &self.name, limit)
     }
 
     /// What a client found, once it has ended; it is killed if that takes too long.
     pub fn verdict(mut self, limit: Duration) -> std::result::Result<String, String> {
         drop(self.child.stdin.take());
-        let start = Instant::now();
-        loop {
-            match self.child.try_wait() {
-                Ok(Some(_)) => break,
-                Ok(None) if start.elapsed() < limit => {
-                    std::thread::sleep(Duration::from_millis(20));
-                }
-                Ok(None) => return Err(format!("not done after {} s", limit.as_secs())),
-                Err(e) => return Err(e.to_string()),
-            }
-        }
-        let mut text = String::new();
-        if let Some(out) = &mut self.child.stdout {
-            out.read_to_string(&mut text).map_err(|e| e.to_string())?;
-        }
+        let status = self.end(limit).map_err(|e| e.to_string())?;
+        let text = self.printed.rest(&self.name, PATIENCE);
+        let text = text.map_err(|e| e.to_string())?;
         let last = text.lines().last().unwrap_or_default();
         match last.split_once(": ") {
-            Some(("passed", numbers)) => Ok(numbers.to_owned()),
+            Some(("passed", numbers)) if status.success() => Ok(numbers.to_owned()),
             Some(("FAILED", why)) => Err(why.to_owned()),
-            _ => Err(format!("the client ended without a verdict: {last:?}")),
+            _ => Err(format!("the client ended with {status}, and said {last:?}")),
         }
     }
 }
@@ -77,6 +66,22 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
+    }
+}
+
+/// Why there is no server.
+pub enum NotStarted {
+    Ended(ExitStatus),
+    /// It neither told its ports nor ended.
+    Hung(Error),
+}
+
+impl fmt::Display for NotStarted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NotStarted::Ended(status) => write!(f, "it ended with {status}"),
+            NotStarted::Hung(why) => why.fmt(f),
+        }
     }
 }
 
@@ -91,24 +96,28 @@ impl Server {
     /// lowering a limit.
     pub fn start(shell: &str, options: &[&str]) -> Result<Self> {
         let started = Server::try_start(shell, options)?;
-        started.map_err(|status| Error::new(format!("the server doesn't start: {status}")))
+        started.map_err(|why| Error::new(format!("the server doesn't start: {why}")))
     }
 
-    /// The same for one that may not be able to start: how it ended then.
+    /// The same for one that may not be able to start: what it did then.
     pub fn try_start(
         shell: &str,
         options: &[&str],
-    ) -> Result<std::result::Result<Self, ExitStatus>> {
+    ) -> Result<std::result::Result<Self, NotStarted>> {
         let mut command = Command::new("sh");
         command
             .arg("-c")
             .arg(format!("{shell}\nexec \"$0\" \"$@\""));
         command.arg(program("soak_server"));
         let mut process = Process::start("soak_server", command.args(options))?;
-        let line = process.line()?;
+        let line = match process.line(PATIENCE) {
+            Ok(line) => line,
+            Err(why) => return Ok(Err(NotStarted::Hung(why))),
+        };
         let words: Vec<_> = line.split(' ').collect();
         let ["listening", plain, tls, pid] = words[..] else {
-            return process.end().map(Err);
+            let ended = process.end(PATIENCE);
+            return Ok(Err(ended.map_or_else(NotStarted::Hung, NotStarted::Ended)));
         };
         let options = ["--plain", plain, "--tls", tls, "--pid", pid];
         let options = options.map(String::from).to_vec();
@@ -118,7 +127,7 @@ impl Server {
     /// Starts the echo server in C, which prints its port alone.
     pub fn start_peer(program: &Path) -> Result<Self> {
         let mut process = Process::start("the server in C", &mut Command::new(program))?;
-        let port = process.line()?;
+        let port = process.line(PATIENCE)?;
         let pid = process.child.id().to_string();
         let options = ["--plain", &port, "--pid", &pid].map(String::from).to_vec();
         Ok(Server { process, options })
@@ -155,4 +164,35 @@ impl Server {
 /// A program that was built for this.
 pub fn program(name: &str) -> PathBuf {
     paths::target_dir().join("release").join(name)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    fn verdict(script: &str, limit: Duration) -> std::result::Result<String, String> {
+        let mut command = Command::new("sh");
+        let client = Process::start("it", command.args(["-c", script]).stdin(Stdio::piped()));
+        client.unwrap().verdict(limit)
+    }
+
+    #[test]
+    fn a_client_passes_that_says_so_and_ends_well() {
+        let passed = verdict("cat; echo something; echo passed: 5 times", PATIENCE);
+        assert_eq!(passed, Ok("5 times".into()));
+        let failed = verdict("echo FAILED: it was late; exit 1", PATIENCE);
+        assert_eq!(failed, Err("it was late".into()));
+    }
+
+    /// Lost: what the client's own library does at its end.
+    #[test]
+    fn a_client_that_passes_and_crashes_has_failed() {
+        for end in ["exit 1", "kill -SEGV $$"] {
+            let why = verdict(&format!("echo passed: 5 times; {end}"), PATIENCE);
+            assert!(why.unwrap_err().contains("passed: 5 times"), "{end}");
+        }
+        assert!(verdict("exit 0", PATIENCE).is_err());
+        let why = verdict("exec sleep 600", Duration::from_millis(100));
+        assert!(why.unwrap_err().contains("hangs"));
+    }
 }

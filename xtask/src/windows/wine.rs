@@ -9,6 +9,7 @@ use super::COMPILER;
 use crate::debian;
 use crate::error::{Error, IoContext, Result};
 use crate::paths;
+use crate::patience::{self, MUCH_PATIENCE, PATIENCE};
 use crate::process::{self, find_program};
 
 /// Where Debian has the programs themselves; `wine` in PATH is a script there
@@ -95,7 +96,8 @@ impl Wine {
         let mut command = Command::new(&self.program);
         command.args(args).stdin(Stdio::null());
         command.stdout(Stdio::null()).stderr(Stdio::null());
-        if process::status(self.enter(&mut command))?.success() {
+        let ended = patience::status(self.enter(&mut command), MUCH_PATIENCE)?;
+        if ended.success() {
             return Ok(());
         }
         Err(Error::new(format!("Wine fails at `{}`", args.join(" "))))
@@ -103,13 +105,19 @@ impl Wine {
 
     /// Waits until all programs in the prefix have ended, and its files are written.
     fn wait(&self) -> Result<()> {
-        process::run(self.enter(Command::new(&self.server).arg("-w")))
+        let mut command = Command::new(&self.server);
+        let ended = patience::status(self.enter(command.arg("-w")), MUCH_PATIENCE)?;
+        match ended.success() {
+            true => Ok(()),
+            false => Err(Error::new(format!("Wine's server ended with {ended}"))),
+        }
     }
 }
 
 impl Drop for Wine {
     fn drop(&mut self) {
         // Whether there is still one to be stopped doesn't matter.
-        let _ = process::status(self.enter(Command::new(&self.server).arg("-k")));
+        let mut command = Command::new(&self.server);
+        let _ = patience::status(self.enter(command.arg("-k")), PATIENCE);
     }
 }
