@@ -1,7 +1,7 @@
 //! Wine, with a prefix of its own: nothing of the user's is touched, no window
 //! is shown, and its server ends with the verb.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -26,6 +26,8 @@ pub struct Wine {
     program: PathBuf,
     server: PathBuf,
     prefix: PathBuf,
+    /// Given back once the server was stopped, which ends all programs in the prefix.
+    _alone: File,
 }
 
 /// Wine's program for 64-bit programs, and its server.
@@ -45,10 +47,13 @@ impl Wine {
     /// Makes the prefix, if the present Wine hasn't made it already.
     pub fn prepare() -> Result<Wine> {
         let (program, server) = find().ok_or_else(|| Error::new("there is no Wine"))?;
+        let folder = paths::target_dir().join("windows");
+        fs::create_dir_all(&folder).doing("create", &folder)?;
         let wine = Wine {
             program,
             server,
-            prefix: paths::target_dir().join("windows/prefix"),
+            _alone: alone(&folder.join("prefix.lock"))?,
+            prefix: folder.join("prefix"),
         };
         let version = process::output(Command::new(&wine.program).arg("--version"))?;
         let version = version.unwrap_or_default();
@@ -114,10 +119,51 @@ impl Wine {
     }
 }
 
+/// The lock of a prefix: another run that has it is waited for.
+fn alone(path: &Path) -> Result<File> {
+    // Not in the prefix, which is removed to be made anew.
+    let file = File::create(path).doing("create", path)?;
+    match file.try_lock() {
+        Ok(()) => return Ok(file),
+        Err(TryLockError::WouldBlock) => {}
+        Err(TryLockError::Error(e)) => return Err(Error::io("lock", path, e)),
+    }
+    println!(
+        "windows: waiting until another run is done, which has {} ...",
+        path.display()
+    );
+    file.lock().doing("lock", path)?;
+    Ok(file)
+}
+
 impl Drop for Wine {
     fn drop(&mut self) {
         // Whether there is still one to be stopped doesn't matter.
         let mut command = Command::new(&self.server);
         let _ = patience::status(self.enter(command.arg("-k")), PATIENCE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Duration;
+
+    /// Lost: the tests of a run whose server another one stops.
+    #[test]
+    fn runs_follow_one_another() {
+        let name = format!("xtask-prefix-{}.lock", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let first = alone(&path).unwrap();
+        let (tell, told) = mpsc::channel();
+        let other = path.clone();
+        let second = thread::spawn(move || tell.send(alone(&other).is_ok()));
+        assert!(told.recv_timeout(Duration::from_millis(200)).is_err());
+        drop(first);
+        assert_eq!(told.recv_timeout(PATIENCE), Ok(true));
+        second.join().unwrap().unwrap();
+        fs::remove_file(&path).unwrap();
     }
 }
