@@ -9,6 +9,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use super::cores::Cores;
 use super::programs::Programs;
 use super::samples::{busier, busy, median, of, ratio, Rounds, Sample};
 use super::verdict::Verdicts;
@@ -62,9 +63,6 @@ const QUICK_GOAL: f64 = 0.5;
 /// decides: then what counts is their CPU time.
 const SATURATED: f64 = 0.9;
 
-/// The core of the servers, and that of the load generator.
-const CORES: [&str; 2] = ["0", "1"];
-
 struct Options {
     rounds: usize,
     ms: u32,
@@ -104,6 +102,7 @@ enum What {
 pub fn run(args: &[String]) -> Result<()> {
     let options = Options::parse(args)?;
     options.check()?;
+    super::needs_linux("bench")?;
     setup::run()?;
     vendor::run(&vendor::Options::default())?;
     let mut build = process::cargo_for_host();
@@ -130,15 +129,16 @@ pub fn run(args: &[String]) -> Result<()> {
         false => program("echo_server"),
     };
     print!("{}", row("", SERVERS.map(|(name, ..)| name.into()), "load"));
+    let cores = Cores::find();
     let mut verdicts = Verdicts::default();
     for tls in [false, true] {
         let cells: Vec<_> = cells(tls).filter(|cell| options.wants(cell)).collect();
         if cells.is_empty() {
             continue;
         }
-        let servers = options.start(&ours, tls.then_some(&*folder))?;
+        let servers = options.start(&cores, &ours, tls.then_some(&*folder))?;
         for cell in &cells {
-            let rounds = measure(&options, cell, &servers, &folder)?;
+            let rounds = measure(&options, cell, &cores, &servers, &folder)?;
             print!("{}", line(cell, &rounds));
             judge(&mut verdicts, cell, &rounds, options.goal());
         }
@@ -222,7 +222,7 @@ impl Options {
     }
 
     /// Starts the servers, with TLS if there is a folder with a certificate.
-    fn start(&self, ours: &Path, tls: Option<&Path>) -> Result<Vec<Option<Server>>> {
+    fn start(&self, cores: &Cores, ours: &Path, tls: Option<&Path>) -> Result<Vec<Option<Server>>> {
         let start = |(name, file, openssl): (&str, &str, &[&str])| {
             let asked = |peer: &String| peer == name || name == SERVERS[0].0;
             let wanted = self.peers.is_empty() || self.peers.iter().any(asked);
@@ -233,7 +233,7 @@ impl Options {
                 false => program(file),
             };
             wanted
-                .then(|| Server::start(&program, tls, openssl))
+                .then(|| Server::start(cores.server(&program), tls, openssl))
                 .transpose()
         };
         SERVERS.into_iter().map(start).collect()
@@ -247,8 +247,7 @@ struct Server {
 }
 
 impl Server {
-    fn start(program: &Path, tls: Option<&Path>, options: &[&str]) -> Result<Self> {
-        let mut command = pinned(CORES[0], program);
+    fn start(mut command: Command, tls: Option<&Path>, options: &[&str]) -> Result<Self> {
         if let Some(folder) = tls {
             command.arg("--cert").arg(folder.join("cert.pem"));
             command.arg("--key").arg(folder.join("key.pem"));
@@ -257,19 +256,19 @@ impl Server {
         let mut child = command
             .stdout(Stdio::piped())
             .spawn()
-            .map_err(|e| Error::new(format!("cannot start taskset: {e}")))?;
+            .map_err(|e| Error::new(format!("cannot start {command:?}: {e}")))?;
         let printed = child.stdout.take().map(Lines::of);
         let mut server = Server {
             child,
             port: String::new(),
         };
-        let name = program.display().to_string();
+        let name = format!("{command:?}");
         let port = printed.map_or(Ok(None), |lines| lines.next(&name, PATIENCE))?;
         server.port = port.ok_or_else(|| Error::new(format!("{name} doesn't tell its port")))?;
         Ok(server)
     }
 
-    fn ask(&self, ms: u32, cell: &Cell, folder: &Path) -> Result<Sample> {
+    fn ask(&self, cores: &Cores, ms: u32, cell: &Cell, folder: &Path) -> Result<Sample> {
         let (load, numbers) = match cell.what {
             What::Echoes {
                 size,
@@ -285,7 +284,7 @@ impl Server {
             ),
             What::Upgrades { parallel } => ("upgrade_load", vec![("--parallel", parallel)]),
         };
-        let mut command = pinned(CORES[1], &program(load));
+        let mut command = cores.client(&program(load));
         command.args(["--port", &self.port]);
         command.args(["--pid", &self.child.id().to_string()]);
         command.args(["--ms", &ms.to_string()]);
@@ -310,6 +309,7 @@ impl Drop for Server {
 fn measure(
     options: &Options,
     cell: &Cell,
+    cores: &Cores,
     servers: &[Option<Server>],
     folder: &Path,
 ) -> Result<Rounds> {
@@ -328,7 +328,7 @@ fn measure(
                 _ => servers.len() - 1 - which,
             };
             if let Some(server) = &servers[which] {
-                samples[which] = Some(server.ask(ms, cell, folder)?);
+                samples[which] = Some(server.ask(cores, ms, cell, folder)?);
             }
         }
         rounds.push(samples);
@@ -392,13 +392,6 @@ fn row(name: &str, columns: [String; SERVERS.len()], load: &str) -> String {
 
 fn program(name: &str) -> PathBuf {
     paths::target_dir().join("release").join(name)
-}
-
-/// A command that stays on one core.
-fn pinned(core: &str, program: &Path) -> Command {
-    let mut command = Command::new("taskset");
-    command.args(["--cpu-list", core]).arg(program);
-    command
 }
 
 #[cfg(test)]

@@ -36,6 +36,7 @@ const OPENING: &[&str] = &["open", "openat", "openat2", "creat", "close"];
 /// Runs the benchmark.
 pub fn run(args: &[String]) -> Result<()> {
     let (rounds, library) = options(args)?;
+    super::needs_linux("bench")?;
     setup::run()?;
     setup::satisfy(&[setup::STRACE, setup::VALGRIND])?;
     setup::satisfy(library.needs())?;

@@ -1,5 +1,6 @@
 //! `cargo xtask bench [NAME]`: benchmarks, each of which prints ratios of one run.
 
+mod cores;
 pub mod echo;
 mod keylog;
 mod programs;
@@ -37,6 +38,16 @@ pub fn run(args: &[String]) -> Result<()> {
     let found = BENCHMARKS.iter().find(|(known, _)| known == name);
     let (_, benchmark) = found.ok_or_else(|| unknown(name))?;
     benchmark(rest)
+}
+
+/// Refuses to run where there is no Linux, for which the programs are made.
+pub fn needs_linux(verb: &str) -> Result<()> {
+    match cfg!(target_os = "linux") {
+        true => Ok(()),
+        false => Err(Error::new(format!(
+            "`{verb}` runs on Linux alone: its programs read of each other below /proc"
+        ))),
+    }
 }
 
 fn all() -> Result<()> {

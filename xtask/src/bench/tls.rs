@@ -24,6 +24,7 @@ const ROUNDS: u32 = 20;
 /// Runs the benchmark.
 pub fn run(args: &[String]) -> Result<()> {
     let rounds = rounds(args)?;
+    super::needs_linux("bench")?;
     setup::run()?;
     setup::satisfy(&[setup::CXX])?;
     vendor::run(&vendor::Options::default())?;

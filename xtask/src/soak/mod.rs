@@ -97,6 +97,7 @@ impl Beside {
 /// Runs the scenarios; a failure of one is an error of the verb, after the others.
 pub fn run(args: &[String]) -> Result<()> {
     let options = Options::parse(args)?;
+    bench::needs_linux("soak")?;
     setup::run()?;
     vendor::run(&vendor::Options::default())?;
     let peer = build()?;
