@@ -55,21 +55,31 @@ struct Guest {
     to: mpsc::Sender<Happening>,
 }
 
+impl Guest {
+    fn tell(&self, conn: &mut Connection<'_>, what: Happening) {
+        if self.to.send(what).is_err() {
+            // The house is closed, and the program about to end.
+            conn.close(CloseCode::GOING_AWAY);
+        }
+    }
+}
+
 impl Handler for Guest {
     fn on_open(&mut self, conn: &mut Connection<'_>) {
-        // Nobody listens any more only when the program ends.
-        let _ = self.to.send(Happening::Came(conn.id(), self.place.clone()));
+        let place = self.place.clone();
+        self.tell(conn, Happening::Came(conn.id(), place));
     }
 
     fn on_message(&mut self, conn: &mut Connection<'_>, message: Message) {
         if let Some(text) = message.as_text() {
-            let _ = self.to.send(Happening::Said(conn.id(), text.into()));
+            self.tell(conn, Happening::Said(conn.id(), text.into()));
         } else {
             conn.close(CloseCode::UNSUPPORTED);
         }
     }
 
     fn on_close(&mut self, closed: Closed) {
+        // A house that is closed has no guests.
         let _ = self.to.send(Happening::Left(closed.id));
     }
 }
@@ -97,26 +107,28 @@ struct House {
 }
 
 impl House {
-    fn run(mut self, happenings: mpsc::Receiver<Happening>) {
+    /// Until the end, or until something fails.
+    fn run(mut self, happenings: mpsc::Receiver<Happening>) -> Result<(), Fail> {
         for happening in happenings {
             match happening {
-                Happening::Came(id, place) => self.welcome(id, place),
-                Happening::Said(id, text) => self.pass_on(id, &text),
-                Happening::Left(id) => self.see_off(id),
+                Happening::Came(id, place) => self.welcome(id, place)?,
+                Happening::Said(id, text) => self.pass_on(id, &text)?,
+                Happening::Left(id) => self.see_off(id)?,
                 #[cfg(feature = "keylog")]
                 Happening::Typed(line) if line.starts_with("/keylog") => {
-                    switch_keylog(self.context.keylog(), &line);
+                    print(&switch_keylog(self.context.keylog(), &line))?;
                 }
                 Happening::Typed(line) => {
-                    println!("* {line}");
+                    print(&format!("* {line}"))?;
                     self.show_out(self.context.broadcast(format!("* {line}")));
                 }
-                Happening::Over => return,
+                Happening::Over => break,
             }
         }
+        Ok(())
     }
 
-    fn welcome(&mut self, id: ConnectionId, place: Place) {
+    fn welcome(&mut self, id: ConnectionId, place: Place) -> Result<(), Fail> {
         let there = self.guests.values().filter(|g| g.room == place.room);
         let mut here: Vec<&str> = there.map(|guest| guest.name.as_str()).collect();
         if here.is_empty() {
@@ -128,39 +140,42 @@ impl House {
             self.show_out(self.context.broadcast_to([id], line.as_str()));
         }
         self.guests.insert(id, place.clone());
-        self.say(&place.room, &format!("* {} has come", place.name));
+        self.say(&place.room, &format!("* {} has come", place.name))
     }
 
-    fn pass_on(&mut self, id: ConnectionId, text: &str) {
+    fn pass_on(&mut self, id: ConnectionId, text: &str) -> Result<(), Fail> {
         // A guest can be gone by the time that the message is read.
         let Some(Place { room, name }) = self.guests.get(&id) else {
-            return;
+            return Ok(());
         };
         let line = format!("{name}: {text}");
-        self.say(room, &line);
+        self.say(room, &line)?;
         let said = self.said.entry(room.clone()).or_default();
         said.push_back(line);
         said.drain(..said.len().saturating_sub(HISTORY));
+        Ok(())
     }
 
-    fn see_off(&mut self, id: ConnectionId) {
+    fn see_off(&mut self, id: ConnectionId) -> Result<(), Fail> {
         if let Some(Place { room, name }) = self.guests.remove(&id) {
-            self.say(&room, &format!("* {name} has left"));
+            self.say(&room, &format!("* {name} has left"))?;
             if self.guests.values().all(|guest| guest.room != room) {
                 self.said.remove(&room);
             }
         }
+        Ok(())
     }
 
     /// To everybody in a room, and in the terminal.
-    fn say(&self, room: &str, line: &str) {
+    fn say(&self, room: &str, line: &str) -> Result<(), Fail> {
         match room {
-            "/" => println!("{line}"),
-            _ => println!("{room} {line}"),
+            "/" => print(line)?,
+            _ => print(&format!("{room} {line}"))?,
         }
         let guests = self.guests.iter().filter(|(_, guest)| guest.room == room);
         let ids = guests.map(|(id, _)| *id);
         self.show_out(self.context.broadcast_to(ids, line));
+        Ok(())
     }
 
     /// Drops those who don't read what is sent to them. A close frame would have to
@@ -173,22 +188,42 @@ impl House {
     }
 }
 
-/// Switches the key log for connections to come, and says how it is.
+/// Shows a line in the terminal. Unlike `println!` it tells of a terminal that is gone.
+fn print(line: &str) -> Result<(), Fail> {
+    let mut stdout = std::io::stdout().lock();
+    let printed = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+    printed.map_err(|error| format!("cannot write to the standard output: {error}").into())
+}
+
+/// Shuts the context down when the house's thread ends, even by a panic: nobody would pass
+/// on what guests say.
+struct ClosingTime(ContextHandle);
+
+impl Drop for ClosingTime {
+    fn drop(&mut self) {
+        // A context that is gone has stopped already.
+        let _ = self
+            .0
+            .shutdown(CloseCode::GOING_AWAY, Duration::from_secs(2));
+    }
+}
+
+/// Switches the key log for connections to come; how it is then.
 #[cfg(feature = "keylog")]
-fn switch_keylog(keylog: &libwebsockets::keylog::KeyLogHandle, order: &str) {
+fn switch_keylog(keylog: &libwebsockets::keylog::KeyLogHandle, order: &str) -> String {
     match order {
         "/keylog off" => keylog.disable(),
         "/keylog on" => {
             if let Err(error) = keylog.enable() {
-                return println!("key log: {error}");
+                return format!("key log: {error}");
             }
         }
         _ => {}
     }
     let stats = keylog.stats();
     match stats.problem {
-        Some(problem) => println!("key log: {problem}"),
-        None => println!("key log: on, {} records", stats.written),
+        Some(problem) => format!("key log: {problem}"),
+        None => format!("key log: on, {} records", stats.written),
     }
 }
 
@@ -225,15 +260,18 @@ fn run() -> Result<(), Fail> {
     let mut context = builder.build()?;
     common::stop_on_signals(context.handle())?;
     let address = context.local_addr(0).ok_or("it listens nowhere")?;
-    println!("listening on {scheme}://{address}/?name=NAME");
-    std::io::stdout().flush()?;
+    print(&format!("listening on {scheme}://{address}/?name=NAME"))?;
 
     let house = House {
         context: context.handle(),
         guests: BTreeMap::new(),
         said: BTreeMap::new(),
     };
-    let house = thread::spawn(move || house.run(happenings));
+    let closing_time = ClosingTime(context.handle());
+    let house = thread::spawn(move || {
+        let _closing_time = closing_time;
+        house.run(happenings)
+    });
     // Reads as long as there is input; the end of the program ends it.
     thread::spawn(move || {
         let mut lines = std::io::stdin().lock().lines().map_while(Result::ok);
@@ -243,7 +281,7 @@ fn run() -> Result<(), Fail> {
     context.run()?;
     // Whoever is still there is dropped with the context.
     drop(context);
-    end.send(Happening::Over)?;
-    house.join().map_err(|_| "the house's thread panicked")?;
-    Ok(())
+    // A house that has ended already says why.
+    let _ = end.send(Happening::Over);
+    house.join().map_err(|_| "the house's thread panicked")?
 }

@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, SystemTime};
@@ -41,31 +41,49 @@ impl Program {
 
     /// As [`start`](Program::start), of a program that may not be there.
     pub fn try_start(command: &mut Command) -> std::io::Result<Program> {
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = command.spawn()?;
-        let out = BufReader::new(child.stdout.take().unwrap());
-        let mut err = child.stderr.take().unwrap();
+        let (mut program, out) = Program::spawn(command)?;
         let (tell, stdout) = mpsc::channel();
+        program.stdout = stdout;
+        let out = BufReader::new(out);
         thread::spawn(move || {
             // To the end, also when nobody listens any more.
             for line in out.lines().map_while(Result::ok) {
                 let _ = tell.send(line);
             }
         });
+        Ok(program)
+    }
+
+    /// As [`start`](Program::start), but nobody reads its standard output.
+    #[track_caller]
+    pub fn start_unread(command: &mut Command) -> (Program, ChildStdout) {
+        match Program::spawn(command) {
+            Ok(started) => started,
+            Err(error) => panic!("{command:?}: {error}"),
+        }
+    }
+
+    fn spawn(command: &mut Command) -> std::io::Result<(Program, ChildStdout)> {
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn()?;
+        let out = child.stdout.take().unwrap();
+        let mut err = child.stderr.take().unwrap();
         let (tell, stderr) = mpsc::channel();
         thread::spawn(move || {
             let mut bytes = Vec::new();
             let _ = err.read_to_end(&mut bytes);
             let _ = tell.send(String::from_utf8_lossy(&bytes).into_owned());
         });
-        Ok(Program {
+        let (_, stdout) = mpsc::channel();
+        let program = Program {
             child,
             stdout,
             stderr,
-        })
+        };
+        Ok((program, out))
     }
 
     /// The next line of its standard output.

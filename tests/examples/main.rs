@@ -3,9 +3,11 @@
 
 #![cfg(unix)]
 
+mod chat;
+#[path = "../common/mod.rs"]
 mod common;
 
-use common::peer::{self, frame, open_over, read, read_close, tcp, upgrade, Raw, BINARY, TEXT};
+use common::peer::{self, frame, read, read_close, tcp, upgrade, Raw, BINARY, TEXT};
 use common::programs::{example, run, EchoServer, Program};
 use std::ffi::OsStr;
 use std::io::{ErrorKind, Write};
@@ -379,97 +381,5 @@ fn help_tells_each_option_on_a_line() {
             assert!(told, "{name} {option}: {:?}", ended.stdout);
         }
         assert!(ended.stdout[0].starts_with(name), "{:?}", ended.stdout);
-    }
-}
-
-#[test]
-fn the_chat_room_passes_on_what_its_guests_say() {
-    let mut room = Program::start(&mut example("chat", &NONE));
-    let line = room.line();
-    let addr = line
-        .strip_prefix("listening on ws://")
-        .and_then(|rest| rest.strip_suffix("/?name=NAME"))
-        .unwrap_or_else(|| panic!("{line:?}"))
-        .parse()
-        .unwrap();
-    let enter = |name: &str| {
-        let url = format!("ws://{addr}/?name={name}");
-        open_over(Box::new(tcp(addr)), url).0
-    };
-    let mut anna = enter("anna");
-    assert_eq!(read(&mut anna), "* here already: nobody".into());
-    assert_eq!(read(&mut anna), "* anna has come".into());
-    let mut bert = enter("bert");
-    assert_eq!(read(&mut bert), "* here already: anna".into());
-    bert.send("good morning".into()).unwrap();
-    room.tell("closing at ten");
-    let mut heard = Vec::new();
-    for guest in [&mut anna, &mut bert] {
-        let mut lines = Vec::new();
-        while !lines.iter().any(|line| line == "* closing at ten")
-            || !lines.iter().any(|line| line == "bert: good morning")
-        {
-            lines.push(read(guest).into_text().unwrap().to_string());
-        }
-        heard.push(lines);
-    }
-    assert!(heard[0].contains(&"* bert has come".into()), "{heard:?}");
-    drop(bert);
-    assert_eq!(read(&mut anna), "* bert has left".into());
-
-    room.signal("TERM");
-    assert_eq!(read_close(&mut anna).map(|(code, _)| code), Some(1001));
-    let ended = room.end();
-    assert_eq!((ended.status, &*ended.stderr), (Some(0), ""));
-    for line in ["bert: good morning", "* closing at ten", "* bert has left"] {
-        assert!(
-            ended.stdout.iter().any(|own| own == line),
-            "{line}: {ended:?}"
-        );
-    }
-}
-
-#[test]
-fn a_chat_room_is_apart_from_others_and_remembers_its_last_20_messages() {
-    let mut house = Program::start(&mut example("chat", &NONE));
-    let line = house.line();
-    let port = line.rsplit(':').next().unwrap().split('/').next().unwrap();
-    let addr: SocketAddr = ([127, 0, 0, 1], port.parse().unwrap()).into();
-    let enter = |room: &str, name: &str| {
-        let url = format!("ws://{addr}/{room}?name={name}");
-        open_over(Box::new(tcp(addr)), url).0
-    };
-    let mut anna = enter("tea", "anna");
-    let mut bert = enter("coffee", "bert");
-    assert_eq!(read(&mut bert), "* here already: nobody".into());
-    assert_eq!(read(&mut bert), "* bert has come".into());
-    for i in 0..25 {
-        anna.send(format!("{i}").into()).unwrap();
-    }
-    while read(&mut anna) != "anna: 24".into() {}
-    let mut carl = enter("tea", "carl");
-    assert_eq!(read(&mut carl), "* here already: anna".into());
-    for i in 5..25 {
-        assert_eq!(read(&mut carl), format!("anna: {i}").into());
-    }
-    assert_eq!(read(&mut carl), "* carl has come".into());
-    house.tell("closing at ten");
-    for guest in [&mut bert, &mut carl] {
-        assert_eq!(read(guest), "* closing at ten".into());
-    }
-    carl.send("x".repeat(4097).into()).unwrap();
-    assert_eq!(read_close(&mut carl).map(|(code, _)| code), Some(1009));
-}
-
-#[test]
-fn the_chat_room_refuses_a_name_that_nobody_can_read() {
-    let room = Program::start(&mut example("chat", &NONE));
-    let line = room.line();
-    let port = line.rsplit(':').next().unwrap().split('/').next().unwrap();
-    let addr = ([127, 0, 0, 1], port.parse().unwrap()).into();
-    for name in ["%00", "%1b%5b", &"x".repeat(33), ""] {
-        let answer = Raw::connect(addr).ask(&upgrade(&format!("/?name={name}"), ""));
-        assert_eq!(answer.status, 403, "{name}: {answer:?}");
-        assert!(answer.body.contains("32 bytes"), "{answer:?}");
     }
 }
