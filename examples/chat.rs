@@ -12,7 +12,8 @@ use libwebsockets::{
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{BufRead, Write};
 use std::net::IpAddr;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{mpsc, Arc};
 use std::thread;
 use std::time::Duration;
 
@@ -30,6 +31,8 @@ const HELP_TLS: &str = "  --tls                speak TLS, with a certificate of 
 /// The longest name, of a guest or a room, and the longest message, in bytes.
 const MAX_NAME: usize = 32;
 const MAX_MESSAGE: usize = 4096;
+/// How much may wait for the house. It has to print as well, to a terminal that may be slow.
+const MAX_WAITING: usize = 1000;
 /// How many of a room's messages a newcomer gets.
 const HISTORY: usize = 20;
 
@@ -49,25 +52,50 @@ struct Place {
     name: String,
 }
 
+/// The way into the house.
+#[derive(Clone)]
+struct Door {
+    to: mpsc::Sender<Happening>,
+    /// How much was told that the house hasn't heard yet.
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Door {
+    /// Tells the house. It fails when the house is closed.
+    fn tell(&self, what: Happening) -> Result<(), mpsc::SendError<Happening>> {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        self.to.send(what)
+    }
+}
+
 /// A guest's connection.
 struct Guest {
     place: Place,
-    to: mpsc::Sender<Happening>,
+    door: Door,
+    /// Whether the house knows of it.
+    came: bool,
 }
 
 impl Guest {
-    fn tell(&self, conn: &mut Connection<'_>, what: Happening) {
-        if self.to.send(what).is_err() {
-            // The house is closed, and the program about to end.
+    /// Tells the house, or closes the connection: whether the house will hear of it. The loop
+    /// serves all guests, so it can't wait until the house has time.
+    fn tell(&self, conn: &mut Connection<'_>, what: Happening) -> bool {
+        if self.door.waiting.load(Ordering::Relaxed) >= MAX_WAITING {
+            conn.close(CloseCode::TRY_AGAIN_LATER);
+        } else if self.door.tell(what).is_err() {
+            // The program is about to end.
             conn.close(CloseCode::GOING_AWAY);
+        } else {
+            return true;
         }
+        false
     }
 }
 
 impl Handler for Guest {
     fn on_open(&mut self, conn: &mut Connection<'_>) {
         let place = self.place.clone();
-        self.tell(conn, Happening::Came(conn.id(), place));
+        self.came = self.tell(conn, Happening::Came(conn.id(), place));
     }
 
     fn on_message(&mut self, conn: &mut Connection<'_>, message: Message) {
@@ -79,13 +107,16 @@ impl Handler for Guest {
     }
 
     fn on_close(&mut self, closed: Closed) {
-        // A house that is closed has no guests.
-        let _ = self.to.send(Happening::Left(closed.id));
+        if self.came {
+            // However much waits: else it would stay for ever. A house that is closed has no
+            // guests.
+            let _ = self.door.tell(Happening::Left(closed.id));
+        }
     }
 }
 
 /// The room is the path, the name is in the query.
-fn enter(request: &Request<'_>, to: &mpsc::Sender<Happening>) -> Result<Guest, Refusal> {
+fn enter(request: &Request<'_>, door: &Door) -> Result<Guest, Refusal> {
     let room = request.path().to_owned();
     let name = request.query_value("name").unwrap_or("somebody").to_owned();
     for text in [&room, &name] {
@@ -94,13 +125,15 @@ fn enter(request: &Request<'_>, to: &mpsc::Sender<Happening>) -> Result<Guest, R
             return Err(Refusal::forbidden().body(why));
         }
     }
-    let (place, to) = (Place { room, name }, to.clone());
-    Ok(Guest { place, to })
+    let (place, door) = (Place { room, name }, door.clone());
+    let came = false;
+    Ok(Guest { place, door, came })
 }
 
 /// All rooms. Only their own thread has them.
 struct House {
     context: ContextHandle,
+    waiting: Arc<AtomicUsize>,
     guests: BTreeMap<ConnectionId, Place>,
     /// The last messages of each room that has guests.
     said: BTreeMap<String, VecDeque<String>>,
@@ -110,6 +143,7 @@ impl House {
     /// Until the end, or until something fails.
     fn run(mut self, happenings: mpsc::Receiver<Happening>) -> Result<(), Fail> {
         for happening in happenings {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
             match happening {
                 Happening::Came(id, place) => self.welcome(id, place)?,
                 Happening::Said(id, text) => self.pass_on(id, &text)?,
@@ -236,15 +270,20 @@ fn run() -> Result<(), Fail> {
     let port: u16 = args.value("--port")?.unwrap_or(0);
     let iface: IpAddr = args.value("--iface")?.unwrap_or([127, 0, 0, 1].into());
 
-    let (happen, happenings) = mpsc::channel();
-    let (typed, end) = (happen.clone(), happen.clone());
+    let (to, happenings) = mpsc::channel();
+    let waiting = Arc::new(AtomicUsize::new(0));
+    let door = Door {
+        to,
+        waiting: Arc::clone(&waiting),
+    };
+    let (typed, end) = (door.clone(), door.clone());
     let config = WebSocketConfig::new()
         .max_message_size(MAX_MESSAGE)
         .max_write_buffer_size(256 << 10) // whoever is slower has to leave
         .ping_after(Duration::from_secs(30))
         .idle_timeout(Duration::from_secs(45)); // for want of a pong
     let vhost = Vhost::listen((iface, port))
-        .accept(move |request| enter(request, &happen))
+        .accept(move |request| enter(request, &door))
         .config(config);
     #[cfg(not(feature = "_tls"))]
     let scheme = "ws";
@@ -264,6 +303,7 @@ fn run() -> Result<(), Fail> {
 
     let house = House {
         context: context.handle(),
+        waiting,
         guests: BTreeMap::new(),
         said: BTreeMap::new(),
     };
@@ -275,13 +315,13 @@ fn run() -> Result<(), Fail> {
     // Reads as long as there is input; the end of the program ends it.
     thread::spawn(move || {
         let mut lines = std::io::stdin().lock().lines().map_while(Result::ok);
-        lines.try_for_each(|line| typed.send(Happening::Typed(line)))
+        lines.try_for_each(|line| typed.tell(Happening::Typed(line)))
     });
 
     context.run()?;
     // Whoever is still there is dropped with the context.
     drop(context);
     // A house that has ended already says why.
-    let _ = end.send(Happening::Over);
+    let _ = end.tell(Happening::Over);
     house.join().map_err(|_| "the house's thread panicked")?
 }

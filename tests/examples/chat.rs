@@ -5,6 +5,7 @@ use crate::common::programs::{example, Program};
 use crate::NONE;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::process::ChildStdout;
 
 /// Where the chat's first line says that it listens.
 #[track_caller]
@@ -14,6 +15,16 @@ fn address(line: &str) -> SocketAddr {
         .and_then(|rest| rest.strip_suffix("/?name=NAME"))
         .and_then(|address| address.parse().ok())
         .unwrap_or_else(|| panic!("{line:?}"))
+}
+
+/// A chat of whose output only the first line is read.
+#[track_caller]
+fn unread() -> (Program, BufReader<ChildStdout>, SocketAddr) {
+    let (house, out) = Program::start_unread(&mut example("chat", &NONE));
+    let mut out = BufReader::new(out);
+    let mut line = String::new();
+    out.read_line(&mut line).unwrap();
+    (house, out, address(&line))
 }
 
 /// Enters a room as somebody.
@@ -101,11 +112,7 @@ fn the_chat_room_refuses_a_name_that_nobody_can_read() {
 /// Lost: a chat in which nobody hears anybody, because whoever read its output left.
 #[test]
 fn a_chat_that_cannot_print_any_more_sends_its_guests_away_and_ends() {
-    let (house, out) = Program::start_unread(&mut example("chat", &NONE));
-    let mut out = BufReader::new(out);
-    let mut line = String::new();
-    out.read_line(&mut line).unwrap();
-    let addr = address(&line);
+    let (house, out, addr) = unread();
     let mut anna = enter(addr, "", "anna");
     assert_eq!(read(&mut anna), "* here already: nobody".into());
     assert_eq!(read(&mut anna), "* anna has come".into());
@@ -116,4 +123,17 @@ fn a_chat_that_cannot_print_any_more_sends_its_guests_away_and_ends() {
     assert_eq!(ended.status, Some(1));
     let why = "error: cannot write to the standard output";
     assert!(ended.stderr.starts_with(why), "{ended:?}");
+}
+
+/// Lost: the machine's memory, to one guest and a terminal that has stopped.
+#[test]
+fn a_guest_who_says_more_than_the_house_can_print_is_sent_away() {
+    let (_house, _out, addr) = unread();
+    let mut anna = enter(addr, "", "anna");
+    let text = "x".repeat(4096);
+    // As many as a pipe holds, and as may wait, and some.
+    for _ in 0..16 + 1000 + 100 {
+        anna.send(text.as_str().into()).unwrap();
+    }
+    assert_eq!(read_close(&mut anna).map(|(code, _)| code), Some(1013));
 }
