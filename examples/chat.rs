@@ -120,7 +120,7 @@ fn enter(request: &Request<'_>, door: &Door) -> Result<Guest, Refusal> {
     let room = request.path().to_owned();
     let name = request.query_value("name").unwrap_or("somebody").to_owned();
     for text in [&room, &name] {
-        if text.is_empty() || text.len() > MAX_NAME || text.chars().any(char::is_control) {
+        if text.is_empty() || text.len() > MAX_NAME || text.chars().any(steers) {
             let why = "choose a room and a name that are printable, of up to 32 bytes";
             return Err(Refusal::forbidden().body(why));
         }
@@ -128,6 +128,26 @@ fn enter(request: &Request<'_>, door: &Door) -> Result<Guest, Refusal> {
     let (place, door) = (Place { room, name }, door.clone());
     let came = false;
     Ok(Guest { place, door, came })
+}
+
+/// Whether a terminal or a browser would obey a character instead of showing it: controls,
+/// ends of lines and paragraphs, and what turns the direction of writing.
+fn steers(c: char) -> bool {
+    let turns = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') || turns
+}
+
+/// What a guest says, with such characters spelt out: a line could look as if it came from
+/// somebody else, and the terminal isn't the guests'.
+fn on_one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        match steers(c) {
+            true => line.extend(c.escape_default()),
+            false => line.push(c),
+        }
+    }
+    line
 }
 
 /// All rooms. Only their own thread has them.
@@ -182,7 +202,7 @@ impl House {
         let Some(Place { room, name }) = self.guests.get(&id) else {
             return Ok(());
         };
-        let line = format!("{name}: {text}");
+        let line = format!("{name}: {}", on_one_line(text));
         self.say(room, &line)?;
         let said = self.said.entry(room.clone()).or_default();
         said.push_back(line);

@@ -102,7 +102,7 @@ fn a_chat_room_is_apart_from_others_and_remembers_its_last_20_messages() {
 fn the_chat_room_refuses_a_name_that_nobody_can_read() {
     let room = Program::start(&mut example("chat", &NONE));
     let addr = address(&room.line());
-    for name in ["%00", "%1b%5b", &"x".repeat(33), ""] {
+    for name in ["%00", "%1b%5b", "%E2%80%AE", &"x".repeat(33), ""] {
         let answer = Raw::connect(addr).ask(&upgrade(&format!("/?name={name}"), ""));
         assert_eq!(answer.status, 403, "{name}: {answer:?}");
         assert!(answer.body.contains("32 bytes"), "{answer:?}");
@@ -136,4 +136,25 @@ fn a_guest_who_says_more_than_the_house_can_print_is_sent_away() {
         anna.send(text.as_str().into()).unwrap();
     }
     assert_eq!(read_close(&mut anna).map(|(code, _)| code), Some(1013));
+}
+
+/// Lost: a terminal to escape sequences, and a guest's good name to somebody else's newline.
+#[test]
+fn what_would_steer_a_terminal_is_spelt_out() {
+    let house = Program::start(&mut example("chat", &NONE));
+    let addr = address(&house.line());
+    let mut anna = enter(addr, "", "anna");
+    assert_eq!(read(&mut anna), "* here already: nobody".into());
+    assert_eq!(read(&mut anna), "* anna has come".into());
+    assert_eq!(house.line(), "* anna has come");
+    for (said, shown) in [
+        ("hi\nbert: I quit", r"anna: hi\nbert: I quit"),
+        ("\x1b[2J\x07\u{9b}2J", r"anna: \u{1b}[2J\u{7}\u{9b}2J"),
+        ("a\u{202e}b\u{2028}c", r"anna: a\u{202e}b\u{2028}c"),
+        (r"äöü \n 🦀", r"anna: äöü \n 🦀"),
+    ] {
+        anna.send(said.into()).unwrap();
+        assert_eq!(read(&mut anna), shown.into());
+        assert_eq!(house.line(), shown);
+    }
 }
