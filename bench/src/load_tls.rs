@@ -1,7 +1,6 @@
-//! TLS for load generators: one version and cipher, whichever the server prefers.
+//! TLS for load generators: one version, suite and group, whichever the server prefers.
 
-use crate::Fail;
-use rustls::crypto::{ring, CryptoProvider};
+use crate::{tls, Fail};
 use rustls::pki_types::{pem::PemObject, CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use std::path::Path;
@@ -11,11 +10,7 @@ use std::sync::Arc;
 pub fn config(certificate: &Path) -> Result<Arc<ClientConfig>, Fail> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(certificate)?)?;
-    let provider = CryptoProvider {
-        cipher_suites: vec![ring::cipher_suite::TLS13_AES_128_GCM_SHA256],
-        ..ring::default_provider()
-    };
-    let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
+    let mut config = ClientConfig::builder_with_provider(Arc::new(tls::provider()))
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_root_certificates(roots)
         .with_no_client_auth();

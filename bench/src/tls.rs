@@ -6,7 +6,8 @@ use rustls::client::Resumption;
 use rustls::crypto::{ring, CryptoProvider};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, ServerConfig, SignatureScheme,
+    ClientConfig, ClientConnection, DigitallySignedStruct, NamedGroup, ServerConfig,
+    SignatureScheme,
 };
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -43,10 +44,28 @@ impl Identity {
     }
 }
 
+/// What clients offer: one suite of each version, and one group, so that servers do the same
+/// work whatever they prefer.
+pub fn provider() -> CryptoProvider {
+    CryptoProvider {
+        cipher_suites: vec![
+            ring::cipher_suite::TLS13_AES_128_GCM_SHA256,
+            ring::cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+        ],
+        kx_groups: vec![ring::kx_group::X25519],
+        ..ring::default_provider()
+    }
+}
+
 /// A client that does the least work that a full handshake allows: it believes every
 /// certificate, checks no signature, and resumes no session.
 pub fn client(tls12: bool) -> Result<ClientConfig, Fail> {
-    let provider = Arc::new(ring::default_provider());
+    let mut provider = provider();
+    if tls12 {
+        // Without its curve a server may not show its certificate (RFC 8422 §5.1).
+        provider.kx_groups.push(ring::kx_group::SECP256R1);
+    }
+    let provider = Arc::new(provider);
     let version = match tls12 {
         true => &rustls::version::TLS12,
         false => &rustls::version::TLS13,
@@ -73,6 +92,10 @@ pub fn connect(to: SocketAddr, config: &Arc<ClientConfig>, request: &[u8]) -> Re
     let mut tls = ClientConnection::new(Arc::clone(config), name)?;
     while tls.is_handshaking() {
         tls.complete_io(&mut socket)?;
+    }
+    let group = tls.negotiated_key_exchange_group().map(|g| g.name());
+    if group != Some(NamedGroup::X25519) {
+        return Err(format!("the server has chosen {group:?} instead of X25519").into());
     }
     if !request.is_empty() {
         let mut stream = rustls::Stream::new(&mut tls, &mut socket);
@@ -127,5 +150,45 @@ impl ServerCertVerifier for BelievesAll {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustls::{CipherSuite, ServerConnection};
+
+    /// Lost: a comparison of libraries that is one of suites.
+    #[test]
+    fn a_server_is_left_no_choice() {
+        let server = Arc::new(Identity::new().unwrap().rustls_server().unwrap());
+        for (tls12, suite) in [
+            (false, CipherSuite::TLS13_AES_128_GCM_SHA256),
+            (true, CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256),
+        ] {
+            let config = Arc::new(client(tls12).unwrap());
+            let name = ServerName::try_from("localhost").unwrap();
+            let mut client = ClientConnection::new(config, name).unwrap();
+            let mut server = ServerConnection::new(Arc::clone(&server)).unwrap();
+            let mut wire = Vec::new();
+            while client.is_handshaking() || server.is_handshaking() {
+                while client.wants_write() {
+                    client.write_tls(&mut wire).unwrap();
+                }
+                server.read_tls(&mut &*wire).unwrap();
+                server.process_new_packets().unwrap();
+                wire.clear();
+                while server.wants_write() {
+                    server.write_tls(&mut wire).unwrap();
+                }
+                client.read_tls(&mut &*wire).unwrap();
+                client.process_new_packets().unwrap();
+                wire.clear();
+            }
+            let chosen = client.negotiated_cipher_suite().unwrap().suite();
+            assert_eq!(chosen, suite);
+            let group = client.negotiated_key_exchange_group().unwrap().name();
+            assert_eq!(group, NamedGroup::X25519);
+        }
     }
 }
