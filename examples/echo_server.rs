@@ -8,7 +8,7 @@ use libwebsockets::{
 };
 use std::collections::VecDeque;
 use std::io::Write;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 const HELP: &str = "\
 echo_server: sends every WebSocket message back; SIGINT or SIGTERM ends it
@@ -100,15 +100,25 @@ fn run() -> Result<(), Fail> {
         .local_addr(0)
         .unwrap_or(SocketAddr::new(iface, port));
     let mut stdout = std::io::stdout().lock();
-    writeln!(
-        stdout,
-        "listening on {scheme}://localhost:{}/",
-        address.port()
-    )?;
+    writeln!(stdout, "listening on {scheme}://{}/", shown(address))?;
     stdout.flush()?;
     drop(stdout);
     context.run()?;
     Ok(())
+}
+
+/// Where a client on this machine comes to: by the name that the certificate has, unless it
+/// stands for other addresses.
+fn shown(address: SocketAddr) -> String {
+    let ip = address.ip();
+    let of_name = [
+        Ipv4Addr::LOCALHOST.into(),
+        IpAddr::from(Ipv6Addr::LOCALHOST),
+    ];
+    match ip.is_unspecified() || of_name.contains(&ip) {
+        true => format!("localhost:{}", address.port()),
+        false => address.to_string(),
+    }
 }
 
 /// TLS as the options say; `None`: there is to be none.

@@ -219,11 +219,12 @@ fn the_port_and_the_interface_are_those_given() {
     let port = taken.local_addr().unwrap().port();
     let args = ["--iface", OTHER, "--port", &port.to_string()];
     let server = EchoServer::start(&args);
-    assert_eq!(server.addr.port(), port);
+    assert_eq!(server.url, format!("ws://{OTHER}:{port}/"));
     let there = SocketAddr::new(OTHER.parse().unwrap(), port);
     let mut socket = peer::open(there, "/");
     socket.send("hello".into()).unwrap();
     assert_eq!(read(&mut socket), "hello".into());
+    assert_eq!(echoes(&server, &[]), ["hello"]);
     // A second one is refused.
     let ended = run("echo_server", &args);
     assert_eq!((ended.status, ended.stdout.len()), (Some(1), 0));
