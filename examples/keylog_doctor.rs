@@ -43,17 +43,30 @@ fn run() -> Result<(), Fail> {
     let dry_run = args.flag("--dry-run")?;
     let files = args.paths();
     args.finish()?;
+    let of_files = merge.is_some() || split.is_some() || random.is_some();
+    let of_cleaning = names.is_some() || min_age.is_some() || dry_run;
     if let Some(dir) = clean {
+        if of_files || !files.is_empty() {
+            let why = "--clean reads no files: give them, and --merge, --split and --random, in \
+                       another run";
+            return Err(why.into());
+        }
         let names = names.unwrap_or_else(|| "keys-{pid}.log".into());
         let age = Duration::from_secs(min_age.unwrap_or(0));
         let policy = CleanPolicy::new(names)?.min_age(age).dry_run(dry_run);
         return clean_up(&dir, &policy, dry_run);
     }
+    if of_cleaning {
+        return Err("--names, --min-age and --dry-run go with --clean DIR".into());
+    }
+    let random = random.map(|random| beginning(&random)).transpose()?;
     if files.is_empty() {
-        return diagnose();
+        return match of_files {
+            true => Err("--merge, --split and --random need files to read".into()),
+            false => diagnose(),
+        };
     }
     let (found, torn) = read(&files)?;
-    let random = random.map(|random| random.to_ascii_lowercase());
     let duplicates = found.duplicates();
     let chosen = choose(found, random.as_deref());
     report(&chosen, duplicates);
@@ -111,6 +124,15 @@ fn read(files: &[PathBuf]) -> Result<(Connections, u64), Fail> {
         }
     }
     Ok((found, torn))
+}
+
+/// The beginning of a random as [`hex`] writes it.
+fn beginning(random: &str) -> Result<String, Fail> {
+    let is_hex = random.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match is_hex && (1..=64).contains(&random.len()) {
+        true => Ok(random.to_ascii_lowercase()),
+        false => Err(format!("--random takes 1 to 64 hexadecimal digits, not {random:?}").into()),
+    }
 }
 
 /// The connections whose random begins like this.

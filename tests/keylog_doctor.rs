@@ -167,3 +167,46 @@ fn logs_of_dead_processes_are_removed() {
     assert!(!stale.exists() && live.exists());
     assert_eq!(clean(&["--names", "keys.log"]).status, Some(1));
 }
+
+/// Lost: what somebody asked for, and believes was done.
+#[test]
+fn options_that_would_do_nothing_are_refused() {
+    let dir = TempDir::new();
+    let log = dir.file("keys.log");
+    fs::write(&log, line("CLIENT_RANDOM", 0xab, 1)).unwrap();
+    let [dir, log] = [dir.path(), &log].map(|path| path.to_str().unwrap());
+    let refused = |args: &[&str], says: &str| {
+        let ended = end(doctor().args(args));
+        assert_eq!(
+            (ended.status, ended.stdout.len()),
+            (Some(1), 0),
+            "{ended:?}"
+        );
+        assert!(ended.stderr.contains(says), "{says}: {ended:?}");
+    };
+    for option in [
+        &["--names", "keys.log"][..],
+        &["--min-age", "5"],
+        &["--dry-run"],
+    ] {
+        refused(option, "go with --clean");
+        refused(&[option, &[log]].concat(), "go with --clean");
+    }
+    for option in [
+        &["--merge", "x"][..],
+        &["--split", dir],
+        &["--random", "ab"],
+    ] {
+        refused(
+            &[&["--clean", dir], option].concat(),
+            "--clean reads no files",
+        );
+        refused(option, "need files to read");
+    }
+    refused(&["--clean", dir, log], "--clean reads no files");
+    for random in ["", "xy", "0xab", &"a".repeat(65)] {
+        refused(&["--random", random, log], "hexadecimal digits");
+    }
+    let ended = end(doctor().args(["--random", "aB", log]));
+    has(&ended, "connections: 1");
+}
