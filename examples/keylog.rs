@@ -56,6 +56,9 @@ fn run() -> Result<(), Fail> {
         .init();
 
     let folder = Folder::create("keylog-demo")?;
+    if !keep {
+        folder.remove_on_signals()?;
+    }
     let files = Files::below(folder.path());
     let result = show(&files);
     if keep {

@@ -140,7 +140,8 @@ mod keylog {
     use libwebsockets::Client;
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
-    use std::os::unix::fs::MetadataExt;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    use std::process::Command;
 
     fn mode(path: &Path) -> u32 {
         std::fs::metadata(path).unwrap().mode() & 0o7777
@@ -275,6 +276,34 @@ mod keylog {
         assert!(said.contains("There is no tshark here"), "{said}");
         assert!(ended.stderr.contains("WARN"), "{}", ended.stderr);
         assert_eq!(dir.names(), [""; 0]);
+    }
+
+    /// Lost: secrets that stay where anybody may look later; and a demonstration, to what an
+    /// earlier process with the same id has left.
+    #[test]
+    fn the_demonstration_leaves_nothing_when_a_signal_ends_it() {
+        let dir = TempDir::new();
+        // The demonstration waits for this one.
+        let tshark = dir.file("tshark");
+        std::fs::write(&tshark, "#!/bin/sh\nexec sleep 5\n").unwrap();
+        std::fs::set_permissions(&tshark, PermissionsExt::from_mode(0o700)).unwrap();
+        let temporary = dir.file("temporary");
+        std::fs::create_dir(&temporary).unwrap();
+        let demo = example("keylog", &[""; 0]);
+        let mut command = Command::new("sh");
+        let script = "mkdir \"$TMPDIR/libwebsockets-keylog-demo-$$\"; exec \"$0\"";
+        command.args(["-c", script]).arg(demo.get_program());
+        for (name, _) in demo.get_envs() {
+            command.env_remove(name);
+        }
+        command.env("TMPDIR", &temporary).env("TSHARK", &tshark);
+        let program = Program::start(&mut command);
+        assert!(program.line().starts_with("Three contexts"));
+        let made = || std::fs::read_dir(&temporary).unwrap().count();
+        assert_eq!(made(), 2);
+        program.signal("INT");
+        assert_eq!(program.end().status, Some(1));
+        assert_eq!(made(), 1);
     }
 
     #[test]

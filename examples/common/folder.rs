@@ -2,6 +2,7 @@
 
 use super::Fail;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// Removed with its contents when it is dropped, unless it is kept.
@@ -13,15 +14,35 @@ pub struct Folder {
 impl Folder {
     pub fn create(name: &str) -> Result<Folder, Fail> {
         let name = format!("libwebsockets-{name}-{}", std::process::id());
-        let path = std::env::temp_dir().join(name);
+        let mut path = std::env::temp_dir().join(&name);
         let mut builder = fs::DirBuilder::new();
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        // An error if it is there already: nobody can have prepared it.
-        if let Err(error) = builder.create(&path) {
-            return Err(format!("cannot create {}: {error}", path.display()).into());
+        // One that is there already is never used, for somebody may have prepared it; mostly
+        // an earlier process with this id has left it.
+        for number in 1..100 {
+            match builder.create(&path) {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                    path.set_file_name(format!("{name}-{number}"));
+                }
+                Err(error) => {
+                    return Err(format!("cannot create {}: {error}", path.display()).into())
+                }
+                Ok(()) => return Ok(Folder { path, kept: false }),
+            }
         }
-        Ok(Folder { path, kept: false })
+        Err(format!("remove old folders like {}", path.display()).into())
+    }
+
+    /// Has a signal that ends the program remove it first.
+    pub fn remove_on_signals(&self) -> Result<(), Fail> {
+        let path = self.path.clone();
+        super::on_signals(move || {
+            // It fails where another thread makes a file meanwhile.
+            let _ = (0..10).find(|_| fs::remove_dir_all(&path).is_ok());
+            // The other threads don't end for this.
+            signal_hook::low_level::exit(1);
+        })
     }
 
     pub fn path(&self) -> &Path {

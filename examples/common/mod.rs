@@ -51,27 +51,44 @@ pub fn help(options: &str, tls: &str) -> String {
 
 /// Shuts the context down on SIGINT and SIGTERM: peers get two seconds to agree,
 /// or until a second signal.
-#[cfg(unix)]
 pub fn stop_on_signals(handle: ContextHandle) -> Result<(), Fail> {
-    use libwebsockets::CloseCode;
+    let mut asked = false;
+    on_signals(move || match std::mem::replace(&mut asked, true) {
+        false => {
+            let time = std::time::Duration::from_secs(2);
+            // A context that is gone has stopped already.
+            let _ = handle.shutdown(libwebsockets::CloseCode::GOING_AWAY, time);
+        }
+        true => handle.stop(),
+    })
+}
+
+/// Does something at each SIGINT and SIGTERM, on a thread of its own.
+#[cfg(unix)]
+pub fn on_signals(mut what: impl FnMut() + Send + 'static) -> Result<(), Fail> {
     use signal_hook::consts::{SIGINT, SIGTERM};
     let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
-    std::thread::spawn(move || {
-        let mut signals = signals.forever();
-        if signals.next().is_some() {
-            // A context that is gone has stopped already.
-            let _ = handle.shutdown(CloseCode::GOING_AWAY, std::time::Duration::from_secs(2));
-        }
-        if signals.next().is_some() {
-            handle.stop();
-        }
-    });
+    std::thread::spawn(move || signals.forever().for_each(|_| what()));
     Ok(())
 }
 
-/// Windows ends console programs by itself.
+/// The same on Windows, where Ctrl-C is SIGINT. Nobody can wait for it there, so the thread
+/// looks now and then.
 #[cfg(not(unix))]
-pub fn stop_on_signals(_handle: ContextHandle) -> Result<(), Fail> {
+pub fn on_signals(mut what: impl FnMut() + Send + 'static) -> Result<(), Fail> {
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::Arc;
+    let came = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&came))?;
+    }
+    std::thread::spawn(move || loop {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        if came.swap(false, Ordering::Relaxed) {
+            what();
+        }
+    });
     Ok(())
 }
 
