@@ -5,7 +5,8 @@ mod common;
 
 use common::{Args, Fail};
 use libwebsockets::{
-    Client, CloseCode, Closed, ConnectError, Connection, Context, Handler, Message, WebSocketConfig,
+    Client, CloseCode, Closed, ConnectError, Connection, Context, Handler, Message, SendError,
+    WebSocketConfig,
 };
 use std::cell::RefCell;
 use std::io::Write;
@@ -56,7 +57,11 @@ impl Conversation {
             match conn.send(self.message(self.sent).clone()) {
                 Ok(()) => self.sent += 1,
                 // Goes on in `on_writable`, or is closing and tells so then.
-                Err(_) => return,
+                Err(SendError::Full(_) | SendError::Closed(_)) => return,
+                Err(error) => {
+                    self.fail(error.to_string());
+                    return conn.close(CloseCode::TOO_BIG);
+                }
             }
         }
     }
