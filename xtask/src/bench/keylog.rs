@@ -318,7 +318,10 @@ struct Scratch(PathBuf);
 
 impl Scratch {
     fn new() -> Result<Self> {
-        let dir = paths::target_dir().join("bench").join("scratch");
+        // Another run has its own.
+        let name = format!("scratch-{}", std::process::id());
+        let dir = paths::target_dir().join("bench").join(name);
+        // Of an earlier process with this id.
         let _ = fs::remove_dir_all(&dir);
         fs::create_dir_all(&dir).doing("create", &dir)?;
         Ok(Scratch(dir))

@@ -54,6 +54,9 @@ struct Soak {
 /// What a scenario's numbers are, or why it failed.
 type Verdict = std::result::Result<String, String>;
 
+/// A scenario that runs after others.
+type Scenario = fn(&mut Soak) -> Result<()>;
+
 /// A scenario that runs beside others.
 struct Beside {
     name: &'static str,
@@ -119,9 +122,8 @@ pub fn run(args: &[String]) -> Result<()> {
         passed: 0,
         failed: Vec::new(),
     };
-    let result = soak.all(peer);
+    soak.all(peer);
     let _ = std::fs::remove_dir_all(&soak.folder);
-    result?;
     let seconds = start.elapsed().as_secs();
     println!(
         "soak: {} passed, {} failed, {seconds} s",
@@ -193,21 +195,32 @@ impl Options {
 }
 
 impl Soak {
-    /// All of them, those that mostly wait beside the others.
-    fn all(&mut self, peer: Option<PathBuf>) -> Result<()> {
+    /// All of them, those that mostly wait beside the others. One that can't be carried out
+    /// has failed, and the others go on.
+    fn all(&mut self, peer: Option<PathBuf>) {
         let [count, frame] = self.sizes.stalled;
         let stalled = ["--count", count, "--seconds", "30", "--limit", frame];
         let server: &[&str] = if self.options.quick { IMPATIENT } else { &[] };
-        let mut beside = vec![self.beside("stalled", server, &stalled)?];
         let half_open = ["--count", self.sizes.half_open, "--limit", "12"];
-        beside.push(self.beside("half-open", IMPATIENT, &half_open)?);
-        beside.push(self.clock_jumps(&half_open)?);
-        self.one_server(peer)?;
-        self.exhausted()?;
-        self.no_space()?;
-        self.server_killed()?;
-        self.no_memory()?;
-        for scenario in beside.into_iter().flatten() {
+        let begun = [
+            ("stalled", self.beside("stalled", server, &stalled)),
+            ("half-open", self.beside("half-open", IMPATIENT, &half_open)),
+            ("clock-jumps", self.clock_jumps(&half_open)),
+        ];
+        let beside = begun.map(|(name, begun)| self.carried_out(name, begun));
+        let done = self.one_server(peer);
+        self.carried_out("one server", done);
+        let alone: [(&str, Scenario); 4] = [
+            ("exhausted", Self::exhausted),
+            ("no-space", Self::no_space),
+            ("server-killed", Self::server_killed),
+            ("no-memory", Self::no_memory),
+        ];
+        for (name, scenario) in alone {
+            let done = scenario(self);
+            self.carried_out(name, done);
+        }
+        for scenario in beside.into_iter().flatten().flatten() {
             let mut verdict = scenario.client.verdict(self.options.limit());
             if let Some(probe) = scenario.probe {
                 let healthy = probe.verdict(self.options.limit());
@@ -220,7 +233,16 @@ impl Soak {
             }
             self.tell(scenario.name, scenario.start, scenario.server, verdict);
         }
-        Ok(())
+    }
+
+    /// What came of a scenario, unless it couldn't be carried out: then it has failed.
+    fn carried_out<T>(&mut self, name: &str, result: Result<T>) -> Option<T> {
+        let why = match result {
+            Ok(done) => return Some(done),
+            Err(why) => format!("not carried out: {why}"),
+        };
+        self.note(name, Instant::now(), None, Err(why));
+        None
     }
 
     /// What one server has to go through, with a probe throughout.
@@ -228,7 +250,8 @@ impl Soak {
         let mut server = Server::start("", &["--write-buffer", QUEUE])?;
         let start = Instant::now();
         let probe = server.client("probe", &[])?;
-        self.idle(&mut server, peer)?;
+        let done = self.idle(&mut server, peer);
+        self.carried_out("idle", done);
         let s = &self.sizes;
         let [slow, slow_seconds] = s.slow;
         let scenarios: [(&str, Vec<&str>); 4] = [
@@ -245,9 +268,11 @@ impl Soak {
             if name == "malformed" {
                 options.extend(["--seed", &seed]);
             }
-            self.scenario(name, &mut server, &options)?;
+            let done = self.scenario(name, &mut server, &options);
+            self.carried_out(name, done);
         }
-        self.client_killed(&mut server)?;
+        let done = self.client_killed(&mut server);
+        self.carried_out("client-killed", done);
         let verdict = probe.verdict(self.options.limit());
         if self.options.wants("probe") {
             self.tell("probe", start, server, verdict);
@@ -341,8 +366,7 @@ impl Soak {
         let verdict = if line == "connected" {
             server.kill();
             std::thread::sleep(Duration::from_secs(1));
-            let port = server.port().to_owned();
-            server = Server::start("", &["--port", &port])?;
+            server = Server::start_at(server.port())?;
             client.verdict(self.options.limit())
         } else {
             Err(line)
@@ -447,6 +471,22 @@ mod tests {
         assert!(!one.quick && one.wants("churn") && !one.wants("idle"));
         assert!(parse(&["nothing"]).is_err());
         assert!(parse(&["--seed", "x"]).is_err());
+    }
+
+    /// Lost: the verdicts on the scenarios beside it.
+    #[test]
+    fn a_scenario_that_cannot_be_carried_out_has_failed() {
+        let mut soak = Soak {
+            options: parse(&["--quick"]).unwrap(),
+            sizes: Sizes::QUICK,
+            folder: PathBuf::new(),
+            passed: 0,
+            failed: Vec::new(),
+        };
+        assert_eq!(soak.carried_out("busy", Ok(1)), Some(1));
+        let failed: Result<()> = Err(Error::new("no port"));
+        assert_eq!(soak.carried_out("churn", failed), None);
+        assert_eq!((soak.passed, &*soak.failed), (0, &["churn".to_owned()][..]));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
@@ -122,6 +123,20 @@ impl Server {
         let options = ["--plain", plain, "--tls", tls, "--pid", pid];
         let options = options.map(String::from).to_vec();
         Ok(Ok(Server { process, options }))
+    }
+
+    /// Starts one of ours on the port of one that was killed. The system may have lent the
+    /// port to a connection of somebody else's, which is over soon.
+    pub fn start_at(port: &str) -> Result<Self> {
+        let options = ["--port", port];
+        for _ in 0..20 {
+            match Server::try_start("", &options)? {
+                Ok(server) => return Ok(server),
+                Err(NotStarted::Ended(_)) => thread::sleep(Duration::from_millis(500)),
+                Err(NotStarted::Hung(why)) => return Err(why),
+            }
+        }
+        Server::start("", &options)
     }
 
     /// Starts the echo server in C, which prints its port alone.
