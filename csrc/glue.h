@@ -150,10 +150,14 @@ int lwsrs_keylog_hooked(const SSL *ssl);
 void *lwsrs_keylog_records(const SSL *ssl);
 
 #define LWSRS_KEYLOG_CALLBACK 1
-#define LWSRS_KEYLOG_LIBRARYS_OWN 2
+#define LWSRS_KEYLOG_REPLACED 2
+#define LWSRS_KEYLOG_OF_LIBRARY 4
 
-/* Whether the TLS library keeps a callback, and whether it had one of its own;
- * -1: no memory. */
+/* Whether the TLS library itself logs the secrets of all connections. */
+int lwsrs_keylog_of_library(void);
+
+/* Whether the TLS library keeps a callback, whether somebody had set one, and
+ * whether the library logs by itself; -1: no memory. */
 int lwsrs_keylog_probe(void);
 
 /* The same of an SSL_CTX, which is of no use afterwards. */

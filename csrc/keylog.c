@@ -39,6 +39,19 @@ raised_privileges(void)
 #endif
 }
 
+/* The value that a variable has, unless it is empty or somebody else's. */
+static const char *
+own_variable(const char *name)
+{
+	const char *value;
+#if defined(__GLIBC__)
+	value = secure_getenv(name);
+#else
+	value = raised_privileges() ? NULL : getenv(name);
+#endif
+	return value && *value ? value : NULL;
+}
+
 int
 lwsrs_keylog_env_read(const char **value)
 {
@@ -47,15 +60,9 @@ lwsrs_keylog_env_read(const char **value)
 	*value = NULL;
 	if (!name[0])
 		return LWSRS_KEYLOG_ENV_UNSET;
-#if defined(__GLIBC__)
-	*value = secure_getenv(name);
-#else
-	if (!raised_privileges())
-		*value = getenv(name);
-#endif
-	if (*value && **value)
+	*value = own_variable(name);
+	if (*value)
 		return LWSRS_KEYLOG_ENV_SET;
-	*value = NULL;
 	if (raised_privileges() && getenv(name))
 		return LWSRS_KEYLOG_ENV_IGNORED;
 	return LWSRS_KEYLOG_ENV_UNSET;
@@ -188,12 +195,27 @@ lwsrs_keylog_probe_ctx(SSL_CTX *ctx)
 	int found = 0;
 
 	if (SSL_CTX_get_keylog_callback(ctx))
-		found |= LWSRS_KEYLOG_LIBRARYS_OWN;
+		found |= LWSRS_KEYLOG_REPLACED;
 	/* Some libraries have the function, and it does nothing. */
 	SSL_CTX_set_keylog_callback(ctx, on_line);
 	if (SSL_CTX_get_keylog_callback(ctx) == on_line)
 		found |= LWSRS_KEYLOG_CALLBACK;
 	return found;
+}
+
+/*
+ * From 3.5 on OpenSSL can be built to log by itself, whatever callback there is. Its headers
+ * say so. An SSL_CTX takes that on when it is made, and doesn't tell.
+ */
+int
+lwsrs_keylog_of_library(void)
+{
+#if !defined(OPENSSL_IS_BORINGSSL) && !defined(OPENSSL_IS_AWSLC) && \
+    OPENSSL_VERSION_NUMBER >= 0x30500000L && !defined(OPENSSL_NO_SSLKEYLOG)
+	return !!own_variable("SSLKEYLOGFILE");
+#else
+	return 0;
+#endif
 }
 
 int
@@ -202,6 +224,9 @@ lwsrs_keylog_probe(void)
 	SSL_CTX *ctx;
 	int found;
 
+	/* To make an SSL_CTX would create its file. */
+	if (lwsrs_keylog_of_library())
+		return LWSRS_KEYLOG_CALLBACK | LWSRS_KEYLOG_OF_LIBRARY;
 	lwsrs_tls_init();
 	ctx = SSL_CTX_new(TLS_method());
 	if (!ctx) {

@@ -87,8 +87,17 @@ pub(crate) fn tls_library() -> &'static str {
 pub(crate) struct Probe {
     /// It keeps one that it is given; some have the function, and it does nothing.
     pub keeps_callback: bool,
-    /// It sets one of its own, because the environment asks for that.
+    /// Somebody else has set one before.
+    pub replaces_callback: bool,
+    /// Besides, it logs by itself, because the environment asks for that.
     pub logs_by_itself: bool,
+}
+
+/// Whether the TLS library itself logs the secrets of all connections.
+pub(crate) fn library_logs() -> bool {
+    // SAFETY: the function has no precondition.
+    let logs = unsafe { sys::lwsrs_keylog_of_library() };
+    logs != 0
 }
 
 /// Tries the TLS library; `None` if it has no memory.
@@ -102,7 +111,8 @@ pub(crate) fn probe() -> Option<Probe> {
 fn probed(found: u32) -> Probe {
     Probe {
         keeps_callback: found & sys::LWSRS_KEYLOG_CALLBACK != 0,
-        logs_by_itself: found & sys::LWSRS_KEYLOG_LIBRARYS_OWN != 0,
+        replaces_callback: found & sys::LWSRS_KEYLOG_REPLACED != 0,
+        logs_by_itself: found & sys::LWSRS_KEYLOG_OF_LIBRARY != 0,
     }
 }
 

@@ -38,7 +38,7 @@ impl Capability {
     pub fn is_capable(&self) -> bool {
         self.problems
             .iter()
-            .all(|p| matches!(p, Problem::LibraryLogs))
+            .all(|p| matches!(p, Problem::LibraryLogs | Problem::CallbackReplaced))
     }
 
     pub(super) fn of(config: &KeyLog) -> Self {
@@ -87,6 +87,9 @@ fn tls_problems(probe: Option<ffi::Probe>) -> Vec<Problem> {
         Some(probe) => {
             if !probe.keeps_callback {
                 problems.push(Problem::NoCallback);
+            }
+            if probe.replaces_callback {
+                problems.push(Problem::CallbackReplaced);
             }
             if probe.logs_by_itself {
                 problems.push(Problem::LibraryLogs);
@@ -151,20 +154,25 @@ mod tests {
     }
 
     #[test]
-    fn what_the_tls_library_lacks_is_a_problem_and_its_own_log_a_note() {
-        let probe = |keeps_callback, logs_by_itself| ffi::Probe {
-            keeps_callback,
-            logs_by_itself,
+    fn what_the_tls_library_lacks_is_a_problem_and_what_else_logs_a_note() {
+        let good = ffi::Probe {
+            keeps_callback: true,
+            replaces_callback: false,
+            logs_by_itself: false,
         };
-        assert!(tls_problems(Some(probe(true, false))).is_empty());
-        assert_eq!(
-            tls_problems(Some(probe(false, false))),
-            [Problem::NoCallback]
-        );
-        assert_eq!(
-            tls_problems(Some(probe(true, true))),
-            [Problem::LibraryLogs]
-        );
+        assert!(tls_problems(Some(good)).is_empty());
+        let bad = ffi::Probe {
+            keeps_callback: false,
+            ..good
+        };
+        assert_eq!(tls_problems(Some(bad)), [Problem::NoCallback]);
+        let both = ffi::Probe {
+            replaces_callback: true,
+            logs_by_itself: true,
+            ..good
+        };
+        let notes = [Problem::CallbackReplaced, Problem::LibraryLogs];
+        assert_eq!(tls_problems(Some(both)), notes);
         assert_eq!(tls_problems(None), [Problem::NoHook]);
     }
 }

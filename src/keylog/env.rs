@@ -14,7 +14,8 @@ use std::sync::Arc;
 /// built with an empty name, and reads no variable.
 ///
 /// The generic `SSLKEYLOGFILE` of browsers and other libraries is read only by
-/// a build that was given that name.
+/// a build that was given that name; by this crate, that is: see
+/// [`Problem::LibraryLogs`].
 pub fn env_name() -> Option<&'static str> {
     ffi::env_name()
 }
@@ -26,6 +27,9 @@ pub fn env_name() -> Option<&'static str> {
 pub(crate) fn start(config: &KeyLog) -> Result<KeyLogHandle, KeyLogError> {
     // Where that fails, the hook is refused later, which is told.
     ffi::watch_forks();
+    if ffi::library_logs() {
+        log::warn!(target: TARGET, "{}", Problem::LibraryLogs);
+    }
     match &config.request {
         Request::Off => open(config, Source::Off, None),
         Request::File(path) => open(config, Source::Api, Some(path.clone())),

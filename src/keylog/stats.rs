@@ -103,10 +103,14 @@ pub enum Problem {
         /// How many.
         connections: u64,
     },
-    /// The TLS library itself logs the secrets of this process, as OpenSSL 3.5 can
-    /// be built to do where `SSLKEYLOGFILE` is set. The connections of this crate
-    /// are not in that log; those of other users of the library are.
+    /// OpenSSL itself logs the secrets of this process, as it can be built to do from 3.5 on
+    /// (`enable-sslkeylog`) where `SSLKEYLOGFILE` is set: those of this crate's connections,
+    /// too, and whether this log is on or off. Nothing here can keep it from that.
     LibraryLogs,
+    /// Somebody sets a callback of their own for each `SSL_CTX`, as a library does that is
+    /// loaded before others (`LD_PRELOAD`) to log secrets. This crate's takes its place: its
+    /// connections are not in that log.
+    CallbackReplaced,
 }
 
 impl fmt::Display for Problem {
@@ -146,9 +150,13 @@ impl fmt::Display for Problem {
                  the context anew after certificates were reloaded"
             ),
             Problem::LibraryLogs => f.write_str(
-                "the TLS library logs the secrets of this process by itself, because \
-                 SSLKEYLOGFILE is set; this crate's connections are not in that log: unset it, \
-                 unless you want it for others",
+                "OpenSSL itself logs the secrets of all connections of this process to the file \
+                 that SSLKEYLOGFILE names, whether this log is on or off: unset that variable \
+                 before the process starts, or use an OpenSSL built without enable-sslkeylog",
+            ),
+            Problem::CallbackReplaced => f.write_str(
+                "somebody else sets a key log callback for each SSL_CTX, and this crate's takes \
+                 its place: its connections are not in that other log",
             ),
             Problem::NoHook => f.write_str(
                 "the TLS library did not take the key log's hook: build against OpenSSL 1.1.1 or \

@@ -2,7 +2,7 @@
 //! those that the crate can be built with.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::error::{Error, IoContext, Result};
@@ -28,6 +28,7 @@ const NOT_WITH_IT: &[&str] = &[
     "handle",
     "handshake",
     "headers",
+    "inflating",
     "lifecycle",
     "load",
     "panics",
@@ -52,8 +53,28 @@ const NOT_WITH_IT: &[&str] = &[
 /// Those that `ci --all` runs: few enough for its time.
 const FEW: &[&str] = &["aws_lc", "decrypt", "keylog", "tls", "websocket"];
 
-/// The release of `openssl-src` that has OpenSSL 1.1.1.
-const OPENSSL_SRC: &str = "111";
+/// A build of OpenSSL by `openssl-src`, which has a package of its own: no package of this
+/// workspace could have it.
+struct Built {
+    /// Of its folder below cargo's target directory.
+    name: &'static str,
+    /// Of `openssl-src`.
+    release: &'static str,
+    /// For OpenSSL's `Configure`.
+    switch: Option<&'static str>,
+}
+
+const OPENSSL_111: Built = Built {
+    name: "openssl-1.1.1",
+    release: "111",
+    switch: None,
+};
+
+const OPENSSL_SSLKEYLOG: Built = Built {
+    name: "openssl-sslkeylog",
+    release: "300",
+    switch: Some("enable-sslkeylog"),
+};
 
 /// A TLS library to test with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +85,8 @@ pub enum Library {
     Vendored,
     /// OpenSSL 1.1.1, built here.
     OpenSsl111,
+    /// OpenSSL that logs secrets by itself, built here.
+    OpenSslThatLogs,
     /// AWS-LC.
     AwsLc,
 }
@@ -72,6 +95,7 @@ const LIBRARIES: &[(&str, Library)] = &[
     ("system", Library::System),
     ("vendored", Library::Vendored),
     ("openssl-1.1.1", Library::OpenSsl111),
+    ("openssl-sslkeylog", Library::OpenSslThatLogs),
     ("aws-lc", Library::AwsLc),
 ];
 
@@ -123,13 +147,17 @@ impl Library {
         command.args([verb, "-p", "libwebsockets", "--no-default-features"]);
         command.args(["--features", &format!("{FEATURES},{}", self.feature())]);
         setup::satisfy(self.needs())?;
-        if self == Library::OpenSsl111 {
-            let target = paths::target_dir().join("openssl-1.1.1");
+        let built = match self {
+            Library::OpenSsl111 => Some(OPENSSL_111),
+            Library::OpenSslThatLogs => Some(OPENSSL_SSLKEYLOG),
+            Library::System | Library::Vendored | Library::AwsLc => None,
+        };
+        if let Some(built) = built {
             command
-                .env("OPENSSL_DIR", openssl_111()?)
+                .env("OPENSSL_DIR", built.obtain()?)
                 .env("OPENSSL_STATIC", "1")
                 // Else whatever was built with the system's would be built again.
-                .env("CARGO_TARGET_DIR", target);
+                .env("CARGO_TARGET_DIR", built.folder());
         }
         Ok(command)
     }
@@ -138,7 +166,9 @@ impl Library {
     pub fn needs(self) -> &'static [Need] {
         match self {
             Library::System => &[],
-            Library::Vendored | Library::OpenSsl111 => &[setup::PERL, setup::MAKE],
+            Library::Vendored | Library::OpenSsl111 | Library::OpenSslThatLogs => {
+                &[setup::PERL, setup::MAKE]
+            }
             Library::AwsLc => &[setup::CXX],
         }
     }
@@ -152,48 +182,69 @@ impl Library {
     /// The feature, of this crate and of `bench`, that brings it.
     pub fn feature(self) -> &'static str {
         match self {
-            Library::System | Library::OpenSsl111 => "tls",
+            Library::System | Library::OpenSsl111 | Library::OpenSslThatLogs => "tls",
             Library::Vendored => "vendored-openssl",
             Library::AwsLc => "aws-lc",
         }
     }
 }
 
-/// Builds OpenSSL 1.1.1 by a package of its own, unless it is there already; where it
-/// is installed. No package of this workspace could have it: openssl-sys takes a newer
-/// one.
-fn openssl_111() -> Result<PathBuf> {
-    let package = paths::target_dir().join("openssl-1.1.1/package");
-    let out = package.join("openssl");
-    let installed = out.join("install");
-    if installed.join("lib/libssl.a").is_file() {
-        return Ok(installed);
+impl Built {
+    fn folder(&self) -> PathBuf {
+        paths::target_dir().join(self.name)
     }
-    println!("test: building OpenSSL 1.1.1 ...");
-    let source = package.join("src");
-    fs::create_dir_all(&source).doing("create", &source)?;
-    let manifest = format!(
-        "[package]\nname = \"openssl-1-1-1\"\nversion = \"0.0.0\"\nedition = \"2021\"\n\
-         [workspace]\n[build-dependencies]\nopenssl-src = \"{OPENSSL_SRC}\"\n"
+
+    /// Builds it, unless it is there already; where it is installed.
+    fn obtain(&self) -> Result<PathBuf> {
+        let package = self.folder().join("package");
+        let out = package.join("openssl");
+        let installed = out.join("install");
+        if installed.join("lib/libssl.a").is_file() {
+            return Ok(installed);
+        }
+        println!("test: building {} ...", self.name);
+        let source = package.join("src");
+        fs::create_dir_all(&source).doing("create", &source)?;
+        let manifest = format!(
+            "[package]\nname = \"built-openssl\"\nversion = \"0.0.0\"\nedition = \"2021\"\n\
+             [workspace]\n[build-dependencies]\nopenssl-src = \"{}\"\n",
+            self.release
+        );
+        let build = "fn main() {\n    let out = std::env::var_os(\"OPENSSL_OUT\").unwrap();\n    \
+                     openssl_src::Build::new().out_dir(out).build();\n}\n";
+        for (name, text) in [
+            ("Cargo.toml", manifest.as_str()),
+            ("build.rs", build),
+            ("src/lib.rs", ""),
+        ] {
+            let path = package.join(name);
+            fs::write(&path, text).doing("write", &path)?;
+        }
+        let mut cargo = process::cargo();
+        cargo
+            .current_dir(&package)
+            .arg("build")
+            .env("OPENSSL_OUT", &out)
+            .env("CARGO_TARGET_DIR", package.join("target"));
+        if let Some(switch) = self.switch {
+            cargo.env("OPENSSL_SRC_PERL", configuring(&package, switch)?);
+        }
+        process::run(&mut cargo)?;
+        Ok(installed)
+    }
+}
+
+/// A program that stands in for Perl and gives `Configure` a switch more: `openssl-src` has no
+/// other way to one.
+fn configuring(folder: &Path, switch: &str) -> Result<PathBuf> {
+    let script = folder.join("perl");
+    let text = format!(
+        "#!/bin/sh\ncase \"$1\" in\n    */Configure) exec perl \"$@\" {switch} ;;\nesac\n\
+         exec perl \"$@\"\n"
     );
-    let build = "fn main() {\n    let out = std::env::var_os(\"OPENSSL_OUT\").unwrap();\n    \
-                 openssl_src::Build::new().out_dir(out).build();\n}\n";
-    for (name, text) in [
-        ("Cargo.toml", manifest.as_str()),
-        ("build.rs", build),
-        ("src/lib.rs", ""),
-    ] {
-        let path = package.join(name);
-        fs::write(&path, text).doing("write", &path)?;
-    }
-    let mut cargo = process::cargo();
-    cargo
-        .current_dir(&package)
-        .arg("build")
-        .env("OPENSSL_OUT", &out)
-        .env("CARGO_TARGET_DIR", package.join("target"));
-    process::run(&mut cargo)?;
-    Ok(installed)
+    fs::write(&script, text).doing("write", &script)?;
+    process::run(Command::new("chmod").arg("+x").arg(&script))?;
+    Ok(script)
 }
 
 #[cfg(test)]
@@ -231,7 +282,7 @@ mod tests {
         for given in [&["--tls"][..], &["--tls", "gnutls"]] {
             let why = Library::take(&args(given)).unwrap_err().to_string();
             assert!(
-                why.contains("system, vendored, openssl-1.1.1, aws-lc"),
+                why.contains("system, vendored, openssl-1.1.1, openssl-sslkeylog, aws-lc"),
                 "{why}"
             );
         }

@@ -44,7 +44,7 @@ pub fn run(args: &[String]) -> Result<()> {
 pub fn needs_linux(verb: &str) -> Result<()> {
     match cfg!(target_os = "linux") {
         true => Ok(()),
-        false => Err(Error::new(format!(
+        false => Err(Error::NotHere(format!(
             "`{verb}` runs on Linux alone: its programs read of each other below /proc"
         ))),
     }
