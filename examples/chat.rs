@@ -286,6 +286,7 @@ fn main() -> std::process::ExitCode {
 }
 
 fn run() -> Result<(), Fail> {
+    common::show_log();
     let mut args = Args::new(&common::help(HELP, HELP_TLS))?;
     let port: u16 = args.value("--port")?.unwrap_or(0);
     let iface: IpAddr = args.value("--iface")?.unwrap_or([127, 0, 0, 1].into());

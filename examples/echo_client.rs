@@ -130,6 +130,7 @@ fn main() -> std::process::ExitCode {
 }
 
 fn run() -> Result<(), Fail> {
+    common::show_log();
     let mut args = Args::new(&common::help(HELP, HELP_TLS))?;
     let round = round(args.values("--message")?, args.value("--size")?)?;
     let count: u64 = args.value("--count")?.unwrap_or(1);

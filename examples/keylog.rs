@@ -49,11 +49,7 @@ fn run() -> Result<(), Fail> {
     let mut args = Args::new(HELP)?;
     let keep = args.flag("--keep")?;
     args.finish()?;
-    // For the crate's own warning that secrets are written.
-    let warnings = env_logger::Env::default().default_filter_or("warn");
-    env_logger::Builder::from_env(warnings)
-        .format_timestamp(None)
-        .init();
+    common::show_log();
 
     let folder = Folder::create("keylog-demo")?;
     if !keep {

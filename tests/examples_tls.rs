@@ -157,6 +157,15 @@ mod keylog {
         assert_eq!(mode(&path), 0o600);
     }
 
+    /// Lost: that a program writes secrets, to whoever starts it.
+    #[track_caller]
+    fn succeeds_and_warns(mut ended: Ended) {
+        let says = std::mem::take(&mut ended.stderr);
+        assert!(says.contains("TLS secrets are being written to"), "{says}");
+        assert_eq!(says.lines().count(), 1, "{says}");
+        succeeds(&ended);
+    }
+
     #[test]
     fn both_programs_log_the_same_secrets() {
         let (dir, ca) = (TempDir::new(), Ca::new());
@@ -164,7 +173,7 @@ mod keylog {
         let server = server(&dir, &ca, &["--keylog", text(&ours)]);
         let ca = file(&dir, &ca, "ca.pem");
         let args = [&server.url, "--ca", &ca, "--keylog", text(&theirs)];
-        succeeds(&run("echo_client", &args));
+        succeeds_and_warns(run("echo_client", &args));
         assert_eq!(randoms(&lines(&theirs)).len(), 1);
         assert_eq!(lines(&theirs), lines(&ours));
         assert_eq!(mode(&theirs), 0o600);
@@ -253,7 +262,7 @@ mod keylog {
         let mut command = example("echo_client", &[&server.url]);
         command.args([Path::new("--ca"), &roots]);
         let client = Program::start(command.arg("--keylog").arg(&theirs));
-        succeeds(&client.end());
+        succeeds_and_warns(client.end());
         assert_eq!(lines(&ours), lines(&theirs));
     }
 

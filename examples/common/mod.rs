@@ -21,6 +21,15 @@ use std::process::ExitCode;
 /// Any error: examples print it and end with status 1.
 pub type Fail = Box<dyn Error + Send + Sync>;
 
+/// Shows the key log's warnings, as that secrets are written, on standard error; or what
+/// `RUST_LOG` asks for.
+pub fn show_log() {
+    let warnings = env_logger::Env::default().default_filter_or("libwebsockets::keylog=warn");
+    env_logger::Builder::from_env(warnings)
+        .format_timestamp(None)
+        .init();
+}
+
 /// Prints an error for `main`.
 pub fn exit(result: Result<(), Fail>) -> ExitCode {
     match result {
