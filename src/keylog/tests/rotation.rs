@@ -134,6 +134,24 @@ fn only_as_many_old_files_are_kept_as_asked_for() {
     assert!(!dir.path("k.3").exists());
 }
 
+/// Lost: a limit on how long secrets are kept, where the next rotation is far.
+#[test]
+fn what_is_not_to_be_kept_goes_when_the_log_is_opened() {
+    let dir = Dir::new("rotate-retain-open");
+    let path = dir.path("k");
+    let handle = start(&path, Rotation::new().max_size(len()));
+    for n in 0..4 {
+        record(&handle, &line(0, n));
+    }
+    assert!(dir.path("k.3").exists());
+    let keylog = KeyLog::file(&path).retention(Retention::new().max_files(1));
+    keylog::start(&keylog).unwrap();
+    assert!(dir.path("k.3").exists(), "nothing is rotated");
+    let handle = keylog::start(&keylog.rotation(Rotation::new())).unwrap();
+    assert!(dir.path("k.1").exists() && !dir.path("k.2").exists());
+    assert_eq!(handle.stats().problem, None);
+}
+
 #[test]
 fn old_files_go_by_their_total_size_and_by_their_age() {
     let dir = Dir::new("rotate-retain-size");
