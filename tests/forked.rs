@@ -9,13 +9,21 @@ use common::child::in_a_child;
 use common::peer::{Raw, TEXT};
 use common::{loopback, Echo};
 use libwebsockets::Context;
+#[cfg(feature = "unix-sockets")]
+use libwebsockets::Vhost;
 use std::time::Duration;
 
-// Lost: the parent's connections, which it would hear nothing of any more.
+// Lost: the parent's connections, which it would hear nothing of any more; the file of its
+// socket, so that nobody could connect to it.
 #[test]
-fn a_child_that_drops_its_parents_context_leaves_the_parents_connections() {
+fn a_child_that_drops_its_parents_context_leaves_the_parents_connections_and_socket() {
     let vhost = loopback().accept(|_| Ok(Echo));
-    let mut context = Context::builder().vhost(vhost).build().unwrap();
+    let builder = Context::builder().vhost(vhost);
+    #[cfg(feature = "unix-sockets")]
+    let dir = common::temp::TempDir::new();
+    #[cfg(feature = "unix-sockets")]
+    let builder = builder.vhost(Vhost::listen_unix(dir.file("socket")).accept(|_| Ok(Echo)));
+    let mut context = builder.build().unwrap();
     let addr = context.local_addr(0).unwrap();
     let client = std::thread::spawn(move || Raw::open(addr));
     while !client.is_finished() {
@@ -39,4 +47,10 @@ fn a_child_that_drops_its_parents_context_leaves_the_parents_connections() {
         client.join().unwrap().as_deref(),
         Some(&b"still there?"[..])
     );
+    #[cfg(feature = "unix-sockets")]
+    {
+        assert_eq!(dir.names(), ["socket"]);
+        drop(context);
+        assert!(dir.names().is_empty());
+    }
 }

@@ -123,6 +123,8 @@ pub(super) struct SocketFile {
     path: PathBuf,
     #[cfg(unix)]
     id: Option<(u64, u64)>,
+    /// Whose it is. A process that was forked from that one has a copy of this.
+    owner: u32,
 }
 
 #[cfg(feature = "unix-sockets")]
@@ -133,6 +135,7 @@ impl SocketFile {
             path: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
             #[cfg(unix)]
             id: identity(path),
+            owner: std::process::id(),
         }
     }
 }
@@ -140,6 +143,9 @@ impl SocketFile {
 #[cfg(feature = "unix-sockets")]
 impl Drop for SocketFile {
     fn drop(&mut self) {
+        if self.owner != std::process::id() {
+            return;
+        }
         // The socket is still open, so that no other file has its number.
         #[cfg(unix)]
         if self.id.is_none() || identity(&self.path) != self.id {
