@@ -13,7 +13,7 @@ use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::{mpsc, Arc, Barrier};
 
 /// An echo server at a path.
 fn try_serve(path: &Path) -> Result<Running, Error> {
@@ -159,6 +159,45 @@ fn the_socket_of_a_server_that_is_gone_is_replaced() {
     let path = dir.file("socket");
     drop(UnixListener::bind(&path).unwrap());
     assert!(path.exists());
+    let _server = try_serve(&path).unwrap();
+    echoes(&path);
+}
+
+// Lost: the file of the one that came first, and with it all its clients to come.
+#[test]
+fn of_servers_that_start_at_once_one_has_the_path() {
+    let dir = TempDir::new();
+    let path = dir.file("socket");
+    for _ in 0..20 {
+        drop(UnixListener::bind(&path).unwrap());
+        let start = Arc::new(Barrier::new(4));
+        let starting: Vec<_> = (0..4)
+            .map(|_| {
+                let (path, start) = (path.clone(), Arc::clone(&start));
+                std::thread::spawn(move || {
+                    start.wait();
+                    try_serve(&path)
+                })
+            })
+            .collect();
+        let servers: Vec<_> = starting
+            .into_iter()
+            .filter_map(|server| server.join().unwrap().ok())
+            .collect();
+        assert_eq!(servers.len(), 1);
+        echoes(&path);
+        drop(servers);
+        assert!(dir.names().is_empty());
+    }
+}
+
+// Lost: the start of a server, while someone else keeps a lock on the folder.
+#[test]
+fn a_folder_that_others_lock_is_served_in() {
+    let dir = TempDir::new();
+    let folder = std::fs::File::open(dir.path()).unwrap();
+    folder.lock().unwrap();
+    let path = dir.file("socket");
     let _server = try_serve(&path).unwrap();
     echoes(&path);
 }

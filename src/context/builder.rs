@@ -166,6 +166,8 @@ impl Context {
             vhost.check_beside(&other.vhost)?;
         }
         let index = self.engine.vhosts.borrow().len();
+        #[cfg(feature = "unix-sockets")]
+        let mut turn = None;
         let (listen, address) = match &vhost.listen {
             ListenAddress::Tcp(address) => {
                 let known = shared.ports.get(address).copied();
@@ -175,7 +177,7 @@ impl Context {
             ListenAddress::Unix(path) => {
                 let listen = listen::unix(path)?;
                 if !shared.sockets.contains(path) {
-                    listen::make_way(path)?;
+                    turn = Some(listen::make_way(path)?);
                 }
                 (listen, None)
             }
@@ -221,6 +223,8 @@ impl Context {
             #[cfg(feature = "_tls")]
             Rc::clone(&self.no_client_tls),
         );
+        #[cfg(feature = "unix-sockets")]
+        drop(turn);
         #[cfg(feature = "_tls")]
         if let Some(error) = self.engine.tls_error.borrow_mut().take() {
             return Err(error);
@@ -230,7 +234,7 @@ impl Context {
             let why = match &at {
                 ListenAddress::Tcp(address) => listen::tcp(address, None).map(drop),
                 #[cfg(feature = "unix-sockets")]
-                ListenAddress::Unix(path) => listen::make_way(path),
+                ListenAddress::Unix(path) => listen::make_way(path).map(drop),
             };
             why.err().unwrap_or(error)
         })?;

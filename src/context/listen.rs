@@ -9,9 +9,11 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 #[cfg(feature = "unix-sockets")]
 use std::{
     collections::HashSet,
-    io,
+    fs::File,
     path::{Path, PathBuf},
 };
+#[cfg(all(feature = "unix-sockets", unix))]
+use std::{fs::TryLockError, io, thread, time::Duration};
 
 /// What earlier vhosts of the context listen on, and later ones share.
 #[derive(Default)]
@@ -70,12 +72,49 @@ pub(super) fn unix(path: &Path) -> Result<Listen, Error> {
     })
 }
 
+/// The turn of one that is about to listen below a folder: what is at a path stays as it
+/// was seen until the C library has bound it. It ends when this is dropped.
+#[cfg(feature = "unix-sockets")]
+pub(super) struct Turn(Option<File>);
+
+#[cfg(all(feature = "unix-sockets", unix))]
+impl Turn {
+    /// Waits for one's turn. Who locks the folder for other reasons, or may not read it,
+    /// is served without.
+    fn take(path: &Path) -> Turn {
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let Ok(folder) = File::open(folder) else {
+            return Turn(None);
+        };
+        for _ in 0..100 {
+            match folder.try_lock() {
+                Ok(()) => return Turn(Some(folder)),
+                Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(10)),
+                Err(TryLockError::Error(_)) => break,
+            }
+        }
+        Turn(None)
+    }
+}
+
+#[cfg(feature = "unix-sockets")]
+impl Drop for Turn {
+    fn drop(&mut self) {
+        // Said outright, for a process that was forked meanwhile has the file, too.
+        let _ = self.0.as_ref().map(File::unlock);
+    }
+}
+
 /// Removes the socket of a server that is gone; anything else at the path, or
 /// one that can't be bound, is an error.
 #[cfg(all(feature = "unix-sockets", unix))]
-pub(super) fn make_way(path: &Path) -> Result<(), Error> {
+pub(super) fn make_way(path: &Path) -> Result<Turn, Error> {
     use std::os::unix::fs::FileTypeExt;
     use std::os::unix::net::UnixListener;
+    let turn = Turn::take(path);
     let clear = || {
         match std::fs::symlink_metadata(path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
@@ -93,12 +132,15 @@ pub(super) fn make_way(path: &Path) -> Result<(), Error> {
         drop(UnixListener::bind(path)?);
         std::fs::remove_file(path)
     };
-    clear().map_err(|source| Error::listen(path.display(), source))
+    match clear() {
+        Ok(()) => Ok(turn),
+        Err(source) => Err(Error::listen(path.display(), source)),
+    }
 }
 
 #[cfg(all(feature = "unix-sockets", not(unix)))]
-pub(super) fn make_way(_: &Path) -> Result<(), Error> {
-    Ok(())
+pub(super) fn make_way(_: &Path) -> Result<Turn, Error> {
+    Ok(Turn(None))
 }
 
 /// Whether some process has bound the socket at the path. Connecting with a
