@@ -1,11 +1,11 @@
 /*
  * A small HTTP client for the tests of the patches to the vendored C library.
  *
- * Usage: client PORT [cookies FILE | deflate | no-memory]
+ * Usage: client PORT [cookies FILE | deflate | no-memory | sorted]
  *
  * It fetches http://127.0.0.1:PORT/, prints one line for each event of interest and ends after the connection did. With
  * "cookies" it keeps the cookies that it is told to set in FILE. With "deflate" it asks for a WebSocket with compression.
- * With "no-memory" there is none for its headers.
+ * With "no-memory" there is none for its headers. With "sorted" it connects nowhere, and keeps a list in order.
  */
 
 #include <libwebsockets.h>
@@ -80,6 +80,83 @@ no_headers(void *ptr, size_t size, const char *reason)
 	return NULL;
 }
 
+struct entry {
+	lws_dll2_t list;
+	int key, number;
+};
+
+static long compared;
+
+static int
+compare(const lws_dll2_t *d, const lws_dll2_t *i)
+{
+	compared++;
+
+	return ((const struct entry *)d)->key - ((const struct entry *)i)->key;
+}
+
+/* as the first of those that are alike, in front of those that are greater */
+static int
+in_order(const lws_dll2_owner_t *owner)
+{
+	const lws_dll2_t *d = owner->head, *before = NULL;
+	uint32_t count = 0;
+
+	for (; d; before = d, d = d->next, count++) {
+		const struct entry *a = (const struct entry *)before, *b = (const struct entry *)d;
+
+		if (d->prev != before || d->owner != owner)
+			return 0;
+		if (a && (a->key > b->key || (a->key == b->key && a->number < b->number)))
+			return 0;
+	}
+
+	return owner->tail == before && owner->count == count;
+}
+
+static void
+sort(const char *what, int (*key)(int number))
+{
+	static struct entry entries[4000];
+	lws_dll2_owner_t owner;
+	int n;
+
+	memset(entries, 0, sizeof(entries));
+	memset(&owner, 0, sizeof(owner));
+	compared = 0;
+	for (n = 0; n < 4000; n++) {
+		entries[n].number = n;
+		entries[n].key = key(n);
+		lws_dll2_add_sorted(&entries[n].list, &owner, compare);
+	}
+	printf("%s: %s, %ld compared\n", what, in_order(&owner) ? "in order" : "IN DISORDER", compared);
+}
+
+static int
+later(int number)
+{
+	return number;
+}
+
+static int
+sooner(int number)
+{
+	return -number;
+}
+
+/* all but a few have much time */
+static int
+mostly_late(int number)
+{
+	return number % 100 ? 1000000 + number : number;
+}
+
+static int
+any(int number)
+{
+	return (int)((unsigned int)number * 2654435761u >> 24);
+}
+
 int
 main(int argc, const char **argv)
 {
@@ -92,6 +169,14 @@ main(int argc, const char **argv)
 		return 2;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (argc > 2 && !strcmp(argv[2], "sorted")) {
+		sort("later", later);
+		sort("sooner", sooner);
+		sort("mostly late", mostly_late);
+		sort("any", any);
+
+		return 0;
+	}
 	lws_set_log_level(LLL_ERR | LLL_WARN, NULL);
 
 	memset(&info, 0, sizeof(info));

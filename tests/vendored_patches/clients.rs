@@ -224,3 +224,26 @@ fn client_without_memory_for_its_headers_fails() {
         .unwrap_or_else(|| panic!("{report:?}"));
     assert_eq!(before, "", "{report:?}");
 }
+
+#[test]
+fn timers_are_put_in_order_from_the_end_that_is_nearer() {
+    let report = fetch_several(&["sorted"], &[]);
+    let lines: Vec<&str> = report.stdout.lines().collect();
+    assert_eq!(lines.len(), 4, "{report:?}");
+    for line in lines {
+        assert!(line.contains(": in order, "), "{report:?}");
+        let compared: u64 = line
+            .rsplit_once(", ")
+            .and_then(|(_, rest)| rest.strip_suffix(" compared"))
+            .unwrap()
+            .parse()
+            .unwrap();
+        // Without order it is as it ever was.
+        let most = if line.starts_with("any") {
+            8_000_000
+        } else {
+            200_000
+        };
+        assert!(compared < most, "{report:?}");
+    }
+}
