@@ -1,11 +1,13 @@
 /*
  * A small HTTP client for the tests of the patches to the vendored C library.
  *
- * Usage: client PORT [cookies FILE | deflate | no-memory | sorted]
+ * Usage: client PORT [cookies FILE | deflate | no-memory WHAT | sorted]
  *
  * It fetches http://127.0.0.1:PORT/, prints one line for each event of interest and ends after the connection did. With
  * "cookies" it keeps the cookies that it is told to set in FILE. With "deflate" it asks for a WebSocket with compression.
- * With "no-memory" there is none for its headers. With "sorted" it connects nowhere, and keeps a list in order.
+ * With "no-memory" there is none for WHAT, a name that the library gives to memory: "client stash" is missing once, and
+ * then it tries again; with "pmd priv" and "client frame buffer" it asks for a WebSocket. With "sorted" it connects
+ * nowhere, and keeps a list in order.
  */
 
 #include <libwebsockets.h>
@@ -52,6 +54,15 @@ callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in
 		finished = 1;
 		break;
 
+	case LWS_CALLBACK_CLIENT_ESTABLISHED:
+		printf("websocket open\n");
+		break;
+
+	case LWS_CALLBACK_CLIENT_CLOSED:
+		printf("websocket closed\n");
+		finished = 1;
+		break;
+
 	default:
 		break;
 	}
@@ -69,11 +80,13 @@ static const struct lws_extension extensions[] = {
 	{ NULL, NULL, NULL }
 };
 
+static const char *missing;
+
 static void *
-no_headers(void *ptr, size_t size, const char *reason)
+without(void *ptr, size_t size, const char *reason)
 {
 	if (size)
-		return reason && !strcmp(reason, "ah struct") ? NULL : realloc(ptr, size);
+		return reason && missing && !strcmp(reason, missing) ? NULL : realloc(ptr, size);
 
 	free(ptr);
 
@@ -164,6 +177,7 @@ main(int argc, const char **argv)
 	struct lws_client_connect_info i;
 	struct lws_context *context;
 	int rounds = 0;
+	struct lws *wsi;
 
 	if (argc < 2)
 		return 2;
@@ -199,18 +213,28 @@ main(int argc, const char **argv)
 		i.ssl_connection = LCCSCF_CACHE_COOKIES;
 	}
 
-	if (argc > 2 && !strcmp(argv[2], "deflate")) {
+	if (argc > 3 && !strcmp(argv[2], "no-memory"))
+		missing = argv[3];
+	if (argc > 2 && (!strcmp(argv[2], "deflate") || (missing && !strcmp(missing, "pmd priv")))) {
 		info.extensions = extensions;
 		i.method = NULL;
 	}
+	if (missing && !strcmp(missing, "client frame buffer"))
+		i.method = NULL;
 
 	context = lws_create_context(&info);
 	if (!context)
 		return 2;
 	i.context = context;
-	if (argc > 2 && !strcmp(argv[2], "no-memory"))
-		lws_set_allocator(no_headers);
-	if (!lws_client_connect_via_info(&i))
+	if (missing)
+		lws_set_allocator(without);
+	wsi = lws_client_connect_via_info(&i);
+	if (!wsi && missing && !strcmp(missing, "client stash")) {
+		printf("not begun\n");
+		missing = NULL;
+		wsi = lws_client_connect_via_info(&i);
+	}
+	if (!wsi)
 		finished = 1;
 	while (!finished && rounds++ < 1000 && lws_service(context, 0) >= 0)
 		;

@@ -1,7 +1,8 @@
 //! Clients, and what both ends have in common.
 
-use super::programs::{fetch, fetch_several, Jar, Server};
+use super::programs::{fetch, fetch_several, fetch_with, Jar, Server};
 use super::wire::{frame, get_request, Answer, Peer, END_HEADERS, END_STREAM, HEADERS};
+use tungstenite::handshake::derive_accept_key;
 
 #[test]
 fn client_is_told_of_no_more_bytes_than_came() {
@@ -217,12 +218,48 @@ fn client_takes_no_extension_twice() {
 
 #[test]
 fn client_without_memory_for_its_headers_fails() {
-    let report = fetch_several(&["no-memory"], &[]);
+    let report = fetch_several(&["no-memory", "ah struct"], &[]);
     let (before, _) = report
         .stdout
         .split_once("error no memory for headers\n")
         .unwrap_or_else(|| panic!("{report:?}"));
     assert_eq!(before, "", "{report:?}");
+}
+
+#[test]
+fn client_that_could_not_begin_leaves_nothing_behind() {
+    // Another takes its place in the vhost's lists.
+    let report = fetch(
+        &["no-memory", "client stash"],
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+    );
+    assert!(
+        report
+            .stdout
+            .contains("not begun\nstatus 200\nread 5\ncompleted"),
+        "{report:?}"
+    );
+}
+
+#[test]
+fn client_without_memory_for_compression_or_frames_does_not_crash() {
+    let upgrade = |key: &str, more: &str| {
+        format!(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Accept: {}\r\n{more}",
+            derive_accept_key(key.as_bytes())
+        )
+    };
+    fetch_with(&["no-memory", "pmd priv"], |key| {
+        upgrade(
+            key,
+            "Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n\u{81}\x05hello",
+        )
+    });
+    let report = fetch_with(&["no-memory", "client frame buffer"], |key| {
+        upgrade(key, "\r\n\x01\x05hello")
+    });
+    assert!(report.stdout.contains("error HS: OOM"), "{report:?}");
 }
 
 #[test]

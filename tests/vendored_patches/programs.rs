@@ -172,6 +172,22 @@ pub fn fetch(args: &[&str], response: &str) -> Report {
 
 /// Gives the client one response for each connection that it makes.
 pub fn fetch_several(args: &[&str], responses: &[&str]) -> Report {
+    let responses = responses
+        .iter()
+        .map(|response| |_: &str| (*response).to_owned());
+    respond_each(args, responses)
+}
+
+/// As [`fetch`], for a response that depends on the WebSocket's key, or on "" without one.
+/// Its characters are bytes.
+pub fn fetch_with(args: &[&str], response: impl Fn(&str) -> String) -> Report {
+    respond_each(args, [response])
+}
+
+fn respond_each(
+    args: &[&str],
+    responses: impl IntoIterator<Item = impl Fn(&str) -> String>,
+) -> Report {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let port = listener.local_addr().unwrap().port().to_string();
@@ -185,7 +201,7 @@ pub fn fetch_several(args: &[&str], responses: &[&str]) -> Report {
     program.finish()
 }
 
-fn respond(listener: &TcpListener, response: &str) {
+fn respond(listener: &TcpListener, response: impl Fn(&str) -> String) {
     let end = Instant::now() + PATIENCE;
     let mut stream = loop {
         match listener.accept() {
@@ -206,7 +222,13 @@ fn respond(listener: &TcpListener, response: &str) {
             _ => panic!("the client sent no request"),
         }
     }
-    let _ = stream.write_all(response.as_bytes());
+    let request = String::from_utf8_lossy(&request);
+    let key = request
+        .lines()
+        .find_map(|line| line.strip_prefix("Sec-WebSocket-Key: "))
+        .unwrap_or("");
+    let response: Vec<u8> = response(key).chars().map(|c| c as u8).collect();
+    let _ = stream.write_all(&response);
     let _ = stream.shutdown(Shutdown::Write);
     while matches!(stream.read(&mut buffer), Ok(n) if n > 0) {}
 }
