@@ -13,7 +13,8 @@ const TURNS: usize = 64;
 /// Turns of the loop in which a connection is gone that the library alone knows of.
 const FAREWELL: usize = 4;
 
-/// Where the sockets of this process are.
+/// Where the sockets of this process are: `cargo xtask fuzz` sees to it that the folder goes
+/// away. They can't be removed sooner, for each input connects anew.
 pub fn socket_path(name: &str) -> PathBuf {
     let name = format!("lws-fuzz-{name}-{}.sock", std::process::id());
     std::env::temp_dir().join(name)

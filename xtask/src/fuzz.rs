@@ -2,10 +2,11 @@
 //! compiled by clang so that the fuzzer sees its branches too.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
-use std::time::{Duration, Instant};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, IoContext, Result};
+use crate::patience;
 use crate::sanitize::Toolchain;
 use crate::{paths, process, setup, tools, vendor};
 
@@ -71,10 +72,12 @@ impl Options {
 }
 
 fn fuzz(options: &Options) -> Result<()> {
-    let (toolchain, _) = Toolchain::find()?;
+    let (toolchain, host) = Toolchain::find()?;
     setup::satisfy(&[setup::CLANG])?;
     let tool = tools::obtain("cargo-fuzz")?;
-    process::run(command(&tool, toolchain, "build", None)?.args(["--sanitizer", "address"]))?;
+    build(&tool, toolchain)?;
+    let programs = paths::target_dir().join("fuzz").join(host).join("release");
+    let folder = Sockets::new()?;
     let mut summary = Vec::new();
     let mut failed = Vec::new();
     // As many at a time as there are processors: each has one thread.
@@ -83,14 +86,13 @@ fn fuzz(options: &Options) -> Result<()> {
         let started: Vec<(&String, Run)> = some
             .iter()
             .map(|target| {
-                Ok((
-                    target,
-                    Run::start(&tool, toolchain, target, options.seconds)?,
-                ))
+                let program = programs.join(target);
+                let run = Run::start(&program, &folder, target, options.seconds);
+                Ok((target, run?))
             })
             .collect::<Result<_>>()?;
         for (target, run) in started {
-            match run.wait(options.seconds)? {
+            match run.wait(options.seconds) {
                 Ok(runs) => summary.push(format!("  {target:<16} {runs:>12} runs, no finding")),
                 Err(why) => {
                     summary.push(format!("  {target:<16} FAILED: {why}"));
@@ -106,31 +108,65 @@ fn fuzz(options: &Options) -> Result<()> {
     }
 }
 
-/// A target that runs.
+/// Where the targets have their sockets, which nobody else removes: not in the folder for
+/// temporary files, unless a socket's path would be too long.
+struct Sockets(Option<PathBuf>);
+
+impl Sockets {
+    /// The path of a socket has 107 bytes at most, of which a name takes 30.
+    const LONGEST: usize = 77;
+
+    fn new() -> Result<Self> {
+        let name = std::process::id().to_string();
+        let folder = paths::target_dir().join("fuzz-sockets").join(name);
+        if folder.as_os_str().len() > Self::LONGEST {
+            return Ok(Sockets(None));
+        }
+        std::fs::create_dir_all(&folder).doing("create", &folder)?;
+        Ok(Sockets(Some(folder)))
+    }
+}
+
+impl Drop for Sockets {
+    fn drop(&mut self) {
+        if let Some(folder) = &self.0 {
+            let _ = std::fs::remove_dir_all(folder);
+        }
+    }
+}
+
+/// A target that runs. It is killed when this is dropped.
 struct Run {
     child: Child,
     log: PathBuf,
 }
 
 impl Run {
-    fn start(tool: &Path, toolchain: Toolchain, target: &str, seconds: u64) -> Result<Self> {
+    /// Starts the program itself: cargo-fuzz would put cargo between, and to kill these two
+    /// ends neither of the others.
+    fn start(program: &Path, sockets: &Sockets, target: &str, seconds: u64) -> Result<Self> {
         let dir = paths::target_dir().join("fuzz-logs");
         // What is found goes to a copy of the corpus, which is part of the repository.
         let corpus = paths::target_dir().join("fuzz-corpus").join(target);
         let seeds = paths::root().join("fuzz/corpus").join(target);
-        for dir in [&dir, &corpus] {
-            std::fs::create_dir_all(dir)
-                .map_err(|e| Error::new(format!("cannot create {}: {e}", dir.display())))?;
+        let artifacts = paths::root().join("fuzz/artifacts").join(target);
+        for dir in [&dir, &corpus, &artifacts] {
+            std::fs::create_dir_all(dir).doing("create", dir)?;
         }
         let log = dir.join(format!("{target}.log"));
-        let file = std::fs::File::create(&log)
-            .map_err(|e| Error::new(format!("cannot create {}: {e}", log.display())))?;
-        let mut run = command(tool, toolchain, "run", Some(target))?;
-        run.args(["--sanitizer", "address"]).arg(&corpus);
+        let file = std::fs::File::create(&log).doing("create", &log)?;
+        let mut run = Command::new(program);
+        run.current_dir(paths::root()).arg(&corpus);
         if seeds.is_dir() {
             run.arg(&seeds);
         }
-        run.arg("--")
+        if let Some(folder) = &sockets.0 {
+            run.env("TMPDIR", folder);
+        }
+        // What is kept until the end of the process is no leak of one input. The other is
+        // cargo-fuzz's own.
+        run.env("ASAN_OPTIONS", "detect_leaks=1:detect_odr_violation=0");
+        run.arg(format!("-artifact_prefix={}/", artifacts.display()))
             .arg(format!("-max_total_time={seconds}"))
             .args([
                 "-max_len=4096",
@@ -142,32 +178,25 @@ impl Run {
                 "-detect_leaks=0",
             ]);
         let child = run
-            .stdout(std::process::Stdio::null())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
             .stderr(file)
             .spawn()
-            .map_err(|e| Error::new(format!("cannot start cargo-fuzz: {e}")))?;
+            .map_err(|e| Error::new(format!("cannot start {}: {e}", program.display())))?;
         Ok(Run { child, log })
     }
 
     /// The number of runs, or why it failed.
-    fn wait(mut self, seconds: u64) -> Result<std::result::Result<u64, String>> {
-        let deadline = Instant::now() + Duration::from_secs(seconds + 300);
-        let status = loop {
-            let status = self.child.try_wait();
-            match status.map_err(|e| Error::new(format!("cannot wait for cargo-fuzz: {e}")))? {
-                Some(status) => break status,
-                None if Instant::now() > deadline => {
-                    let _ = self.child.kill();
-                    let _ = self.child.wait();
-                    return Ok(Err("it didn't end in time".into()));
-                }
-                None => std::thread::sleep(Duration::from_millis(200)),
-            }
+    fn wait(mut self, seconds: u64) -> std::result::Result<u64, String> {
+        let limit = Duration::from_secs(seconds + 300);
+        let status = match patience::end(&mut self.child, "it", limit) {
+            Ok(status) => status,
+            Err(why) => return Err(why.to_string()),
         };
         let text = std::fs::read(&self.log).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         let runs = runs(&text).filter(|runs| *runs > 0);
-        Ok(match (status.success(), runs) {
+        match (status.success(), runs) {
             (true, Some(runs)) => Ok(runs),
             _ => {
                 let tail: Vec<&str> = text.lines().rev().take(40).collect();
@@ -176,7 +205,13 @@ impl Run {
                 }
                 Err(format!("{status}, see {}", self.log.display()))
             }
-        })
+        }
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        patience::kill(&mut self.child);
     }
 }
 
@@ -189,9 +224,10 @@ fn runs(log: &str) -> Option<u64> {
     line?.trim().parse().ok()
 }
 
-fn command(tool: &Path, toolchain: Toolchain, verb: &str, target: Option<&str>) -> Result<Command> {
+/// Builds all targets.
+fn build(tool: &Path, toolchain: Toolchain) -> Result<()> {
     let mut command = toolchain.cargo(&tool.to_string_lossy())?;
-    command.args(["fuzz", verb]).args(target);
+    command.args(["fuzz", "build", "--sanitizer", "address"]);
     command
         .args(["--fuzz-dir", "fuzz", "--target-dir"])
         .arg(paths::target_dir().join("fuzz"))
@@ -199,10 +235,8 @@ fn command(tool: &Path, toolchain: Toolchain, verb: &str, target: Option<&str>) 
         // gcc has no instrumentation that the fuzzer understands.
         .env("CC", "clang")
         .env("CFLAGS", "-fsanitize=fuzzer-no-link")
-        .env("LWS_SANITIZE", "address,undefined")
-        // What is kept until the end of the process is no leak of one input.
-        .env("ASAN_OPTIONS", "detect_leaks=1");
-    Ok(command)
+        .env("LWS_SANITIZE", "address,undefined");
+    process::run(&mut command)
 }
 
 #[cfg(test)]
@@ -248,5 +282,21 @@ mod tests {
         let log = "x\nstat::number_of_executed_units: 1234\nstat::average_exec_per_sec: 5\n";
         assert_eq!(runs(log), Some(1234));
         assert_eq!(runs("crash"), None);
+    }
+
+    /// Lost: a processor, to a target that nobody waits for.
+    #[cfg(unix)]
+    #[test]
+    fn a_target_ends_with_its_run() {
+        let child = Command::new("sleep").arg("600").spawn().unwrap();
+        let ask = format!("kill -0 {}", child.id());
+        let runs = || process::succeeds(Command::new("sh").args(["-c", &ask]));
+        let run = Run {
+            child,
+            log: PathBuf::new(),
+        };
+        assert!(runs());
+        drop(run);
+        assert!(!runs());
     }
 }
