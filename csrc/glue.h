@@ -83,6 +83,30 @@ void lwsrs_tls_error(char *buf, size_t len);
 /* The TLS library's name and version. */
 const char *lwsrs_tls_version(void);
 
+/* Once a process, before the first client's SSL_CTX; -1: no memory. */
+int lwsrs_tls_watch_alerts(void);
+
+/*
+ * The alert by which the peer of a client ended the connection, or 0. For one that has failed:
+ * it may be read from.
+ */
+int lwsrs_ssl_alert(SSL *ssl);
+/* No more of them is kept: the connection is open. */
+void lwsrs_ssl_ignore_alerts(SSL *ssl);
+
+#define LWSRS_CERT_OTHER 1
+#define LWSRS_CERT_UNKNOWN_ISSUER 2
+#define LWSRS_CERT_SELF_SIGNED 3
+#define LWSRS_CERT_WRONG_NAME 4
+#define LWSRS_CERT_EXPIRED 5
+#define LWSRS_CERT_NOT_YET_VALID 6
+
+/*
+ * What is wrong with the certificate of a client's peer, and in the TLS library's words, which
+ * are static; 0: nothing, as far as it was looked at.
+ */
+int lwsrs_ssl_certificate_problem(const SSL *ssl, const char **reason);
+
 /* Facts of one connection; NULL or 0 where there is none. */
 SSL_CTX *lwsrs_ssl_ctx(const SSL *ssl);
 const char *lwsrs_ssl_version(const SSL *ssl);

@@ -102,6 +102,89 @@ lwsrs_tls_is_mixed(void)
 }
 #endif
 
+/* The number under which an SSL keeps the alert that ended it. */
+static int alert_index = -1;
+
+int
+lwsrs_tls_watch_alerts(void)
+{
+	alert_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+
+	return alert_index < 0 ? -1 : 0;
+}
+
+/*
+ * The C library drops what the TLS library says of one, and with TLS 1.3 most come when the
+ * client takes the handshake for done.
+ */
+static void
+on_message(int is_sent, int version, int type, const void *data, size_t len,
+	   SSL *ssl, void *arg)
+{
+	const unsigned char *alert = data;
+
+	(void)version;
+	(void)arg;
+	if (!is_sent && type == SSL3_RT_ALERT && len == 2 &&
+	    alert[0] == SSL3_AL_FATAL)
+		SSL_set_ex_data(ssl, alert_index, (void *)(uintptr_t)alert[1]);
+}
+
+int
+lwsrs_ssl_alert(SSL *ssl)
+{
+	void *alert;
+	char none;
+
+	if (alert_index < 0)
+		return 0;
+	alert = SSL_get_ex_data(ssl, alert_index);
+	/* Where the request couldn't be written, it is there and unread. */
+	if (!alert && SSL_is_init_finished(ssl)) {
+		SSL_peek(ssl, &none, sizeof(none));
+		ERR_clear_error();
+		alert = SSL_get_ex_data(ssl, alert_index);
+	}
+
+	return (int)(uintptr_t)alert;
+}
+
+void
+lwsrs_ssl_ignore_alerts(SSL *ssl)
+{
+	SSL_set_msg_callback(ssl, NULL);
+}
+
+int
+lwsrs_ssl_certificate_problem(const SSL *ssl, const char **reason)
+{
+	long result = SSL_get_verify_result(ssl);
+
+	*reason = X509_verify_cert_error_string(result);
+	switch (result) {
+	case X509_V_OK:
+	case X509_V_ERR_INVALID_CALL: /* AWS-LC's, of one that didn't come */
+		return 0;
+	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+	case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+	case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+	case X509_V_ERR_CERT_UNTRUSTED:
+		return LWSRS_CERT_UNKNOWN_ISSUER;
+	case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+		return LWSRS_CERT_SELF_SIGNED;
+	case X509_V_ERR_HOSTNAME_MISMATCH:
+	case X509_V_ERR_IP_ADDRESS_MISMATCH:
+		return LWSRS_CERT_WRONG_NAME;
+	case X509_V_ERR_CERT_HAS_EXPIRED:
+		return LWSRS_CERT_EXPIRED;
+	case X509_V_ERR_CERT_NOT_YET_VALID:
+		return LWSRS_CERT_NOT_YET_VALID;
+	default:
+		return LWSRS_CERT_OTHER;
+	}
+}
+
 SSL_CTX *
 lwsrs_tls_client_new(void)
 {
@@ -109,8 +192,11 @@ lwsrs_tls_client_new(void)
 
 	begin();
 	ctx = SSL_CTX_new(TLS_client_method());
-	if (ctx)
-		lwsrs_tls_harden(ctx);
+	if (!ctx)
+		return NULL;
+	lwsrs_tls_harden(ctx);
+	if (alert_index >= 0)
+		SSL_CTX_set_msg_callback(ctx, on_message);
 	return ctx;
 }
 

@@ -136,6 +136,19 @@ impl fmt::Display for InvalidInput {
 
 impl std::error::Error for InvalidInput {}
 
+/// A text of unknown length and contents as it is shown: in quotes, what isn't printable
+/// escaped, and the rest cut off.
+pub(crate) struct Shown<'a>(pub &'a str);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.char_indices().nth(80) {
+            Some((end, _)) => write!(f, "{:?}…", &self.0[..end]),
+            None => write!(f, "{:?}", self.0),
+        }
+    }
+}
+
 /// A message that was not taken for sending, given back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -86,7 +86,8 @@
 //! resumed from [`Context::run`].
 //!
 //! The C library's own messages, and those of this crate, go to the [`log`] crate,
-//! under the targets `libwebsockets::lws` and `libwebsockets::keylog`.
+//! under the targets `libwebsockets::lws`, `libwebsockets::client` (the C library's words for
+//! an attempt to connect that failed, at the level `debug`) and `libwebsockets::keylog`.
 //!
 //! # The key log
 //!
@@ -149,7 +150,7 @@ use libz_sys as _;
 #[cfg(all(feature = "tls", not(feature = "aws-lc")))]
 use openssl_sys as _;
 
-pub use client::{Backoff, Client, ConnectError, Connecting};
+pub use client::{Backoff, Client, ConnectError, ConnectFailure, Connecting};
 pub use connection::{
     Closed, Connection, ConnectionId, Fragment, Handler, Initiator, Role, WebSocketConfig,
 };

@@ -75,6 +75,7 @@ fn another_status_than_101_is_a_rejection_with_it() {
                 status: told,
                 url,
                 headers,
+                ..
             } => {
                 assert_eq!(told, status);
                 assert_eq!(headers["content-length"], "2");

@@ -6,8 +6,9 @@
 mod common;
 
 use common::{on_thread, probe, Echo, Running, WAIT};
-use libc::{addrinfo, c_char, c_int, sockaddr_in};
-use libwebsockets::{Backoff, Client, ConnectError, Context, Vhost};
+use libc::{addrinfo, c_char, c_int, sockaddr_in, sockaddr_in6};
+use libwebsockets::client::ConnectStep;
+use libwebsockets::{Backoff, Client, ConnectError, ConnectFailure, Context, Vhost};
 use std::ffi::CStr;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
@@ -31,7 +32,7 @@ fn lookups_of(name: &str) -> usize {
 /// The addresses of a name, or why there are none.
 fn resolve(name: &str) -> Result<Vec<Ipv4Addr>, c_int> {
     match name {
-        "hangs.test" => Ok(vec![HANGS]),
+        "hangs.test" | "only-v6.test" => Ok(vec![HANGS]),
         "all-hang.test" => Ok(vec![HANGS; 4]),
         "first-hangs.test" => Ok(vec![HANGS, ANSWERS]),
         "third-time.test" if lookups_of(name) == 3 => Ok(vec![ANSWERS]),
@@ -49,6 +50,7 @@ fn resolve(name: &str) -> Result<Vec<Ipv4Addr>, c_int> {
 struct Entry {
     info: addrinfo,
     address: sockaddr_in,
+    address_v6: sockaddr_in6,
 }
 
 /// # Safety
@@ -89,8 +91,16 @@ unsafe extern "C" fn getaddrinfo(
                 },
                 sin_zero: [0; 8],
             },
+            // SAFETY: it is plain numbers.
+            address_v6: unsafe { std::mem::zeroed() },
         }));
         entry.info.ai_addr = ptr::from_mut(&mut entry.address).cast();
+        if name == "only-v6.test" {
+            entry.info.ai_family = libc::AF_INET6;
+            entry.info.ai_addrlen = size_of::<sockaddr_in6>() as libc::socklen_t;
+            entry.address_v6.sin6_family = libc::AF_INET6 as libc::sa_family_t;
+            entry.info.ai_addr = ptr::from_mut(&mut entry.address_v6).cast();
+        }
         first = ptr::from_mut(entry).cast();
     }
     // SAFETY: it can be written to.
@@ -210,7 +220,16 @@ fn addresses_that_hang_are_left_when_the_time_to_connect_is_over() {
     for (name, events, start) in clients {
         let error = events.connect_error();
         let took = start.elapsed();
-        assert!(matches!(error, ConnectError::Failed { .. }), "{error}");
+        assert!(
+            matches!(
+                error,
+                ConnectError::Failed {
+                    failure: ConnectFailure::TimedOut(ConnectStep::Transport),
+                    ..
+                }
+            ),
+            "{error:?}"
+        );
         assert!(error.to_string().contains("Timed out"), "{error}");
         // Four times two would be eight.
         let seconds = 1.9..6.0;
@@ -232,7 +251,14 @@ fn a_name_that_does_not_resolve_is_looked_up_once_and_the_error_says_why() {
         let (probe, events) = probe();
         let connecting = context.handle.connect(client(name, 80), probe).unwrap();
         let error = connecting.wait(WAIT).unwrap_err();
-        assert!(matches!(error, ConnectError::Failed { .. }), "{error}");
+        let ConnectError::Failed {
+            failure: ConnectFailure::Resolve(reason),
+            ..
+        } = &error
+        else {
+            panic!("{error:?}");
+        };
+        assert_eq!(reason, text(code));
         let shown = error.to_string();
         assert!(shown.contains("DNS"), "{shown}");
         assert!(shown.contains(text(code)), "{shown}");
@@ -240,6 +266,18 @@ fn a_name_that_does_not_resolve_is_looked_up_once_and_the_error_says_why() {
         events.end();
         assert_eq!(lookups_of(name), 1, "{name}");
     }
+}
+
+/// Lost: why, for a build that has no IPv6.
+#[cfg(not(feature = "ipv6"))]
+#[test]
+fn a_name_that_has_no_address_of_our_kind_says_which_feature_is_missing() {
+    let (probe, events) = probe();
+    let context = client_context(20);
+    drop(context.handle.connect(client("only-v6.test", 80), probe));
+    let error = events.connect_error().to_string();
+    assert!(error.contains("feature `ipv6`"), "{error}");
+    events.end();
 }
 
 #[test]

@@ -6,7 +6,7 @@ mod common;
 
 use common::peer::{upgrade, Raw};
 use common::{loopback, Echo};
-use libwebsockets::Context;
+use libwebsockets::{Client, ConnectError, ConnectFailure, Context};
 use log::{Log, Metadata, Record};
 use std::fs::File;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -41,6 +41,24 @@ fn contexts_leave_no_descriptor_open() {
     assert_eq!(open(), before);
 }
 
+/// Lost: why, for the C library notices before its call has returned.
+fn a_client_says_what_it_lacks(context: &mut Context, addr: std::net::SocketAddr) {
+    let (probe, events) = common::probe();
+    let to = Client::new(&format!("ws://{addr}/")).unwrap();
+    drop(context.connect(to, probe).unwrap());
+    let error = events.connect_error();
+    let ConnectError::Failed {
+        failure: ConnectFailure::Io(why),
+        ..
+    } = &error
+    else {
+        panic!("{error:?}");
+    };
+    assert_eq!(why.raw_os_error(), Some(libc::EMFILE));
+    assert!(error.to_string().contains("ulimit"), "{error}");
+    events.end();
+}
+
 #[test]
 fn a_server_without_descriptors_waits_and_then_serves_on() {
     #[cfg(target_os = "linux")]
@@ -63,6 +81,8 @@ fn a_server_without_descriptors_waits_and_then_serves_on() {
     files.pop();
     let mut raw = Raw::connect(addr);
     raw.send(upgrade("/", "").as_bytes());
+
+    a_client_says_what_it_lacks(&mut context, addr);
 
     common::rests(&mut context);
     let lines = COUNTER.0.load(Ordering::Relaxed);

@@ -1,7 +1,7 @@
 //! What the engine keeps of a client that connects.
 
 use super::connecting::{Ticket, Token};
-use super::{Client, ConnectError};
+use super::{Client, ConnectError, ConnectFailure};
 use http::HeaderMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -68,25 +68,26 @@ impl Attempt {
         Some(wait)
     }
 
-    /// Notes a failure; the first reason counts, for it is the cause of the others.
-    pub fn note(&mut self, reason: &str, answer: Option<(u16, HeaderMap)>) {
+    /// Notes a failure; the first one counts, for it is the cause of the others.
+    pub fn note(&mut self, failure: ConnectFailure) {
         let url = self.client.target.shown.clone();
-        self.error.get_or_insert_with(|| match answer {
-            Some((status, headers)) if status != 101 => ConnectError::Rejected {
-                url,
-                status,
-                headers: Box::new(headers),
-            },
-            _ => ConnectError::Failed {
-                url,
-                reason: reason.trim_end().to_owned(),
-            },
+        self.error
+            .get_or_insert(ConnectError::Failed { url, failure });
+    }
+
+    /// Notes what the server answered instead of 101.
+    pub fn note_answer(&mut self, status: u16, headers: HeaderMap) {
+        let url = self.client.target.shown.clone();
+        self.error.get_or_insert(ConnectError::Rejected {
+            url,
+            status,
+            headers: Box::new(headers),
         });
     }
 
     /// The error to report.
     pub fn take_error(&mut self) -> ConnectError {
-        self.note("the connection ended before it was open", None);
+        self.note(ConnectFailure::unknown());
         match self.error.take() {
             Some(error) => error,
             None => ConnectError::ContextGone,

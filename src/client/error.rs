@@ -1,17 +1,19 @@
 //! Why a client could not connect.
 
+use super::failure::ConnectFailure;
 use crate::error::Error;
 use http::HeaderMap;
 use std::fmt;
 use std::sync::Arc;
 
-/// Why a client could not connect.
+/// Why a client could not connect. What it shows is for people, and says what to do.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ConnectError {
     /// The client's own settings can't be used (TLS files, ciphers).
     Setup(Arc<Error>),
     /// The server answered with another HTTP status than 101.
+    #[non_exhaustive]
     Rejected {
         /// The URL, without its query.
         url: String,
@@ -22,11 +24,12 @@ pub enum ConnectError {
         headers: Box<HeaderMap>,
     },
     /// Name resolution, TCP, TLS or the handshake failed.
+    #[non_exhaustive]
     Failed {
         /// The URL, without its query.
         url: String,
-        /// The C library's reason.
-        reason: String,
+        /// Why, and in which step.
+        failure: ConnectFailure,
     },
     /// The context shuts down: [`ContextHandle::shutdown`](crate::ContextHandle::shutdown).
     ShuttingDown,
@@ -49,7 +52,9 @@ impl fmt::Display for ConnectError {
             ConnectError::Rejected { url, status, .. } => {
                 write!(f, "{url} answered with HTTP status {status} instead of 101")
             }
-            ConnectError::Failed { url, reason } => write!(f, "cannot connect to {url}: {reason}"),
+            ConnectError::Failed { url, failure } => {
+                write!(f, "cannot connect to {url}: {failure}")
+            }
             ConnectError::ShuttingDown => f.write_str("the context is shutting down"),
             ConnectError::Cancelled => f.write_str("the client was told to connect no more"),
             ConnectError::ContextGone => f.write_str("the context has been dropped"),
@@ -66,6 +71,10 @@ impl std::error::Error for ConnectError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             ConnectError::Setup(e) => Some(&**e),
+            ConnectError::Failed {
+                failure: ConnectFailure::Io(e),
+                ..
+            } => Some(&**e),
             _ => None,
         }
     }

@@ -4,12 +4,15 @@ pub(crate) mod attempt;
 mod backoff;
 mod connecting;
 mod error;
+mod failure;
+mod reason;
 mod target;
 
 pub use backoff::Backoff;
 pub use connecting::Connecting;
 pub(crate) use connecting::{Ticket, Token};
 pub use error::ConnectError;
+pub use failure::{CertificateProblem, ConnectFailure, ConnectStep};
 
 use crate::connection::WebSocketConfig;
 use crate::error::InvalidInput;
@@ -172,7 +175,7 @@ impl Client {
     /// The host's addresses are tried one after the other, as the resolver orders
     /// them. Each has an equal share of the time that is left: the first of two has
     /// half of it, and the second all that the first didn't take. When it is over,
-    /// [`ConnectError::Failed`] says that it timed out. What comes then has a time
+    /// the attempt [times out](ConnectFailure::TimedOut). What comes then has a time
     /// of its own,
     /// [`ContextBuilder::handshake_timeout`](crate::ContextBuilder::handshake_timeout).
     #[doc(alias = "connect_timeout_secs")]

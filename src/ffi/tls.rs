@@ -4,11 +4,13 @@
 
 use super::sys;
 use super::wsi::Wsi;
+use crate::client::CertificateProblem;
 use crate::error::Error;
 use crate::tls::{CipherLists, ClientCertificates, Loaded, TlsInfo, TlsVersion};
 use std::ffi::{c_char, c_int, CStr, CString};
 use std::marker::PhantomData;
 use std::ptr::NonNull;
+use std::sync::Once;
 
 /// Sets the TLS library up, where nothing in the process has done that before.
 /// Cheap when it is done again.
@@ -16,6 +18,16 @@ use std::ptr::NonNull;
 pub(super) fn init() {
     // SAFETY: takes nothing; the TLS library lets one thread do it, once.
     unsafe { sys::lwsrs_tls_init() };
+}
+
+/// Lets clients keep the alert that ends their connection. Without it, for lack of memory,
+/// they say less of why.
+fn watch_alerts() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // SAFETY: takes nothing; it is called once, and each client's SSL_CTX is made after it.
+        let _ = unsafe { sys::lwsrs_tls_watch_alerts() };
+    });
 }
 
 /// Settings that server and client share.
@@ -189,6 +201,7 @@ impl ClientCtx {
             return Err(Error::tls("TLS libraries of this program", MIXED));
         }
         init();
+        watch_alerts();
         // SAFETY: makes a new object from nothing.
         let ptr = unsafe { sys::lwsrs_tls_client_new() };
         match NonNull::new(ptr) {
@@ -255,6 +268,46 @@ impl Wsi<'_> {
             alpn: alpn(ssl),
             peer_certificate: peer_certificate(ssl),
         })
+    }
+}
+
+/// Why a client's handshake failed.
+impl Wsi<'_> {
+    /// What is wrong with the server's certificate, and in the TLS library's words.
+    #[doc(alias = "SSL_get_verify_result")]
+    pub fn certificate_problem(&self) -> Option<(CertificateProblem, String)> {
+        let ssl = self.ssl()?.as_ptr();
+        let mut reason = std::ptr::null();
+        // SAFETY: a wsi's SSL is valid as long as the wsi; the pointer is to a pointer.
+        let problem = unsafe { sys::lwsrs_ssl_certificate_problem(ssl, &mut reason) };
+        let problem = match problem as u32 {
+            0 => return None,
+            sys::LWSRS_CERT_UNKNOWN_ISSUER => CertificateProblem::UnknownIssuer,
+            sys::LWSRS_CERT_SELF_SIGNED => CertificateProblem::SelfSigned,
+            sys::LWSRS_CERT_WRONG_NAME => CertificateProblem::WrongName,
+            sys::LWSRS_CERT_EXPIRED => CertificateProblem::Expired,
+            sys::LWSRS_CERT_NOT_YET_VALID => CertificateProblem::NotYetValid,
+            _ => CertificateProblem::Other,
+        };
+        // SAFETY: null or a static NUL-terminated string.
+        let reason = unsafe { owned(reason) }.unwrap_or_default();
+        Some((problem, reason))
+    }
+
+    /// The alert by which the server ended the connection.
+    pub fn tls_alert(&self) -> Option<u8> {
+        let ssl = self.ssl()?.as_ptr();
+        // SAFETY: a wsi's SSL is valid as long as the wsi.
+        let alert = unsafe { sys::lwsrs_ssl_alert(ssl) };
+        u8::try_from(alert).ok().filter(|alert| *alert != 0)
+    }
+
+    /// From now on no alert is kept: a client's connection is open.
+    pub fn ignore_tls_alerts(&self) {
+        if let Some(ssl) = self.ssl() {
+            // SAFETY: a wsi's SSL is valid as long as the wsi.
+            unsafe { sys::lwsrs_ssl_ignore_alerts(ssl.as_ptr()) };
+        }
     }
 }
 

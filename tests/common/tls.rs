@@ -27,7 +27,7 @@ pub fn connects_to(server: &Running, host: &str, tls: ClientTls) -> Result<(), S
             assert_eq!(events.message().as_text(), Some("hello"));
             Ok(())
         }
-        Err(ConnectError::Failed { reason, .. }) => Err(reason),
+        Err(ConnectError::Failed { failure, .. }) => Err(failure.to_string()),
         Err(other) => panic!("{other}"),
     }
 }

@@ -10,10 +10,11 @@
 //! any more is shown by `cargo xtask sanitize undefined`, in `tests/interop.rs`; that silent peers
 //! aren't waited for, by `tests/tls_endings.rs`; that a request which can't be sent is told of, by
 //! `cargo xtask sanitize address`, in `tests/certificates.rs`; what becomes of names that don't
-//! resolve, and of addresses that don't answer, by `tests/connecting.rs`; that descriptors beyond the
-//! table do no harm, by `tests/descriptor_table.rs`; that peers who only connect don't stop the loop, by
-//! `tests/turns.rs`; how sockets are made, by `tests/inherited.rs`;
-//! that clients wait where a server is behind, by `tests/unix_sockets.rs`.
+//! resolve, and of addresses that don't answer, by `tests/connecting.rs`; that failures are told of
+//! which are noticed at once, there, by `tests/descriptors.rs` and by `tests/connect_failures.rs`;
+//! that descriptors beyond the table do no harm, by `tests/descriptor_table.rs`; that peers who
+//! only connect don't stop the loop, by `tests/turns.rs`; how sockets are made, by
+//! `tests/inherited.rs`; that clients wait where a server is behind, by `tests/unix_sockets.rs`.
 //!
 //! To watch the tests fail, let `LWS_PATCH_TEST_SOURCE` name a tree of the library without the patches.
 

@@ -1,4 +1,4 @@
-//! What becomes of the events of an open connection, and of a client's handshake.
+//! What becomes of the events of an open connection.
 
 use super::Engine;
 use crate::connection::assembler::{Assembled, FRAME_TOO_BIG};
@@ -7,7 +7,6 @@ use crate::connection::state::{Conn, Stage};
 use crate::connection::{Initiator, Role};
 use crate::context::timers::Due;
 use crate::ffi::event::{Chunk, Event, Verdict};
-use crate::ffi::headers::HeaderWriter;
 use crate::ffi::wsi::{Dead, Wsi};
 use crate::message::{CloseCode, CloseFrame};
 use crate::server::Refusal;
@@ -46,12 +45,7 @@ impl Engine {
             Event::ClientRequest(writer) => self.on_client_request(&conn, writer),
             Event::ClientResponse => self.on_client_response(&conn, wsi),
             Event::ClientFailed { reason } => {
-                let answer = wsi
-                    .http_status()
-                    .map(|status| (status, wsi.header_map().unwrap_or_default()));
-                if let Some(attempt) = &mut *conn.attempt.borrow_mut() {
-                    attempt.note(reason, answer);
-                }
+                self.on_client_failed(&conn, wsi, reason);
                 Verdict::Continue
             }
             Event::Received(chunk) => self.on_received(&conn, wsi, &chunk),
@@ -77,44 +71,6 @@ impl Engine {
         }
     }
 
-    pub(super) fn on_client_request(&self, conn: &Conn, mut writer: HeaderWriter<'_>) -> Verdict {
-        let mut attempt = conn.attempt.borrow_mut();
-        let Some(attempt) = &mut *attempt else {
-            return Verdict::Close;
-        };
-        let client = Rc::clone(&attempt.client);
-        for (name, value) in &client.headers {
-            if writer.append(name, value).is_err() {
-                attempt.note("the request's headers don't fit the buffer", None);
-                return Verdict::Close;
-            }
-        }
-        Verdict::Continue
-    }
-
-    pub(super) fn on_client_response(&self, conn: &Conn, wsi: &Wsi<'_>) -> Verdict {
-        let (subprotocol, several) = wsi.chosen_subprotocol();
-        let in_http_1_0 = wsi.answered_in_http_1_0();
-        let mut attempt = conn.attempt.borrow_mut();
-        let Some(attempt) = &mut *attempt else {
-            return Verdict::Close;
-        };
-        if in_http_1_0 {
-            // It knows no upgrades (RFC 6455 §4.1, RFC 9110 §7.8).
-            attempt.note("the server answered in HTTP/1.0", None);
-            return Verdict::Close;
-        }
-        if let Some(name) = &subprotocol {
-            let offered = attempt.client.subprotocols.iter().any(|own| own == name);
-            if !offered || several {
-                attempt.note("the server chose a subprotocol that wasn't offered", None);
-                return Verdict::Close;
-            }
-        }
-        *conn.subprotocol.borrow_mut() = subprotocol;
-        Verdict::Continue
-    }
-
     pub(super) fn on_open(&self, conn: &Rc<Conn>, wsi: &Wsi<'_>) -> Verdict {
         conn.stage.set(Stage::Open);
         #[cfg(feature = "keylog")]
@@ -124,6 +80,10 @@ impl Engine {
         #[cfg(feature = "deflate")]
         if wsi.enlarge_deflate_buffers() {
             conn.assembler.borrow_mut().expect_deflate();
+        }
+        #[cfg(feature = "_tls")]
+        if conn.role == Role::Client {
+            wsi.ignore_tls_alerts();
         }
         if conn.role == Role::Server && !conn.fragments {
             // It is done while a message is put together.

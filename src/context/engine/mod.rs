@@ -4,6 +4,7 @@
 mod accept;
 mod ending;
 mod events;
+mod handshake;
 
 use super::handle::{ContextHandle, Shared};
 use super::timers::{Due, Timers};
@@ -16,6 +17,7 @@ use crate::ffi::wsi::Wsi;
 use crate::server::VhostState;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::net::SocketAddr;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::rc::Rc;
@@ -176,6 +178,13 @@ impl Engine {
                 self.keep_panic(panic);
                 None
             }
+        }
+    }
+
+    /// Logs a line for whoever develops. A logger is foreign code.
+    fn log(&self, target: &'static str, line: fmt::Arguments<'_>) {
+        if !self.shutting_down.get() {
+            self.guard(|| log::debug!(target: target, "{line}"));
         }
     }
 
