@@ -1,6 +1,7 @@
 //! The crate's errors. Each says what to change.
 
 use crate::message::Message;
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::{fmt, io};
 
@@ -136,16 +137,38 @@ impl fmt::Display for InvalidInput {
 
 impl std::error::Error for InvalidInput {}
 
-/// A text of unknown length and contents as it is shown: in quotes, what isn't printable
-/// escaped, and the rest cut off.
-pub(crate) struct Shown<'a>(pub &'a str);
+/// A text or path of unknown length and contents as it is shown: in quotes, what isn't
+/// printable escaped, and the rest cut off.
+pub(crate) struct Shown<T>(pub T);
 
-impl fmt::Display for Shown<'_> {
+/// The characters of it that are shown.
+const SHOWN: usize = 160;
+
+impl<T: fmt::Debug> fmt::Display for Shown<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.char_indices().nth(80) {
-            Some((end, _)) => write!(f, "{:?}…", &self.0[..end]),
-            None => write!(f, "{:?}", self.0),
+        let mut cut = Cut { f, left: SHOWN };
+        match write!(cut, "{:?}", self.0) {
+            Err(_) if cut.left == 0 => cut.f.write_str("…"),
+            result => result,
         }
+    }
+}
+
+/// Writes so many characters, and fails at the next.
+struct Cut<'a, 'b> {
+    f: &'a mut fmt::Formatter<'b>,
+    left: usize,
+}
+
+impl fmt::Write for Cut<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let Some((end, _)) = text.char_indices().nth(self.left) else {
+            self.left -= text.chars().count();
+            return self.f.write_str(text);
+        };
+        self.left = 0;
+        self.f.write_str(&text[..end])?;
+        Err(fmt::Error)
     }
 }
 

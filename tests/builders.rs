@@ -120,8 +120,8 @@ fn vhosts_that_hide_each_other_say_what_to_change() {
 fn a_refusal_says_which_headers_it_takes() {
     let header = |name: &str, value: &str| Refusal::forbidden().header(name, value);
     for bad in SMUGGLERS {
-        refused(header(bad, "value"), &["header name", "CR, LF, NUL"]);
-        refused(header("x-own", bad), &["value of x-own", "CR, LF, NUL"]);
+        refused(header(bad, "value"), &["header name", "use letters"]);
+        refused(header("x-own", bad), &["value of \"x-own\"", "CR, LF, NUL"]);
     }
     refused(header("", "value"), &["header name"]);
     for own in ["Content-Length", "transfer-encoding", "Connection"] {
@@ -138,7 +138,10 @@ fn a_client_says_how_long_its_origin_may_be() {
     refused(origin(1025), &["1024", "1025", "scheme, host and port"]);
     assert!(origin(1024).is_ok());
     for bad in SMUGGLERS {
-        refused(client().origin(bad), &["value of origin", "CR, LF, NUL"]);
+        refused(
+            client().origin(bad),
+            &["value of \"origin\"", "CR, LF, NUL"],
+        );
     }
 }
 
@@ -185,7 +188,7 @@ fn a_client_says_how_much_its_headers_may_take() {
     );
     for bad in SMUGGLERS {
         refused(client().header(bad, "v"), &["header name"]);
-        refused(client().header("x-own", bad), &["value of x-own"]);
+        refused(client().header("x-own", bad), &["value of \"x-own\""]);
     }
     refused(client().header("Host", "v"), &["host", "handshake"]);
 }

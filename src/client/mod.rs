@@ -15,7 +15,7 @@ pub use error::ConnectError;
 pub use failure::{CertificateProblem, ConnectFailure, ConnectStep};
 
 use crate::connection::WebSocketConfig;
-use crate::error::InvalidInput;
+use crate::error::{InvalidInput, Shown};
 use crate::server::vhost::check_subprotocol;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::fmt;
@@ -115,8 +115,9 @@ impl Client {
         let size: usize = self.headers.iter().map(|(n, v)| line(n, v)).sum();
         if size + line(&name, &value) > MAX_OWN_HEADERS {
             return Err(InvalidInput::new(format!(
-                "the request's headers take more than {MAX_OWN_HEADERS} bytes with {name}: send \
-                 fewer or shorter ones"
+                "the request's headers take more than {MAX_OWN_HEADERS} bytes with {}: send \
+                 fewer or shorter ones",
+                Shown(name.as_str())
             )));
         }
         self.headers.append(name, value);
@@ -211,17 +212,23 @@ impl fmt::Debug for Client {
 
 /// A checked header.
 pub(crate) fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), InvalidInput> {
-    let bad = |what: &str, shown: &str| {
+    let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
         InvalidInput::new(format!(
-            "{shown} is no header {what}: CR, LF, NUL and other control characters aren't allowed"
+            "{} is no header name: use letters, digits and any of !#$%&'*+-.^_`|~, at least one \
+             and at most 65535",
+            Shown(name)
         ))
-    };
-    let parsed =
-        HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad("name", &format!("{name:?}")))?;
+    })?;
     // A value may be a credential: it isn't shown.
     let value = HeaderValue::from_str(value)
         .or_else(|_| HeaderValue::from_bytes(value.as_bytes()))
-        .map_err(|_| bad("value", &format!("the value of {parsed}")))?;
+        .map_err(|_| {
+            InvalidInput::new(format!(
+                "the value of {} can't be sent: CR, LF, NUL and other control characters aren't \
+                 allowed",
+                Shown(parsed.as_str())
+            ))
+        })?;
     Ok((parsed, value))
 }
 
@@ -247,6 +254,42 @@ mod tests {
             assert!(client().header(name, "v").is_err(), "{name}");
         }
         assert!(client().header("x-ok", "välue").is_ok());
+    }
+
+    #[test]
+    fn a_header_is_refused_for_the_reason_that_it_has() {
+        for name in ["x y", "", "n\u{e4}me"] {
+            let error = client().header(name, "v").unwrap_err().to_string();
+            assert!(error.contains("use letters"), "{error}");
+            assert!(!error.contains("NUL"), "{error}");
+        }
+        let error = client().header("x", "a\nb").unwrap_err().to_string();
+        assert!(error.contains("LF"), "{error}");
+    }
+
+    /// Lost: a log, or a terminal, that a text from elsewhere fills.
+    #[test]
+    fn a_long_text_is_shown_in_part() {
+        let long = "y z".repeat(1_000_000);
+        let token = "y".repeat(60_000);
+        for error in [
+            client().header(&long, "v").unwrap_err(),
+            client().header(&token, "v").unwrap_err(),
+            client().header(&token, "a\nb").unwrap_err(),
+            client().subprotocol(&long).unwrap_err(),
+            Client::new(&long).unwrap_err(),
+            crate::Vhost::listen(([127, 0, 0, 1], 0))
+                .name(&*long)
+                .unwrap_err(),
+            #[cfg(feature = "unix-sockets")]
+            Client::unix(long.as_ref(), "/").unwrap_err(),
+            #[cfg(feature = "unix-sockets")]
+            Client::unix("x".as_ref(), &long).unwrap_err(),
+        ] {
+            let error = error.to_string();
+            assert!(error.len() < 500, "{} bytes", error.len());
+            assert!(error.contains("\u{2026}"), "{error}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A WebSocket URL, taken apart and checked.
 
-use crate::error::InvalidInput;
+use crate::error::{InvalidInput, Shown};
 use http::Uri;
 use std::ffi::CString;
 use std::fmt;
@@ -28,8 +28,8 @@ impl Target {
     pub fn parse(url: &str) -> Result<Self, InvalidInput> {
         let bad = |why: &str| {
             Err(InvalidInput::new(format!(
-                "{:?} is no WebSocket URL: {why}",
-                url.chars().take(80).collect::<String>()
+                "{} is no WebSocket URL: {why}",
+                Shown(url)
             )))
         };
         if url.len() > MAX_URL {
@@ -110,16 +110,13 @@ impl Target {
             .filter(|path| !path.starts_with('@'))
             .ok_or_else(|| {
                 InvalidInput::new(format!(
-                    "the socket's path {path:?} must be UTF-8 of 1 to 100 bytes, without NUL and \
-                     without @ in front (write ./@ for a file of such a name)"
+                    "the socket's path {} must be UTF-8 of 1 to 100 bytes, without NUL and \
+                     without @ in front (write ./@ for a file of such a name)",
+                    Shown(path)
                 ))
             })?;
-        let bad = |why: &str| {
-            InvalidInput::new(format!(
-                "{:?} is no request target: {why}",
-                target.chars().take(80).collect::<String>()
-            ))
-        };
+        let bad =
+            |why: &str| InvalidInput::new(format!("{} is no request target: {why}", Shown(target)));
         if !target.starts_with('/') {
             return Err(bad("it must begin with a slash"));
         }

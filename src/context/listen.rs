@@ -60,8 +60,9 @@ pub(super) fn unix(path: &Path) -> Result<Listen, Error> {
         .filter(|text| !text.is_empty())
         .ok_or_else(|| {
             InvalidInput::new(format!(
-                "the socket's path {path:?} must be UTF-8 of 1 to 100 bytes, without NUL and \
-                 without @ in front (write ./@ for a file of such a name)"
+                "the socket's path {} must be UTF-8 of 1 to 100 bytes, without NUL and \
+                 without @ in front (write ./@ for a file of such a name)",
+                crate::error::Shown(path)
             ))
         })?;
     Ok(Listen {

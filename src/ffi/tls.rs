@@ -5,7 +5,7 @@
 use super::sys;
 use super::wsi::Wsi;
 use crate::client::CertificateProblem;
-use crate::error::Error;
+use crate::error::{Error, Shown};
 use crate::tls::{CipherLists, ClientCertificates, Loaded, TlsInfo, TlsVersion};
 use std::ffi::{c_char, c_int, CStr, CString};
 use std::marker::PhantomData;
@@ -60,13 +60,13 @@ pub(crate) trait SslCtx {
         let list = text(&ciphers.tls12)?;
         // SAFETY: the SSL_CTX is valid while `self` is; the list is null or NUL-terminated.
         let rc = unsafe { sys::lwsrs_tls_ciphers(self.as_ptr(), raw(&list), std::ptr::null()) };
-        let name = |list: &Option<String>| list.clone().unwrap_or_default();
-        check(rc, || format!("cipher list {:?}", name(&ciphers.tls12)))?;
+        let name = |list: &Option<String>| Shown(list.as_deref().unwrap_or("")).to_string();
+        check(rc, || format!("cipher list {}", name(&ciphers.tls12)))?;
         let list = text(&ciphers.tls13)?;
         // SAFETY: as above.
         let rc = unsafe { sys::lwsrs_tls_ciphers(self.as_ptr(), std::ptr::null(), raw(&list)) };
         check(rc, || {
-            format!("TLS 1.3 cipher list {:?}", name(&ciphers.tls13))
+            format!("TLS 1.3 cipher list {}", name(&ciphers.tls13))
         })
     }
 

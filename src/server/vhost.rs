@@ -2,7 +2,7 @@
 
 use super::request::{is_token, Refusal, Request};
 use crate::connection::{Handler, WebSocketConfig};
-use crate::error::InvalidInput;
+use crate::error::{InvalidInput, Shown};
 use std::fmt;
 use std::net::SocketAddr;
 #[cfg(feature = "unix-sockets")]
@@ -107,7 +107,8 @@ impl Vhost {
         let is_name = !name.is_empty() && name.len() <= 253 && name.bytes().all(valid);
         if !is_name || name.ends_with('.') {
             return Err(InvalidInput::new(format!(
-                "{given:?} is no host name: use up to 253 letters, digits, '-', '.' and '_'"
+                "{} is no host name: use up to 253 letters, digits, '-', '.' and '_'",
+                Shown(&given)
             )));
         }
         self.name = name.to_owned();
@@ -203,8 +204,9 @@ impl fmt::Debug for Vhost {
 pub(crate) fn check_subprotocol(name: &str) -> Result<(), InvalidInput> {
     if name.is_empty() || name.len() > MAX_SUBPROTOCOL || !name.bytes().all(is_token) {
         return Err(InvalidInput::new(format!(
-            "{name:?} is no subprotocol: use 1 to {MAX_SUBPROTOCOL} letters, digits and any of \
-             !#$%&'*+-.^_`|~"
+            "{} is no subprotocol: use 1 to {MAX_SUBPROTOCOL} letters, digits and any of \
+             !#$%&'*+-.^_`|~",
+            Shown(name)
         )));
     }
     Ok(())
