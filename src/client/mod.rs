@@ -26,6 +26,17 @@ use target::Target;
 /// the handshake's.
 const MAX_OWN_HEADERS: usize = 4096;
 
+/// With these a server waits for a body, or answers something else first, or a proxy keeps
+/// the connection for itself.
+const NOT_OF_UPGRADES: [&str; 6] = [
+    "transfer-encoding",
+    "te",
+    "trailer",
+    "expect",
+    "keep-alive",
+    "proxy-connection",
+];
+
 /// The most subprotocols that are offered; their names have to fit the buffer, too.
 const MAX_SUBPROTOCOLS: usize = 16;
 
@@ -101,7 +112,10 @@ impl Client {
     /// # Errors
     ///
     /// A name or value that HTTP doesn't allow (as with CR, LF or NUL), one that
-    /// belongs to the handshake itself, or more than 4 KiB of headers in all.
+    /// belongs to the handshake itself, one that would give the request a body or speak of
+    /// the connection (`Transfer-Encoding`, `TE`, `Trailer`, `Expect`, `Keep-Alive`,
+    /// `Proxy-Connection`; RFC 9112 §6.1, RFC 9110 §7.6.1 and §10.1), or more than 4 KiB of
+    /// headers in all.
     #[doc(alias = "LWS_CALLBACK_CLIENT_APPEND_HANDSHAKE_HEADER")]
     pub fn header(mut self, name: &str, value: &str) -> Result<Self, InvalidInput> {
         let (name, value) = header(name, value)?;
@@ -109,6 +123,12 @@ impl Client {
         if own.contains(&name.as_str()) || name.as_str().starts_with("sec-websocket-") {
             return Err(InvalidInput::new(format!(
                 "the header {name} belongs to the handshake; set it by its own method, if any"
+            )));
+        }
+        if NOT_OF_UPGRADES.contains(&name.as_str()) {
+            return Err(InvalidInput::new(format!(
+                "the header {name} is about a body, or about the connection, which the handshake \
+                 takes over: leave it out"
             )));
         }
         let line = |n: &HeaderName, v: &HeaderValue| n.as_str().len() + v.len() + 4;
@@ -250,7 +270,17 @@ mod tests {
         for name in ["x y", "x\r\n", "", "x:"] {
             assert!(client().header(name, "v").is_err(), "{name:?}");
         }
-        for name in ["Host", "sec-websocket-key", "Upgrade"] {
+        for name in [
+            "Host",
+            "sec-websocket-key",
+            "Upgrade",
+            "Transfer-Encoding",
+            "TE",
+            "trailer",
+            "Expect",
+            "keep-alive",
+            "Proxy-Connection",
+        ] {
             assert!(client().header(name, "v").is_err(), "{name}");
         }
         assert!(client().header("x-ok", "välue").is_ok());
