@@ -6,7 +6,7 @@ mod connecting;
 mod error;
 mod failure;
 mod reason;
-mod target;
+pub(crate) mod target;
 
 pub use backoff::Backoff;
 pub use connecting::Connecting;
@@ -67,22 +67,26 @@ pub struct Client {
 impl Client {
     /// A client for a `ws:` or `wss:` URL (RFC 6455 §3).
     ///
+    /// In path and query, what a URL can't hold is percent-encoded: `/é` is sent as `/%C3%A9`.
+    /// What is so already is sent as it is.
+    ///
     /// The host is resolved by the C library while it connects, which blocks
     /// the context for as long as the system's resolver takes. If that fails, so
     /// does the attempt: [`reconnect`](Client::reconnect) makes another one.
     ///
     /// # Errors
     ///
-    /// Another scheme, user names, fragments, hosts or paths that are no URL's,
-    /// an IPv6 address without feature `ipv6`, `wss:` without feature `tls`, or
-    /// a URL of more than 8 KiB.
+    /// Another scheme, user names, fragments, hosts or paths that are no URL's (as with an
+    /// empty label, letters other than ASCII in the host, or a percent sign without two
+    /// hexadecimal digits), an IPv6 address without feature `ipv6`, `wss:` without feature
+    /// `tls`, or a URL of more than 8 KiB.
     #[doc(alias = "lws_client_connect_via_info")]
     pub fn new(url: &str) -> Result<Self, InvalidInput> {
         Ok(Client::to(Target::parse(url)?))
     }
 
     /// A client for a Unix domain socket at `path`, asking for the request
-    /// target `target` ("/chat?room=1").
+    /// target `target` ("/chat?room=1"), percent-encoded as by [`new`](Client::new).
     ///
     /// # Errors
     ///

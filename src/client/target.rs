@@ -39,7 +39,16 @@ impl Target {
         if url.contains('#') {
             return bad("it must not have a fragment (RFC 6455 section 3)");
         }
-        let uri: Uri = match url.parse() {
+        let host_end = host_end(url);
+        if !url[..host_end].is_ascii() {
+            return bad("its host must be ASCII: write another name as xn--…");
+        }
+        let (host, rest) = url.split_at(host_end);
+        let encoded = match encode(rest) {
+            Ok(rest) => format!("{host}{rest}"),
+            Err(why) => return bad(why),
+        };
+        let uri: Uri = match encoded.parse() {
             Ok(uri) => uri,
             Err(e) => return bad(&format!("{e}")),
         };
@@ -64,6 +73,9 @@ impl Target {
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         if bare.is_empty() || bare.len() > 253 {
             return bad("its host must have 1 to 253 characters");
+        }
+        if has_empty_label(bare) {
+            return bad("its host has a dot in front, or two in a row");
         }
         if bare.starts_with('+') {
             // The C library takes it for a Unix socket's path.
@@ -126,7 +138,8 @@ impl Target {
         if target.contains('#') {
             return Err(bad("it must not have a fragment (RFC 6455 section 3)"));
         }
-        let uri: Uri = target.parse().map_err(|e| bad(&format!("{e}")))?;
+        let encoded = encode(target).map_err(bad)?;
+        let uri: Uri = encoded.parse().map_err(|e| bad(&format!("{e}")))?;
         let request = uri.path_and_query().map_or("/", |p| p.as_str());
         Ok(Target {
             tls: false,
@@ -143,6 +156,45 @@ impl Target {
 impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.shown)
+    }
+}
+
+/// Where scheme and host end, and path or query begin.
+fn host_end(url: &str) -> usize {
+    let host = url.find("://").map_or(0, |at| at + 3);
+    let length = url[host..].find(['/', '?']);
+    length.map_or(url.len(), |length| host + length)
+}
+
+/// Whether a host's name has a dot too many. The one at its end is the root's.
+pub(crate) fn has_empty_label(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    name.split('.').any(str::is_empty)
+}
+
+/// A path and query as they are sent: what a URL can't hold is percent-encoded, other letters
+/// as UTF-8 (RFC 3986 §2, RFC 3987 §3.1). Brackets are left, as browsers leave them, and so
+/// are white space and control characters, which no URL is to have.
+fn encode(request: &str) -> Result<String, &'static str> {
+    let mut encoded = String::with_capacity(request.len());
+    for (at, byte) in request.bytes().enumerate() {
+        if byte == b'%' {
+            let digits = request.as_bytes().get(at + 1..at + 3);
+            if !digits.is_some_and(|two| two.iter().all(u8::is_ascii_hexdigit)) {
+                return Err(
+                    "two hexadecimal digits must follow a percent sign (%25 is one itself)",
+                );
+            }
+        }
+        if byte < 0x7f && !b"\"<>\\^`{|}".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    match encoded.len() > MAX_URL {
+        true => Err("it has more than 8192 bytes, percent-encoded"),
+        false => Ok(encoded),
     }
 }
 
@@ -198,6 +250,14 @@ mod tests {
             ("ws://host:99999/", "URL"),
             ("ws://+socket/", "plus"),
             ("ws://+:80/", "plus"),
+            ("ws://./", "dot"),
+            ("ws://.host/", "dot"),
+            ("ws://a..b/", "dot"),
+            ("ws://host../", "dot"),
+            ("ws://m\u{fc}nchen.example/", "xn--"),
+            ("ws://host/%zz", "hexadecimal"),
+            ("ws://host/?q=100%", "hexadecimal"),
+            ("ws://host/%\u{e9}", "hexadecimal"),
         ] {
             let error = Target::parse(url).err().map(|e| e.to_string());
             assert!(
@@ -211,6 +271,35 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(!secret.contains("s3cret"), "{secret}");
+    }
+
+    #[test]
+    fn what_a_url_cannot_hold_is_percent_encoded() {
+        for (url, sent) in [
+            ("ws://h/\u{e9}?q=\u{20ac}", "/%C3%A9?q=%E2%82%AC"),
+            ("ws://h?\u{e9}", "/?%C3%A9"),
+            ("ws://h/%C3%A9%2f?a=%20", "/%C3%A9%2f?a=%20"),
+            ("ws://h/{a}|b?c=\"d\"", "/%7Ba%7D%7Cb?c=%22d%22"),
+            (
+                "ws://h/~a_b-c.d;e=f,g:h@i!$&'()*+?x[]=/?",
+                "/~a_b-c.d;e=f,g:h@i!$&'()*+?x[]=/?",
+            ),
+        ] {
+            let t = Target::parse(url).map(|t| t.request);
+            assert_eq!(t.unwrap().to_str(), Ok(sent), "{url}");
+        }
+        assert!(Target::parse("ws://host./").is_ok());
+        let long = format!("ws://h/{}", "\u{e9}".repeat(3000));
+        let error = Target::parse(&long).unwrap_err().to_string();
+        assert!(error.contains("percent-encoded"), "{error}");
+    }
+
+    #[cfg(feature = "unix-sockets")]
+    #[test]
+    fn the_target_at_a_unix_socket_is_encoded_alike() {
+        let t = Target::unix("s".as_ref(), "/\u{e9}?\u{e9}").unwrap();
+        assert_eq!(t.request.to_str(), Ok("/%C3%A9?%C3%A9"));
+        assert!(Target::unix("s".as_ref(), "/%").is_err());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A virtual host: an address to listen on, a name, TLS, and handlers.
 
 use super::request::{is_token, Refusal, Request};
+use crate::client::target::has_empty_label;
 use crate::connection::{Handler, WebSocketConfig};
 use crate::error::{InvalidInput, Shown};
 use std::fmt;
@@ -99,15 +100,16 @@ impl Vhost {
     /// # Errors
     ///
     /// A name with characters other than letters, digits, `-`, `.` and `_`, an
-    /// empty one, or one of more than 253.
+    /// empty one, one with an empty label (`a..b`), or one of more than 253 characters.
     pub fn name(mut self, name: impl Into<String>) -> Result<Self, InvalidInput> {
         let given = name.into();
         let name = given.strip_suffix('.').unwrap_or(&given);
         let valid = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
         let is_name = !name.is_empty() && name.len() <= 253 && name.bytes().all(valid);
-        if !is_name || name.ends_with('.') {
+        if !is_name || has_empty_label(name) || name.ends_with('.') {
             return Err(InvalidInput::new(format!(
-                "{} is no host name: use up to 253 letters, digits, '-', '.' and '_'",
+                "{} is no host name: use up to 253 letters, digits, '-', '_', and single '.' in \
+                 between",
                 Shown(&given)
             )));
         }
