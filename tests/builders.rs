@@ -3,7 +3,7 @@
 mod common;
 
 use common::peer::Raw;
-use common::{client_context, loopback, noise, probe, probed, serve, Echo, Event};
+use common::{client_context, loopback, noise, probe, probed, serve, Echo, Event, Running};
 use libwebsockets::http::StatusCode;
 #[cfg(feature = "_tls")]
 use libwebsockets::tls::Pem;
@@ -291,4 +291,14 @@ fn a_vhost_and_a_context_show_what_they_are() {
     drop(events);
     let shown = format!("{:?}", Context::builder().vhost(vhost()));
     assert!(shown.contains("one.test"), "{shown}");
+}
+
+/// Lost: a server, for the C library's tables had no room for its listener.
+#[test]
+fn room_for_more_descriptors_than_there_can_be_is_room_for_all() {
+    let server = Running::start(|| {
+        let vhost = loopback().accept(|_| Ok(Echo));
+        Context::builder().max_fds(u32::MAX).vhost(vhost)
+    });
+    Raw::open(server.addr());
 }

@@ -38,6 +38,9 @@ const MIN_RECEIVE_BUFFER: usize = 32 << 10;
 /// the process' limit, which may be a billion.
 const MAX_TABLE: u64 = 1 << 18;
 
+/// The most descriptors that are made room for. The C library computes with numbers of 32 bits.
+const MOST_FDS: u32 = 1 << 22;
+
 impl ContextBuilder {
     pub(super) fn new() -> Self {
         ContextBuilder {
@@ -67,11 +70,12 @@ impl ContextBuilder {
     }
 
     /// Descriptors that the context makes room for. Default: the process'
-    /// limit, up to 262144. The memory is about 16 bytes for each; a number below
-    /// the process' limit makes the C library search its table at each event.
+    /// limit, up to 262144. At least 16; no more than that limit, nor than 4194304. The
+    /// memory is about 16 bytes for each; a number below the process' limit makes the C
+    /// library search its table at each event.
     #[doc(alias = "fd_limit_per_thread")]
     pub fn max_fds(mut self, fds: u32) -> Self {
-        self.max_fds = Some(fds.max(16));
+        self.max_fds = Some(fds.clamp(16, MOST_FDS));
         self
     }
 
@@ -121,7 +125,7 @@ impl ContextBuilder {
         };
         let options = ContextOptions {
             receive_buffer: self.receive_buffer.clamp(MIN_RECEIVE_BUFFER, 16 << 20),
-            max_fds: self.max_fds.or_else(sane_fd_table),
+            max_fds: self.max_fds.map(within_limit).or_else(sane_fd_table),
             handshake_timeout: settings.handshake_timeout,
             max_header_bytes: self.max_header_bytes,
         };
@@ -259,6 +263,14 @@ pub(super) fn whole_seconds(time: Duration) -> u32 {
     u32::try_from(time.as_millis().div_ceil(1000))
         .unwrap_or(u32::MAX)
         .clamp(1, 86_400)
+}
+
+/// No more than the process can have, where that is known: their memory would be for nothing.
+fn within_limit(fds: u32) -> u32 {
+    match u32::try_from(crate::ffi::context::fd_limit()) {
+        Ok(limit) if limit > 0 => fds.min(limit.max(16)),
+        _ => fds,
+    }
 }
 
 /// A bound for the library's tables where the process' own limit is no sane one.
