@@ -288,3 +288,105 @@ fn reading_is_paused_and_resumed_from_another_thread() {
     events.closed();
     eventually("it is gone", || server.handle.resume_reading(id).is_err());
 }
+
+/// Lost: clients whose server is connected, and doesn't answer.
+#[test]
+fn a_connection_that_is_given_up_is_followed_by_another() {
+    struct GivesUp {
+        tell: mpsc::Sender<&'static str>,
+        left: usize,
+    }
+    impl Handler for GivesUp {
+        fn on_open(&mut self, conn: &mut Connection<'_>) {
+            self.tell.send("open").unwrap();
+            match self.left {
+                0 => conn.abort(),
+                1 => {
+                    // The last word counts.
+                    conn.close(CloseCode::NORMAL);
+                    conn.abort();
+                    conn.reconnect();
+                }
+                _ => conn.reconnect(),
+            }
+            self.left = self.left.saturating_sub(1);
+        }
+        fn on_close(&mut self, closed: Closed) {
+            assert_eq!(closed.initiator, Initiator::Local);
+            self.tell.send("closed").unwrap();
+        }
+        fn wants_reconnect(&mut self, error: Option<&ConnectError>) -> bool {
+            assert!(error.is_none());
+            self.tell.send("asked").unwrap();
+            true
+        }
+    }
+    let server = serve(|vhost| vhost.accept(|_| Ok(Echo)));
+    let client = client_context();
+    let (tell, told) = mpsc::channel();
+    let to = Client::new(&server.url("ws", "/"))
+        .unwrap()
+        .reconnect(quick());
+    let start = Instant::now();
+    let handler = GivesUp { tell, left: 2 };
+    drop(client.handle.connect(to, handler).unwrap());
+    let all: Vec<_> = std::iter::from_fn(|| told.recv_timeout(WAIT).ok()).collect();
+    let again = ["open", "closed", "asked"];
+    assert_eq!(all, [&again[..], &again, &again[..2]].concat());
+    // 20 + 40 ms, for connections that end at once are failures, too.
+    assert!(start.elapsed() >= Duration::from_millis(60));
+}
+
+#[test]
+fn another_thread_gives_a_connection_up() {
+    let server = serve(|vhost| vhost.accept(|_| Ok(Echo)));
+    let client = client_context();
+    let (probe, events) = probe();
+    let to = Client::new(&server.url("ws", "/"))
+        .unwrap()
+        .reconnect(quick());
+    drop(client.handle.connect(to, probe).unwrap());
+    let first = events.open();
+    client.handle.reconnect(first).unwrap();
+    assert_eq!(events.closed().initiator, Initiator::Local);
+    let second = events.open();
+    assert!(second > first);
+    client.handle.reconnect(first).unwrap_err();
+    client.handle.send(second, "hello").unwrap();
+    assert_eq!(events.message().as_text(), Some("hello"));
+    client.handle.abort(second).unwrap();
+    events.closed();
+    events.end();
+}
+
+/// A client that doesn't reconnect, and a panic, are the end as before.
+#[test]
+fn giving_a_connection_up_is_no_more_than_an_abort_where_nothing_reconnects() {
+    struct Panics;
+    impl Handler for Panics {
+        fn on_open(&mut self, conn: &mut Connection<'_>) {
+            conn.reconnect();
+            panic!("a handler's panic, which is part of a test");
+        }
+        fn wants_reconnect(&mut self, _: Option<&ConnectError>) -> bool {
+            unreachable!("it isn't asked");
+        }
+    }
+    let server = serve(|vhost| vhost.accept(|_| Ok(Echo)));
+    let client = client_context();
+    let (probe, events) = probe();
+    let to = Client::new(&server.url("ws", "/")).unwrap();
+    drop(client.handle.connect(to.clone(), probe).unwrap());
+    client.handle.reconnect(events.open()).unwrap();
+    events.closed();
+    events.end();
+    drop(
+        client
+            .handle
+            .connect(to.reconnect(quick()), Panics)
+            .unwrap(),
+    );
+    let panic = client.wait().unwrap_err();
+    let text = panic.downcast_ref::<&str>().unwrap();
+    assert!(text.contains("part of a test"), "{text}");
+}

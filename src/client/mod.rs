@@ -210,7 +210,24 @@ impl Client {
     }
 
     /// Connects again when an attempt fails or the connection ends, unless this
-    /// side closed it. Each connection has an id of its own; the handler stays.
+    /// side ended it. Each connection has an id of its own; the handler stays.
+    ///
+    /// This side has ended it by a close ([`Connection::close`], [`ContextHandle::close`] and
+    /// [`shutdown`], [`Message::Close`]), also if the peer's close frame came first, by an abort
+    /// ([`Connection::abort`], [`ContextHandle::abort`]), and by a panic of the handler. It has
+    /// not where the peer closed, where the connection broke or was silent for too long, nor
+    /// where the peer broke the protocol or a limit of
+    /// [`WebSocketConfig`](crate::WebSocketConfig), whatever close code it was sent for that: a
+    /// client comes back to a server whose message was too big. To drop a connection, and have
+    /// another, there is [`Connection::reconnect`].
+    ///
+    /// [`Connection::close`]: crate::Connection::close
+    /// [`Connection::abort`]: crate::Connection::abort
+    /// [`Connection::reconnect`]: crate::Connection::reconnect
+    /// [`ContextHandle::close`]: crate::ContextHandle::close
+    /// [`ContextHandle::abort`]: crate::ContextHandle::abort
+    /// [`shutdown`]: crate::ContextHandle::shutdown
+    /// [`Message::Close`]: crate::Message::Close
     pub fn reconnect(mut self, backoff: Backoff) -> Self {
         self.reconnect = Some(backoff);
         self

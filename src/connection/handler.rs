@@ -73,8 +73,9 @@ pub trait Handler: 'static {
 
     /// Whether a client that [reconnects](crate::Client::reconnect) is to connect again: asked
     /// after [`on_connect_error`](Handler::on_connect_error), with the same error, or after
-    /// [`on_close`](Handler::on_close), without one; not where this side closed. `false` is
-    /// for what waiting doesn't mend, such as a status of 401.
+    /// [`on_close`](Handler::on_close), without one; not where this side
+    /// [ended it](crate::Client::reconnect). `false` is for what waiting doesn't mend, such as
+    /// a status of 401, or a certificate that isn't trusted.
     fn wants_reconnect(&mut self, error: Option<&ConnectError>) -> bool {
         let _ = error;
         true

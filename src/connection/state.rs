@@ -46,8 +46,10 @@ pub(crate) struct Conn {
     pub close_timeout: Duration,
     /// Who closed, and the first close frame.
     pub ending: RefCell<Option<(Initiator, Option<CloseFrame>)>>,
-    /// The handler panicked; the connection is dropped at the next chance.
+    /// It is dropped at the next chance: the application wants that, or its handler panicked.
     pub doomed: Cell<bool>,
+    /// Of what this side drops: whether a client's backoff goes on.
+    pub reconnects: Cell<bool>,
     pub reading: Cell<bool>,
     /// What the handler last asked for, applied when it returns.
     pub wants_reading: Cell<bool>,
@@ -78,6 +80,7 @@ impl Conn {
             close_timeout: config.close_timeout,
             ending: RefCell::new(None),
             doomed: Cell::new(false),
+            reconnects: Cell::new(false),
             reading: Cell::new(true),
             wants_reading: Cell::new(true),
             attempt: RefCell::new(attempt),
@@ -95,6 +98,13 @@ impl Conn {
         self.note_ending(Initiator::Local, None);
         self.outbox.shut();
         self.doomed.set(true);
+        self.reconnects.set(false);
+    }
+
+    /// Drops the connection likewise, but a client that reconnects does so.
+    pub fn doom_to_reconnect(&self) {
+        self.doom();
+        self.reconnects.set(true);
     }
 
     /// Says why a client's attempt fails, if it is under way and nothing was said before.
@@ -106,8 +116,11 @@ impl Conn {
         }
     }
 
-    /// Whether this side wanted the end, whoever brought it about.
+    /// Whether this side wanted the end, whoever brought it about, and no other connection.
     pub fn was_closed_here(&self) -> bool {
+        if self.reconnects.get() {
+            return false;
+        }
         let ending = self.ending.borrow();
         let local = matches!(&*ending, Some((Initiator::Local, _)));
         local || self.outbox.was_asked_to_close()

@@ -76,9 +76,25 @@ impl<'a> Connection<'a> {
         let _ = self.conn.outbox.close(frame.into());
     }
 
-    /// Drops the connection without a closing handshake, and what is queued with it.
+    /// Drops the connection without a closing handshake, and what is queued with it. A client
+    /// that reconnects doesn't after this; for that there is
+    /// [`reconnect`](Connection::reconnect).
     pub fn abort(&mut self) {
         self.conn.doom();
+    }
+
+    /// Drops the connection as [`abort`](Connection::abort) does, as if it had broken: a client
+    /// that [reconnects](crate::Client::reconnect) waits as its
+    /// [`Backoff`](crate::Backoff) says, and connects again. For a server that is connected
+    /// and doesn't answer, or whose state isn't ours any more.
+    ///
+    /// [`Handler::on_close`](crate::Handler::on_close) is told that this side ended it, and
+    /// [`Handler::wants_reconnect`](crate::Handler::wants_reconnect) is asked. Of this,
+    /// [`abort`](Connection::abort), and a panic, which is an abort, the last one counts; a
+    /// [`close`](Connection::close) before it doesn't. On a server's connection, and for a
+    /// client that doesn't reconnect, it is the same as [`abort`](Connection::abort).
+    pub fn reconnect(&mut self) {
+        self.conn.doom_to_reconnect();
     }
 
     /// Asks for one call of [`Handler::on_writable`](crate::Handler::on_writable)

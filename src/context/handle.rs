@@ -45,7 +45,8 @@ pub struct Broadcast {
 /// What the service thread is asked to do.
 pub(crate) enum Command {
     Connect(Box<Client>, Box<dyn Handler + Send>, Ticket),
-    Drop(ConnectionId),
+    /// To drop a connection, and whether its client connects again.
+    Drop(ConnectionId, bool),
     /// Whether to read from a connection.
     Read(ConnectionId, bool),
     Cancel(Token),
@@ -318,15 +319,32 @@ impl ContextHandle {
         Ok(())
     }
 
-    /// Drops a connection without a closing handshake.
+    /// Drops a connection without a closing handshake. Its client doesn't connect again; for
+    /// that there is [`reconnect`](ContextHandle::reconnect).
     ///
     /// # Errors
     ///
     /// The connection isn't open (a stale id).
     pub fn abort(&self, id: ConnectionId) -> Result<(), ConnectionGone> {
+        self.drop_connection(id, false)
+    }
+
+    /// Drops a connection as if it had broken, so that a client that
+    /// [reconnects](Client::reconnect) does, when its backoff says so: as
+    /// [`Connection::reconnect`](crate::Connection::reconnect). For a thread that waits for
+    /// an answer in vain.
+    ///
+    /// # Errors
+    ///
+    /// The connection isn't open (a stale id).
+    pub fn reconnect(&self, id: ConnectionId) -> Result<(), ConnectionGone> {
+        self.drop_connection(id, true)
+    }
+
+    fn drop_connection(&self, id: ConnectionId, again: bool) -> Result<(), ConnectionGone> {
         self.shared.outbox(id).ok_or(ConnectionGone)?;
         self.shared
-            .command(Command::Drop(id))
+            .command(Command::Drop(id, again))
             .map_err(|_| ConnectionGone)
     }
 

@@ -69,9 +69,10 @@ impl Context {
             Command::Connect(client, handler, ticket) => {
                 self.restart(Attempt::first(*client, ticket), handler);
             }
-            Command::Drop(id) => {
+            Command::Drop(id, again) => {
                 if let Some(conn) = self.engine.by_id(id) {
                     self.engine.drop_connection(&conn);
+                    conn.reconnects.set(again);
                 }
             }
             Command::Read(id, on) => self.engine.read(id, on),
