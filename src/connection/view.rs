@@ -67,6 +67,11 @@ impl<'a> Connection<'a> {
     /// [`close_timeout`](crate::WebSocketConfig::close_timeout) to answer. A
     /// second call has no effect.
     ///
+    /// Once the close frame is out, no message of the peer's is delivered any more, though it
+    /// may have sent some before it knew: whoever needs them says good-bye by a message of its
+    /// own, and lets the peer close. A [`CloseCode`](crate::CloseCode) alone is a frame without
+    /// a reason; one without a code isn't sent (RFC 6455 §5.5.1 allows it).
+    ///
     /// A peer that doesn't read never gets as far as the close frame, and stays
     /// until [`idle_timeout`](crate::WebSocketConfig::idle_timeout); whoever is
     /// too slow is better dropped by [`abort`](Connection::abort).

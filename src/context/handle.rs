@@ -301,8 +301,8 @@ impl ContextHandle {
     }
 
     /// Closes a connection after what is queued for it, as
-    /// [`Connection::close`](crate::Connection::close) does. For a peer that
-    /// doesn't read there is [`abort`](ContextHandle::abort).
+    /// [`Connection::close`](crate::Connection::close) does: what the peer sends after that
+    /// isn't delivered. For a peer that doesn't read there is [`abort`](ContextHandle::abort).
     ///
     /// # Errors
     ///
@@ -424,7 +424,8 @@ impl ContextHandle {
     /// Shuts the context down gracefully: no client is let in and none connects
     /// any more, every open connection is closed with `frame` after what is queued
     /// for it, and [`Context::run`] returns once all have ended, or after `timeout`. An
-    /// application's own loop is told by [`Context::take_stop`].
+    /// application's own loop is told by [`Context::take_stop`]. Messages that come after a
+    /// connection's close frame is out aren't delivered.
     ///
     /// # Errors
     ///

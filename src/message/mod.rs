@@ -24,7 +24,8 @@ pub enum Message {
     Ping(Payload),
     /// An unsolicited pong.
     Pong(Payload),
-    /// Starts the closing handshake, as [`Connection::close`](crate::Connection::close).
+    /// Starts the closing handshake, as [`Connection::close`](crate::Connection::close). `None`
+    /// sends 1000, [`CloseCode::NORMAL`], without a reason.
     Close(Option<CloseFrame>),
 }
 
