@@ -9,9 +9,9 @@ use common::certs::Ca;
 use common::peer::{self, Raw};
 use common::secrets::{lines, open_tls};
 use common::temp::{removed_files_keep_their_names, TempDir};
-use common::{loopback, serve, Echo, Running};
+use common::{client_context, free_port, loopback, probe, serve, Echo, Running};
 use libwebsockets::keylog::KeyLog;
-use libwebsockets::Context;
+use libwebsockets::{Client, Context, Refusal};
 use log::{Level, Log, Metadata, Record};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -100,6 +100,62 @@ fn the_c_library_speaks_through_the_logger_under_its_own_target() {
     assert_eq!(line.level, Level::Warn);
     assert_eq!(line.target, "libwebsockets::lws");
     assert!(!line.text.ends_with('\n'));
+}
+
+/// Lost: hours, for the answer alone doesn't say which rule it was.
+#[test]
+fn a_refused_request_is_logged_with_its_reason_and_nothing_secret() {
+    collect();
+    let server = serve(|vhost| {
+        vhost.accept(|request| match request.path() {
+            "/ours" => Ok(Echo),
+            _ => Err(Refusal::forbidden().body("a-secret of the application")),
+        })
+    });
+    let headers = "Authorization: Bearer a-secret\r\n";
+    for (path, lines, status, why) in [
+        ("/log-403/%1B%7F", headers, 403, "the application"),
+        ("/log-400", "Connection: , Upgrade\r\n", 400, "Connection"),
+        (
+            "/log-401",
+            "Sec-WebSocket-Protocol: a,,b\r\n",
+            400,
+            "Protocol",
+        ),
+    ] {
+        let target = format!("{path}?token=a-secret");
+        let answer = Raw::connect(server.addr()).ask(&peer::upgrade(&target, lines));
+        assert_eq!(answer.status, status, "{path}");
+        let told = logged(&path[..8]);
+        assert_eq!(told.len(), 1, "{path}: {told:?}");
+        let line = &told[0];
+        assert_eq!(line.level, Level::Debug);
+        assert_eq!(line.target, "libwebsockets::server");
+        assert!(!line.text.contains(char::is_control), "{:?}", line.text);
+        assert!(!line.text.contains("a-secret"), "{}", line.text);
+        for part in ["vhost localhost", "127.0.0.1", &status.to_string(), why] {
+            assert!(line.text.contains(part), "{part}: {}", line.text);
+        }
+    }
+    // No WebSocket at all.
+    let plain = "GET /log-426 HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    assert_eq!(Raw::connect(server.addr()).ask(plain).status, 426);
+    assert_eq!(logged("/log-426").len(), 1);
+}
+
+#[test]
+fn the_c_librarys_words_for_a_failed_connect_are_logged() {
+    collect();
+    let context = client_context();
+    let url = format!("ws://127.0.0.1:{}/log-client?a-secret", free_port());
+    let (probe, events) = probe();
+    drop(context.handle.connect(Client::new(&url).unwrap(), probe));
+    events.connect_error();
+    let told = logged("/log-client");
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0].target, "libwebsockets::client");
+    assert!(told[0].text.contains("conn fail"), "{}", told[0].text);
+    assert!(!told[0].text.contains("a-secret"), "{}", told[0].text);
 }
 
 #[test]

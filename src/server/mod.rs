@@ -3,6 +3,7 @@
 mod request;
 pub(crate) mod vhost;
 
+pub(crate) use request::Answer;
 pub use request::{Refusal, Request};
 pub use vhost::Vhost;
 pub(crate) use vhost::{Factory, ListenAddress};

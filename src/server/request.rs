@@ -334,6 +334,8 @@ pub(crate) struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: String,
+    /// Whose body may be what isn't to be logged.
+    pub by_application: bool,
 }
 
 impl Refusal {
@@ -348,6 +350,7 @@ impl Refusal {
             status,
             headers: HeaderMap::new(),
             body: String::new(),
+            by_application: false,
         }))
     }
 
@@ -390,6 +393,12 @@ impl Refusal {
             HeaderName::from_static(name),
             HeaderValue::from_static(value),
         );
+        self
+    }
+
+    /// It is the application that refuses.
+    pub(crate) fn by_application(mut self) -> Self {
+        self.0.by_application = true;
         self
     }
 

@@ -3,11 +3,12 @@
 use super::Engine;
 use crate::connection::state::Conn;
 use crate::connection::Role;
+use crate::error::Shown;
 use crate::ffi::event::Verdict;
 #[cfg(feature = "_tls")]
 use crate::ffi::tls::ServerCtx;
 use crate::ffi::wsi::Wsi;
-use crate::server::{Refusal, Request, VhostState};
+use crate::server::{Answer, Refusal, Request, VhostState};
 use std::rc::Rc;
 
 impl Engine {
@@ -59,7 +60,8 @@ impl Engine {
             return Err(Refusal::new(status).body("none of the subprotocols offered is served"));
         };
         let request = request.with_subprotocol(subprotocol);
-        let handler = self.guard(|| factory(&request)).unwrap_or_else(|| {
+        let made = self.guard(|| factory(&request).map_err(Refusal::by_application));
+        let handler = made.unwrap_or_else(|| {
             Err(Refusal::new(http::StatusCode::INTERNAL_SERVER_ERROR).body("internal error"))
         })?;
         Ok(Rc::new(Conn::new(
@@ -73,7 +75,29 @@ impl Engine {
 
     pub(super) fn refuse(&self, wsi: &Wsi<'_>, refusal: &Refusal) {
         let answer = refusal.answer();
+        self.log("libwebsockets::server", || self.told_of(wsi, answer));
         wsi.respond(answer.status, &answer.headers, &answer.body);
+    }
+
+    /// Who was refused what, and why. Neither headers nor the query are told, which may be
+    /// credentials.
+    fn told_of(&self, wsi: &Wsi<'_>, answer: &Answer) -> String {
+        let vhosts = self.vhosts.borrow();
+        let vhost = wsi.vhost_index().and_then(|index| vhosts.get(index));
+        let path = wsi.request_target().path;
+        let path = String::from_utf8_lossy(&path);
+        let peer = wsi.peer_addr().map(|peer| peer.to_string());
+        let why = match answer.by_application {
+            true => "the application refuses it",
+            false => &*answer.body,
+        };
+        format!(
+            "vhost {} answers {}'s request for {} with status {}: {why}",
+            vhost.map_or("?", |vhost| &vhost.vhost.name),
+            peer.as_deref().unwrap_or("a peer"),
+            Shown(&path),
+            answer.status.as_u16(),
+        )
     }
 
     /// Sets up the SSL_CTX of the vhost that is being created.

@@ -55,14 +55,12 @@ impl Engine {
 
     /// A client's connection could not be made, in the C library's words.
     pub(super) fn on_client_failed(&self, conn: &Conn, wsi: &Wsi<'_>, words: &str) {
-        let url = |attempt: &Attempt| attempt.client.target.shown.clone();
-        // Its own statement: the borrow must end before a logger runs.
-        let url = conn.attempt.borrow().as_deref().map(url);
         let words = words.trim_end();
-        self.log(
-            "libwebsockets::client",
-            format_args!("{}: {}", url.unwrap_or_default(), Shown(words)),
-        );
+        self.log("libwebsockets::client", || {
+            let url = |attempt: &Attempt| attempt.client.target.shown.clone();
+            let url = conn.attempt.borrow().as_deref().map(url);
+            format!("{}: {}", url.unwrap_or_default(), Shown(words))
+        });
         let failure = why(wsi, words);
         let answer = wsi.http_status().filter(|status| *status != 101);
         let mut attempt = conn.attempt.borrow_mut();

@@ -17,7 +17,6 @@ use crate::ffi::wsi::Wsi;
 use crate::server::VhostState;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
-use std::fmt;
 use std::net::SocketAddr;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::rc::Rc;
@@ -181,10 +180,14 @@ impl Engine {
         }
     }
 
-    /// Logs a line for whoever develops. A logger is foreign code.
-    fn log(&self, target: &'static str, line: fmt::Arguments<'_>) {
+    /// Logs a line for whoever develops, made where somebody listens. A logger is foreign code.
+    fn log(&self, target: &'static str, line: impl FnOnce() -> String) {
         if !self.shutting_down.get() {
-            self.guard(|| log::debug!(target: target, "{line}"));
+            self.guard(|| {
+                if log::log_enabled!(target: target, log::Level::Debug) {
+                    log::debug!(target: target, "{}", line());
+                }
+            });
         }
     }
 
