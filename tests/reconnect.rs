@@ -6,12 +6,12 @@ mod common;
 use common::{client_context, eventually, loopback, on_thread, probe, serve, Echo, Running, WAIT};
 use libwebsockets::http::StatusCode;
 use libwebsockets::{
-    Backoff, Client, CloseCode, Closed, ConnectError, Connection, Context, Handler, Initiator,
-    Message, Refusal,
+    Backoff, Client, CloseCode, Closed, ConnectError, Connecting, Connection, Context, Handler,
+    Initiator, Message, Refusal,
 };
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::sync::mpsc;
+use std::sync::{mpsc, Arc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -156,6 +156,26 @@ fn a_client_that_waits_to_connect_again_can_be_cancelled() {
     connecting.cancel();
     client.stop().unwrap().unwrap();
     connecting.cancel();
+}
+
+/// Lost: the outcome that is promised, where it is cancelled before the wait has begun.
+#[test]
+fn a_client_can_be_cancelled_while_it_hears_of_a_failure() {
+    struct Cancels(mpsc::Receiver<Arc<Connecting>>);
+    impl Handler for Cancels {
+        fn on_connect_error(&mut self, _: &ConnectError) {
+            self.0.recv_timeout(WAIT).unwrap().cancel();
+        }
+    }
+    let client = client_context();
+    let to = Client::new(&format!("ws://127.0.0.1:{}/", common::free_port()))
+        .unwrap()
+        .reconnect(quick());
+    let (tell, told) = mpsc::channel();
+    let connecting = Arc::new(client.handle.connect(to, Cancels(told)).unwrap());
+    tell.send(Arc::clone(&connecting)).unwrap();
+    let error = connecting.wait(WAIT).unwrap_err();
+    assert!(matches!(error, ConnectError::Cancelled), "{error}");
 }
 
 #[test]

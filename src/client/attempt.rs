@@ -44,8 +44,16 @@ impl Attempt {
 
     /// Whether another attempt is to follow, if it is wanted.
     pub fn repeats(&self) -> bool {
-        let cancelled = self.token.as_ref().is_some_and(Token::is_cancelled);
-        self.client.reconnect.is_some() && !cancelled
+        self.client.reconnect.is_some() && !self.is_cancelled()
+    }
+
+    /// Whether another would have followed.
+    pub fn was_cancelled(&self) -> bool {
+        self.client.reconnect.is_some() && self.is_cancelled()
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.token.as_ref().is_some_and(Token::is_cancelled)
     }
 
     /// There is a connection.

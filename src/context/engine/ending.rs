@@ -92,6 +92,9 @@ impl Engine {
     /// Plans another attempt, or gives up.
     fn retry(&self, mut attempt: Box<Attempt>, mut handler: Box<dyn Handler>) {
         let ends = self.shutting_down.get() || self.closing.get().is_some();
+        if attempt.was_cancelled() {
+            attempt.error = Some(ConnectError::Cancelled);
+        }
         let again = !ends
             && attempt.repeats()
             && self.guard(|| handler.wants_reconnect(attempt.error.as_ref())) == Some(true);
