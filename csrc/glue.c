@@ -105,6 +105,25 @@ lwsrs_next_header_asking(struct lws *wsi, int h)
 	return -1;
 }
 
+/* From patch 0078, likewise. */
+#if defined(__linux__)
+int lws_client_answer_body(struct lws *wsi, unsigned char *buf, size_t len)
+	__attribute__((weak));
+#endif
+
+int
+lwsrs_answer_body(struct lws *wsi, unsigned char *buf, size_t len)
+{
+#if defined(__linux__)
+	if (lws_client_answer_body)
+		return lws_client_answer_body(wsi, buf, len);
+#endif
+	(void)wsi;
+	(void)buf;
+	(void)len;
+	return 0;
+}
+
 void
 lwsrs_no_proxy(struct lws_context_creation_info *info)
 {

@@ -42,6 +42,12 @@ int lwsrs_next_header(struct lws *wsi, int h);
 /* The same of a library without our patches, which is asked for one after another. */
 int lwsrs_next_header_asking(struct lws *wsi, int h);
 
+/*
+ * Takes what has come of the body of an answer that is no upgrade, where the library can;
+ * for a client in its CONNECTION_ERROR. Returns how much that is.
+ */
+int lwsrs_answer_body(struct lws *wsi, unsigned char *buf, size_t len);
+
 /* permessage-deflate's offer for vhosts; NULL where it isn't compiled in. */
 const struct lws_extension *lwsrs_extensions(void);
 

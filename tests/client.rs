@@ -111,6 +111,34 @@ fn the_headers_of_a_rejection_are_told() {
     assert_eq!(reasons, ["one", "two"]);
 }
 
+/// Lost: what most servers say of why.
+#[cfg(all(target_os = "linux", not(feature = "system")))]
+#[test]
+fn the_beginning_of_a_rejections_body_is_told() {
+    let body = |url: &str| match fails(url) {
+        ConnectError::Rejected { body, .. } => body.to_vec(),
+        other => panic!("{other}"),
+    };
+    let chunked = answers(
+        b"HTTP/1.1 503 Busy\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nlate\r\n1\r\nr\r\n0\r\n\r\n",
+    );
+    assert_eq!(body(&chunked), b"later");
+    let more = answers(b"HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno, and not this");
+    assert_eq!(body(&more), b"no");
+    let less = answers(b"HTTP/1.1 403 No\r\nContent-Length: 99\r\n\r\nno");
+    assert_eq!(body(&less), b"no");
+    assert_eq!(body(&answers(b"HTTP/1.1 404 None\r\n\r\n")), b"");
+    let long = || serve(|vhost| vhost.accept(|_| Err::<Echo, _>(refusal())));
+    fn refusal() -> Refusal {
+        Refusal::forbidden().body("long ".repeat(10_000))
+    }
+    let got = body(&long().url("ws", "/"));
+    assert!("long ".repeat(1000).as_bytes().starts_with(&got));
+    assert!(got.len() <= 4096 && got.len() > 1000, "{}", got.len());
+    let shown = format!("{:?}", fails(&long().url("ws", "/")));
+    assert!(!shown.contains("long"), "{shown}");
+}
+
 /// A server that answers a request with these bytes, and closes.
 fn answers(bytes: &'static [u8]) -> String {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();

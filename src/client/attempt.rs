@@ -2,6 +2,7 @@
 
 use super::connecting::{Ticket, Token};
 use super::{Client, ConnectError, ConnectFailure};
+use crate::message::Payload;
 use http::HeaderMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -84,12 +85,13 @@ impl Attempt {
     }
 
     /// Notes what the server answered instead of 101.
-    pub fn note_answer(&mut self, status: u16, headers: HeaderMap) {
+    pub fn note_answer(&mut self, status: u16, headers: HeaderMap, body: Payload) {
         let url = self.client.target.shown.clone();
         self.error.get_or_insert(ConnectError::Rejected {
             url,
             status,
             headers: Box::new(headers),
+            body,
         });
     }
 

@@ -2,6 +2,7 @@
 
 use super::failure::ConnectFailure;
 use crate::error::Error;
+use crate::message::Payload;
 use http::HeaderMap;
 use std::fmt;
 use std::sync::Arc;
@@ -22,6 +23,11 @@ pub enum ConnectError {
         /// The headers of the answer: `Location`, `WWW-Authenticate`, `Retry-After`.
         /// Empty if they are malformed. Debug output doesn't show the values.
         headers: Box<HeaderMap>,
+        /// The first bytes of the answer's body, up to 4 KiB: what came with its head, for
+        /// the rest isn't waited for. Often a text that says why. Empty with a library that
+        /// isn't the vendored one, and on other systems than Linux. Debug output doesn't
+        /// show them.
+        body: Payload,
     },
     /// Name resolution, TCP, TLS or the handshake failed.
     #[non_exhaustive]

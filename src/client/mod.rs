@@ -2,6 +2,7 @@
 
 pub(crate) mod attempt;
 mod backoff;
+pub(crate) mod body;
 mod connecting;
 mod error;
 mod failure;

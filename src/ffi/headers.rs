@@ -73,6 +73,16 @@ impl Wsi<'_> {
         }
     }
 
+    /// What has come behind the head of the answer that a client got, up to so many bytes. Only
+    /// where the connection has failed, for they are taken from it.
+    pub fn answer_body(&self, most: usize) -> Vec<u8> {
+        let mut bytes = vec![0; most];
+        // SAFETY: the wsi is valid for 'cb; the buffer has the length that is passed.
+        let len = unsafe { sys::lwsrs_answer_body(self.as_ptr(), bytes.as_mut_ptr(), most) };
+        bytes.truncate(usize::try_from(len).unwrap_or(0));
+        bytes
+    }
+
     /// Whether a client was answered in HTTP/1.0, while the headers are held.
     pub fn answered_in_http_1_0(&self) -> bool {
         let mut scratch = Scratch::default();

@@ -12,9 +12,10 @@
 //! `cargo xtask sanitize address`, in `tests/certificates.rs`; what becomes of names that don't
 //! resolve, and of addresses that don't answer, by `tests/connecting.rs`; that failures are told of
 //! which are noticed at once, there, by `tests/descriptors.rs` and by `tests/connect_failures.rs`;
-//! that descriptors beyond the table do no harm, by `tests/descriptor_table.rs`; that peers who
-//! only connect don't stop the loop, by `tests/turns.rs`; how sockets are made, by
-//! `tests/inherited.rs`; that clients wait where a server is behind, by `tests/unix_sockets.rs`.
+//! that the body of a rejection is there, by `tests/client.rs`; that descriptors beyond the table
+//! do no harm, by `tests/descriptor_table.rs`; that peers who only connect don't stop the loop, by
+//! `tests/turns.rs`; how sockets are made, by `tests/inherited.rs`; that clients wait where a
+//! server is behind, by `tests/unix_sockets.rs`.
 //!
 //! To watch the tests fail, let `LWS_PATCH_TEST_SOURCE` name a tree of the library without the patches.
 

@@ -2,6 +2,7 @@
 
 use super::Engine;
 use crate::client::attempt::Attempt;
+use crate::client::body::{body, MAX_BODY};
 use crate::client::ConnectFailure;
 use crate::connection::state::Conn;
 use crate::error::Shown;
@@ -68,7 +69,11 @@ impl Engine {
             return;
         };
         match answer {
-            Some(status) => attempt.note_answer(status, wsi.header_map().unwrap_or_default()),
+            Some(status) => {
+                let headers = wsi.header_map().unwrap_or_default();
+                let body = body(&headers, &wsi.answer_body(MAX_BODY));
+                attempt.note_answer(status, headers, body);
+            }
             None => attempt.note(failure),
         }
     }
