@@ -46,6 +46,29 @@ fn an_address_is_checked_against_the_certificate() {
     connects_to(&wrong, "127.0.0.1", ca.trust()).unwrap_err();
 }
 
+/// Lost: contexts that stand still while a name is resolved that the program has resolved.
+#[test]
+fn an_address_takes_the_place_of_the_resolver_alone() {
+    let ca = Ca::new();
+    let (server, seen) = telling(ca.sign(&["resolved.invalid"]).server());
+    let client = client_context();
+    let url = format!("wss://resolved.invalid:{}/", server.addr().port());
+    let to = |url: &str| {
+        let to = Client::new(url).unwrap().tls(ca.trust());
+        to.address(server.addr()).unwrap()
+    };
+    let (probe, events) = probe();
+    drop(client.handle.connect(to(&url), probe.clone()).unwrap());
+    events.open();
+    let name = seen.recv_timeout(WAIT).unwrap().server_name;
+    assert_eq!(name.as_deref(), Some("resolved.invalid"));
+    // The certificate is still checked for the URL's name; the port is the address'.
+    let other = to("wss://other.invalid:1/");
+    drop(client.handle.connect(other, probe).unwrap());
+    let error = events.connect_error();
+    assert!(error.to_string().contains("by a name"), "{error}");
+}
+
 #[test]
 fn a_self_signed_certificate_is_accepted_only_if_asked() {
     let server = echo(self_signed(&["localhost"]).server());

@@ -20,6 +20,7 @@ use crate::error::{InvalidInput, Shown};
 use crate::server::vhost::check_subprotocol;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::fmt;
+use std::net::SocketAddr;
 use std::time::Duration;
 use target::Target;
 
@@ -72,7 +73,8 @@ impl Client {
     /// What is so already is sent as it is.
     ///
     /// The host is resolved by the C library while it connects, which blocks
-    /// the context for as long as the system's resolver takes. If that fails, so
+    /// the context for as long as the system's resolver takes, unless an
+    /// [`address`](Client::address) is given. If that fails, so
     /// does the attempt: [`reconnect`](Client::reconnect) makes another one.
     ///
     /// # Errors
@@ -96,6 +98,26 @@ impl Client {
     #[cfg(feature = "unix-sockets")]
     pub fn unix(path: &std::path::Path, target: &str) -> Result<Self, InvalidInput> {
         Ok(Client::to(Target::unix(path, target)?))
+    }
+
+    /// Connects to this address, and doesn't resolve the URL's host, which blocks the context.
+    /// The host's name is still what the server is asked for, in the `Host` header and by
+    /// TLS (SNI), and what its certificate must be for. The port is this address', too. With
+    /// [`reconnect`](Client::reconnect) it is this one address each time.
+    ///
+    /// ```
+    /// # use libwebsockets::{Client, InvalidInput};
+    /// # fn resolved(address: std::net::SocketAddr) -> Result<Client, InvalidInput> {
+    /// Client::new("wss://example.com/feed")?.address(address)
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// An IPv6 address without feature `ipv6`, port 0, or a client for a Unix domain socket.
+    pub fn address(mut self, address: SocketAddr) -> Result<Self, InvalidInput> {
+        self.target.connect_to(address)?;
+        Ok(self)
     }
 
     fn to(target: Target) -> Self {

@@ -4,6 +4,7 @@ use crate::error::{InvalidInput, Shown};
 use http::Uri;
 use std::ffi::CString;
 use std::fmt;
+use std::net::SocketAddr;
 
 /// The longest URL; it has to fit the C library's buffer with the handshake.
 const MAX_URL: usize = 8192;
@@ -111,6 +112,27 @@ impl Target {
             host: text(&host)?,
             shown: format!("{}://{host}{}", if tls { "wss" } else { "ws" }, uri.path()),
         })
+    }
+
+    /// Goes there instead; what the server is asked for stays.
+    pub fn connect_to(&mut self, to: SocketAddr) -> Result<(), InvalidInput> {
+        let bad = |why: &str| Err(InvalidInput::new(format!("can't connect to {to}: {why}")));
+        if self.address.to_bytes().starts_with(b"+") {
+            return bad("the client is one for a Unix domain socket");
+        }
+        if to.is_ipv6() && !cfg!(feature = "ipv6") {
+            return bad("IPv6 addresses need this crate's feature `ipv6`");
+        }
+        if to.port() == 0 {
+            return bad("port 0 can't be connected to");
+        }
+        let scope = match to {
+            SocketAddr::V6(v6) if v6.scope_id() != 0 => format!("%{}", v6.scope_id()),
+            _ => String::new(),
+        };
+        self.address = text(&format!("{}{scope}", to.ip()))?;
+        self.port = to.port();
+        Ok(())
     }
 
     #[cfg(feature = "unix-sockets")]
@@ -300,6 +322,24 @@ mod tests {
         let t = Target::unix("s".as_ref(), "/\u{e9}?\u{e9}").unwrap();
         assert_eq!(t.request.to_str(), Ok("/%C3%A9?%C3%A9"));
         assert!(Target::unix("s".as_ref(), "/%").is_err());
+    }
+
+    #[test]
+    fn an_address_changes_where_to_and_not_whom() {
+        let mut t = Target::parse("ws://example.com:81/a").unwrap();
+        t.connect_to(([127, 0, 0, 1], 9).into()).unwrap();
+        assert_eq!((t.address.to_str(), t.port), (Ok("127.0.0.1"), 9));
+        assert_eq!(t.host.to_str(), Ok("example.com:81"));
+        assert!(t.connect_to(([127, 0, 0, 1], 0).into()).is_err());
+        let v6 = t.connect_to("[fe80::1%7]:9".parse().unwrap());
+        assert_eq!(v6.is_ok(), cfg!(feature = "ipv6"));
+        #[cfg(feature = "ipv6")]
+        assert_eq!(t.address.to_str(), Ok("fe80::1%7"));
+        #[cfg(feature = "unix-sockets")]
+        {
+            let mut t = Target::unix("s".as_ref(), "/").unwrap();
+            assert!(t.connect_to(([127, 0, 0, 1], 9).into()).is_err());
+        }
     }
 
     #[test]
