@@ -137,7 +137,7 @@ lwsrs_no_proxy(struct lws_context_creation_info *info)
 	(void)info;
 }
 
-/* Without patch 0077, as in an installed library, messages lose their end. */
+/* Without patch 0079, as in an installed library, messages lose their end. */
 #if !defined(LWS_WITHOUT_EXTENSIONS) && defined(LWS_PMD_INFLATES_TO_THE_END)
 
 static const struct lws_extension deflate[] = {
