@@ -67,6 +67,10 @@ impl<'a> Request<'a> {
         if asked.host != Some(true) {
             return refuse(StatusCode::BAD_REQUEST, "there is no Host");
         }
+        if asked.content_length == Some(false) || asked.has_transfer_encoding {
+            // It would be read as frames, behind a proxy for which it is something else.
+            return refuse(StatusCode::BAD_REQUEST, "the request may have no content");
+        }
         let path = match path.starts_with('/') {
             true => path,
             false => match of_absolute(&path, wsi) {
@@ -225,7 +229,9 @@ struct Asked {
     origin: Option<bool>,
     key: Option<bool>,
     version: Option<bool>,
+    content_length: Option<bool>,
     twice: bool,
+    has_transfer_encoding: bool,
     options: List,
     upgrades: bool,
     offered: List,
@@ -242,6 +248,12 @@ impl Asked {
             (&mut self.key, is_key(value))
         } else if *name == header::SEC_WEBSOCKET_VERSION {
             (&mut self.version, value == b"13")
+        } else if *name == header::CONTENT_LENGTH {
+            let is_none = !value.is_empty() && value.iter().all(|digit| *digit == b'0');
+            (&mut self.content_length, is_none)
+        } else if *name == header::TRANSFER_ENCODING {
+            self.has_transfer_encoding = true;
+            return;
         } else if *name == header::CONNECTION {
             let upgrades = &mut self.upgrades;
             return self.options.read(value, |option| {
