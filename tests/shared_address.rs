@@ -1,14 +1,14 @@
-//! Vhosts that share an address over TLS: each by its own rules, whichever came first.
+//! Vhosts that share an address, mostly over TLS: each by its own rules, whichever came first.
 
 #![cfg(feature = "_tls")]
 
 mod common;
 
 use common::certs::{tls_over, Ca, Identity};
-use common::peer::{self, tcp};
+use common::peer::{self, tcp, Raw, PING};
 use common::{Echo, Running};
 use libwebsockets::tls::{ClientCertificates, Pem, TlsVersion};
-use libwebsockets::{Context, Refusal, Vhost};
+use libwebsockets::{Context, Refusal, Vhost, WebSocketConfig};
 use rustls::client::{
     ClientSessionStore, Resumption, Tls12ClientSessionValue, Tls13ClientSessionValue,
 };
@@ -17,6 +17,7 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, NamedGroup};
 use std::io::{Read, Write};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use ClientCertificates::{None as Nobody, Optional, Required};
 
 const NAMES: [&str; 2] = ["one.test", "two.test"];
@@ -96,6 +97,37 @@ fn each_vhost_speaks_its_own_versions() {
                 assert_eq!(old, None, "{name} of {rules:?}");
             }
         }
+    }
+}
+
+/// Lost: pings, and the end of silent peers, where the first vhost of an address has longer times.
+#[test]
+fn each_vhost_pings_by_its_own_times() {
+    let ca = Ca::new();
+    for identity in [None, Some(ca.sign(&NAMES))] {
+        let tls = identity.as_ref().map(Identity::server);
+        let server = Running::start(move || {
+            let short = WebSocketConfig::new().ping_after(Duration::from_secs(1));
+            let short = short.idle_timeout(Duration::from_secs(2));
+            let mut builder = Context::builder();
+            for (name, config) in NAMES.into_iter().zip([WebSocketConfig::new(), short]) {
+                let mut vhost = Vhost::listen(([127, 0, 0, 1], 0)).name(name).unwrap();
+                if let Some(tls) = &tls {
+                    vhost = vhost.tls(tls.clone());
+                }
+                builder = builder.vhost(vhost.config(config).accept(|_| Ok(Echo)));
+            }
+            builder
+        });
+        let tcp = tcp(server.addr());
+        let mut raw = match identity {
+            Some(_) => Raw::over(Box::new(tls_over(tcp, NAMES[1], ca.rustls_client()))),
+            None => Raw::over(Box::new(tcp)),
+        };
+        let request = peer::upgrade("/", "").replace("localhost", NAMES[1]);
+        assert_eq!(raw.ask(&request).status, 101);
+        assert_eq!(raw.frame().unwrap().opcode, PING);
+        assert!(raw.is_over());
     }
 }
 
