@@ -222,7 +222,27 @@ fn headers_beyond_the_limit_are_refused_and_the_server_lives_on() {
     let server = echo_server();
     let fits = format!("X-Long: {}\r\n", "a".repeat(8 << 10));
     assert_eq!(ask(server.addr(), &upgrade("/", &fits)).status, 101);
-    let beyond = format!("X-Long: {}\r\n", "a".repeat(64 << 10));
+    let target = format!("/{}", "a".repeat(30 << 10));
+    let query = format!("/?{}", "a&".repeat(10 << 10));
+    for (request, status) in [
+        (
+            upgrade("/", &format!("X-Long: {}\r\n", "a".repeat(17 << 10))),
+            431,
+        ),
+        (
+            upgrade("/", &format!("Cookie: {}\r\n", "a".repeat(17 << 10))),
+            431,
+        ),
+        (
+            upgrade("/", &format!("{}: a\r\n", "a".repeat(17 << 10))),
+            431,
+        ),
+        (upgrade(&target, ""), 414),
+        (upgrade(&query, ""), 414),
+    ] {
+        assert_eq!(ask(server.addr(), &request).status, status);
+    }
+    let beyond = format!("X-Long: {}\r\n", "a".repeat(2 << 20));
     let mut raw = Raw::connect(server.addr());
     // It may close before all is sent.
     raw.try_send(upgrade("/", &beyond).as_bytes());

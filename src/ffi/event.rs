@@ -8,6 +8,9 @@ pub(crate) enum Event<'cb> {
     /// A server got a request to switch protocols; its headers are there to be
     /// read (`LWS_CALLBACK_HTTP_CONFIRM_UPGRADE`).
     UpgradeRequested { to: &'cb str },
+    /// A server got what is no request, or more than there is room for, and answers with
+    /// this status (our patch); nothing may be asked of its headers.
+    BadRequest { status: u16 },
     /// A server got a plain HTTP request (`LWS_CALLBACK_HTTP`).
     HttpRequest,
     /// The opening handshake is done, in the server's role.

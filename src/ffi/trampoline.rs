@@ -134,6 +134,10 @@ unsafe fn decode<'cb>(
     use sys::lws_callback_reasons as r;
 
     Ok(Some(match reason {
+        r::LWS_CALLBACK_HTTP_CONFIRM_UPGRADE if input.is_null() => {
+            let status = u16::try_from(len).map_err(|_| Broken)?;
+            Event::BadRequest { status }
+        }
         r::LWS_CALLBACK_HTTP_CONFIRM_UPGRADE => {
             // SAFETY: lws passes the NUL-terminated value of the Upgrade header.
             let to = unsafe { c_str(input.cast()) };

@@ -37,9 +37,7 @@ impl<'a> Request<'a> {
         } = wsi.request_target();
         let refuse = |status, why| Err(Refusal::new(status).body(why));
         if !is_get {
-            return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED)
-                .body("a WebSocket is opened by a GET request")
-                .static_header("allow", "GET"));
+            return Err(Refusal::method_not_allowed());
         }
         if !is_http_1_1 {
             return refuse(
@@ -65,7 +63,7 @@ impl<'a> Request<'a> {
             return refuse(StatusCode::BAD_REQUEST, "a header is there twice");
         }
         if asked.host != Some(true) {
-            return refuse(StatusCode::BAD_REQUEST, "there is no Host");
+            return refuse(StatusCode::BAD_REQUEST, "there is no Host, or it is none");
         }
         if asked.content_length == Some(false) || asked.has_transfer_encoding {
             // It would be read as frames, behind a proxy for which it is something else.
@@ -220,6 +218,13 @@ fn is_key(value: &[u8]) -> bool {
     value.len() == 24 && value.ends_with(b"==") && value[..22].iter().all(base64)
 }
 
+/// A name or an address, and a port or none (RFC 9112 §3.2); where a port or a literal address
+/// begins isn't looked at.
+fn is_host(value: &[u8]) -> bool {
+    let is_of_it = |b: &u8| b.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(b);
+    !value.is_empty() && value.iter().all(is_of_it)
+}
+
 /// What the headers of a request say that the opening handshake is about.
 #[derive(Default)]
 struct Asked {
@@ -241,7 +246,7 @@ struct Asked {
 impl Asked {
     fn read(&mut self, name: &HeaderName, value: &[u8]) {
         let (single, is_right) = if *name == header::HOST {
-            (&mut self.host, !value.is_empty())
+            (&mut self.host, is_host(value))
         } else if *name == header::ORIGIN {
             (&mut self.origin, true)
         } else if *name == header::SEC_WEBSOCKET_KEY {
@@ -416,6 +421,25 @@ impl Refusal {
 
     pub(crate) fn answer(&self) -> &Answer {
         &self.0
+    }
+
+    fn method_not_allowed() -> Self {
+        Refusal::new(StatusCode::METHOD_NOT_ALLOWED)
+            .body("a WebSocket is opened by a GET request")
+            .static_header("allow", "GET")
+    }
+
+    /// The answer to what the C library didn't read as a request.
+    pub(crate) fn unread(status: u16) -> Self {
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
+        let refusal = Refusal::new(status);
+        match status {
+            StatusCode::METHOD_NOT_ALLOWED => Refusal::method_not_allowed(),
+            StatusCode::URI_TOO_LONG => refusal.body("the request's target is too long"),
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => refusal.body("the headers are too long"),
+            StatusCode::NOT_IMPLEMENTED => refusal.body("the request's method is unknown"),
+            _ => refusal.body("the request is malformed"),
+        }
     }
 
     /// The answer to a plain HTTP request, for which nothing is served yet.

@@ -20,6 +20,8 @@ const BAD: u16 = 400;
 const METHOD: u16 = 405;
 /// Of another protocol (RFC 9110, sections 15.5.22 and 15.6.6).
 const UPGRADE_REQUIRED: u16 = 426;
+/// For a method that nobody knows (RFC 9110, section 15.6.2).
+const UNKNOWN: u16 = 501;
 /// RFC 6455 names no status for this; it is the C library's own answer.
 const FORBIDDEN: u16 = 403;
 const OPEN: u16 = 101;
@@ -70,6 +72,40 @@ const ROWS: &[Row] = &[
     ("4.2.1", "an offer that is no list of tokens", VERSION, "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: a b\r\n", BAD),
     ("11.3.4", "an offer that nobody serves", VERSION, "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: a, b\r\n", BAD),
 
+    ("4.2.1", "CONNECT", GET, "CONNECT localhost:80 HTTP/1.1\r\n", METHOD),
+    ("4.2.1", "OPTIONS of the server", GET, "OPTIONS * HTTP/1.1\r\n", METHOD),
+    ("4.2.1", "a method that nobody knows", GET, "BREW / HTTP/1.1\r\n", UNKNOWN),
+    ("4.2.1", "a method that begins as one", GET, "GETS / HTTP/1.1\r\n", UNKNOWN),
+    ("4.2.1", "the beginning of a method", GET, "GE / HTTP/1.1\r\n", UNKNOWN),
+    ("4.2.1", "a method in small letters", GET, "get / HTTP/1.1\r\n", UNKNOWN),
+    ("4.2.1", "the preface of HTTP/2", GET, "PRI * HTTP/2.0\r\n", UNKNOWN),
+    ("4.2.1", "a method that is no token", GET, "G@T / HTTP/1.1\r\n", BAD),
+    ("4.2.1", "no method", GET, " / HTTP/1.1\r\n", BAD),
+    ("4.2.1", "two spaces before the target", GET, "GET  / HTTP/1.1\r\n", BAD),
+    ("4.2.1", "two spaces behind the target", GET, "GET /  HTTP/1.1\r\n", BAD),
+    ("4.2.1", "a tab before the target", GET, "GET\t/ HTTP/1.1\r\n", BAD),
+    ("4.2.1", "a target with a tab", GET, "GET /a\tb HTTP/1.1\r\n", BAD),
+    ("4.2.1", "a target with a NUL", GET, "GET /a%00b HTTP/1.1\r\n", BAD),
+    ("4.2.1", "a target with a broken escape", GET, "GET /%zz HTTP/1.1\r\n", BAD),
+    ("4.2.1", "a target with half an escape", GET, "GET /% HTTP/1.1\r\n", BAD),
+    ("4.2.1", "no version", GET, "GET /\r\n", BAD),
+    ("4.2.1", "a version of something else", GET, "GET / HTCPCP/1.0\r\n", BAD),
+    ("4.2.1", "a version in small letters", GET, "GET / http/1.1\r\n", BAD),
+    ("4.2.1", "a version of two digits", GET, "GET / HTTP/1.10\r\n", BAD),
+    ("4.2.1", "a version that is too high", GET, "GET / HTTP/2.0\r\n", 505),
+    ("4.2.1", "a second request line", GET, "GET / HTTP/1.1\r\nPOST / HTTP/1.1\r\n", BAD),
+    ("4.2.1", "a line without a colon", HOST, "Host: localhost\r\nX-A\r\n", BAD),
+    ("4.2.1", "a line without a colon at the end", VERSION, "Sec-WebSocket-Version: 13\r\nX-A\r\n", BAD),
+    ("4.2.1", "a line without a name", HOST, "Host: localhost\r\n: a\r\n", BAD),
+    ("4.2.1", "a name with a space behind it", HOST, "Host : localhost\r\n", BAD),
+    ("4.2.1", "a folded line", HOST, "Host: localhost\r\nX-A: a\r\n b\r\n", BAD),
+    ("4.2.1", "a folded line at the end", VERSION, "Sec-WebSocket-Version: 13\r\nX-A: a\r\n\tb\r\n", BAD),
+    ("4.2.1", "a line that ends in LF", HOST, "Host: localhost\n", BAD),
+    ("4.2.1", "a value with a CR", HOST, "Host: localhost\r\nX-A: a\rb\r\n", BAD),
+    ("4.2.1", "a Host with a space", HOST, "Host: a b\r\n", BAD),
+    ("4.2.1", "a Host with a path", HOST, "Host: localhost/\r\n", BAD),
+    ("4.2.1", "a Host with a user", HOST, "Host: me@localhost\r\n", BAD),
+
     // Lost: a body that is read as frames, and that a proxy in front takes for something else.
     ("4.2.1", "a body", HOST, "Host: localhost\r\nContent-Length: 5\r\n", BAD),
     ("4.2.1", "an empty Content-Length", HOST, "Host: localhost\r\nContent-Length:\r\n", BAD),
@@ -83,6 +119,8 @@ const ROWS: &[Row] = &[
 
     ("4.2.1", "a body of no bytes", HOST, "Host: localhost\r\nContent-Length: 0\r\n", OPEN),
     ("4.2.1", "all as it should be", GET, GET, OPEN),
+    ("4.2.1", "empty lines ahead", GET, "\r\n\r\nGET / HTTP/1.1\r\n", OPEN),
+    ("4.2.1", "Host with an address", HOST, "Host: [::1]:80\r\n", OPEN),
     ("4.2.1", "Upgrade in other letters", UPGRADE, "upgrade: WebSocket\r\n", OPEN),
     ("4.2.1", "Connection with more in it", CONNECTION, "Connection: keep-alive, upgrade\r\n", OPEN),
     ("9.1", "an extension that nobody knows", VERSION, "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Extensions: x-unknown; a=1\r\n", OPEN),

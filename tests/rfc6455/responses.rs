@@ -70,6 +70,11 @@ const ROWS: &[Row] = &[
     ("4.1", "an extension that wasn't offered", END, "\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n", Fails),
     ("4.1", "an extension that nobody knows", END, "\r\nSec-WebSocket-Extensions: x-unknown\r\n\r\n", Fails),
 
+    // Lost: twenty seconds until it fails.
+    ("4.1", "a line without a colon", UPGRADE, "X-Bad\r\nUpgrade: websocket\r\n", Fails),
+    ("4.1", "a line without a colon at the end", END, "\r\nX-Bad\r\n\r\n", Fails),
+    ("4.1", "a folded line at the end", END, "\r\nX-A: a\r\n b\r\n\r\n", Fails),
+
     ("4.1", "all as it should be", STATUS, STATUS, Open),
     ("4.1", "another reason phrase", STATUS, "HTTP/1.1 101 OK\r\n", Open),
     ("4.1", "Upgrade in other letters", UPGRADE, "UPGRADE: WebSocket\r\n", Open),

@@ -31,6 +31,10 @@ impl Engine {
                 self.refuse(wsi, &Refusal::upgrade_required());
                 return Verdict::Close;
             }
+            Event::BadRequest { status } => {
+                self.refuse(wsi, &Refusal::unread(status));
+                return Verdict::Close;
+            }
             _ => {}
         }
         let Some(conn) = self.conn(wsi) else {
@@ -40,7 +44,9 @@ impl Engine {
             return self.drop_now(&conn);
         }
         match event {
-            Event::UpgradeRequested { .. } | Event::HttpRequest => Verdict::Close,
+            Event::UpgradeRequested { .. } | Event::HttpRequest | Event::BadRequest { .. } => {
+                Verdict::Close
+            }
             Event::ServerEstablished | Event::ClientEstablished => self.on_open(&conn, wsi),
             Event::ClientRequest(writer) => self.on_client_request(&conn, writer),
             Event::ClientResponse => self.on_client_response(&conn, wsi),
