@@ -74,8 +74,12 @@ const ROWS: &[Row] = &[
     ("4.1", "a line without a colon", UPGRADE, "X-Bad\r\nUpgrade: websocket\r\n", Fails),
     ("4.1", "a line without a colon at the end", END, "\r\nX-Bad\r\n\r\n", Fails),
     ("4.1", "a folded line at the end", END, "\r\nX-A: a\r\n b\r\n\r\n", Fails),
+    ("4.1", "an interim response alone", STATUS, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n", Rejected(403)),
 
     ("4.1", "all as it should be", STATUS, STATUS, Open),
+    // RFC 9110, section 15.2.
+    ("4.1", "100 (Continue) ahead", STATUS, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 101 Switching Protocols\r\n", Open),
+    ("4.1", "103 (Early Hints) twice ahead", STATUS, "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nX-A: a\r\n\r\nHTTP/1.1 103 Early Hints\r\nUpgrade: teapot\r\nSec-WebSocket-Protocol: other\r\n\r\nHTTP/1.1 101 Switching Protocols\r\n", Open),
     ("4.1", "another reason phrase", STATUS, "HTTP/1.1 101 OK\r\n", Open),
     ("4.1", "Upgrade in other letters", UPGRADE, "UPGRADE: WebSocket\r\n", Open),
     ("4.1", "Connection in other letters", CONNECTION, "connection: upgrade\r\n", Open),
