@@ -250,6 +250,30 @@ fn headers_beyond_the_limit_are_refused_and_the_server_lives_on() {
     assert_eq!(ask(server.addr(), &upgrade("/", "")).status, 101);
 }
 
+// Lost: 96 lines and pieces of a query together closed the connection without an answer.
+#[test]
+fn many_lines_of_one_header_and_pieces_of_a_query_are_taken() {
+    let (report, seen) = mpsc::channel();
+    let server = serve(move |vhost| {
+        vhost.accept(move |request| {
+            let cookies = request.headers().get_all("cookie").iter().count();
+            report.send((cookies, request.query().len())).unwrap();
+            Ok(Echo)
+        })
+    });
+    let many = |cookies, pieces| {
+        let path = format!("/?{}", "a=b&".repeat(pieces));
+        let lines = "Cookie: a=b\r\n".repeat(cookies);
+        ask(server.addr(), &upgrade(&path, &lines)).status
+    };
+    for counts in [(0, 480), (480, 0), (200, 270)] {
+        assert_eq!(many(counts.0, counts.1), 101, "{counts:?}");
+        assert_eq!(seen.recv_timeout(WAIT).unwrap(), counts);
+    }
+    assert_eq!(many(600, 0), 431);
+    assert_eq!(many(0, 600), 414);
+}
+
 #[test]
 fn the_limit_for_headers_can_be_raised() {
     for (limit, fits) in [(40 << 10, 36 << 10), (u32::MAX, 60 << 10)] {
