@@ -22,8 +22,6 @@ const METHOD: u16 = 405;
 const UPGRADE_REQUIRED: u16 = 426;
 /// For a method that nobody knows (RFC 9110, section 15.6.2).
 const UNKNOWN: u16 = 501;
-/// RFC 6455 names no status for this; it is the C library's own answer.
-const FORBIDDEN: u16 = 403;
 const OPEN: u16 = 101;
 
 #[rustfmt::skip]
@@ -40,7 +38,8 @@ const ROWS: &[Row] = &[
     ("4.2.1", "two Hosts", HOST, "Host: localhost\r\nHost: elsewhere\r\n", BAD),
 
     ("4.2.1", "no Upgrade", UPGRADE, "", UPGRADE_REQUIRED),
-    ("4.2.1", "an upgrade to something else", UPGRADE, "Upgrade: teapot\r\n", FORBIDDEN),
+    ("4.2.1", "an upgrade to something else", UPGRADE, "Upgrade: teapot\r\n", UPGRADE_REQUIRED),
+    ("4.2.1", "an upgrade to others", UPGRADE, "Upgrade: h2c, websockets, a websocket\r\n", UPGRADE_REQUIRED),
     ("4.2.1", "an upgrade to nothing", UPGRADE, "Upgrade:\r\n", UPGRADE_REQUIRED),
     ("4.2.1", "no Connection", CONNECTION, "", BAD),
     ("4.2.1", "Connection: keep-alive", CONNECTION, "Connection: keep-alive\r\n", BAD),
@@ -121,6 +120,8 @@ const ROWS: &[Row] = &[
     ("4.2.1", "all as it should be", GET, GET, OPEN),
     ("4.2.1", "empty lines ahead", GET, "\r\n\r\nGET / HTTP/1.1\r\n", OPEN),
     ("4.2.1", "Host with an address", HOST, "Host: [::1]:80\r\n", OPEN),
+    ("4.2.1", "an upgrade to either", UPGRADE, "Upgrade: h2c, websocket\r\n", OPEN),
+    ("4.2.1", "an upgrade to either in two lines", UPGRADE, "Upgrade: h2c\r\nUpgrade: WebSocket \r\n", OPEN),
     ("4.2.1", "Upgrade in other letters", UPGRADE, "upgrade: WebSocket\r\n", OPEN),
     ("4.2.1", "Connection with more in it", CONNECTION, "Connection: keep-alive, upgrade\r\n", OPEN),
     ("9.1", "an extension that nobody knows", VERSION, "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Extensions: x-unknown; a=1\r\n", OPEN),
