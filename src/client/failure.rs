@@ -108,6 +108,7 @@ impl ConnectFailure {
     }
 
     /// The server said by an alert of TLS that it doesn't go on.
+    #[cfg(feature = "_tls")]
     pub(crate) fn alert(alert: u8) -> Self {
         ConnectFailure::Tls {
             alert: Some(alert),
@@ -220,6 +221,7 @@ fn is_out_of_descriptors(error: &io::Error) -> bool {
 }
 
 /// Alerts (RFC 8446 §6, RFC 5246 §7.2), of which TLS libraries of some age don't know all.
+#[cfg(feature = "_tls")]
 fn meaning(alert: u8) -> &'static str {
     match alert {
         10 => "unexpected message",

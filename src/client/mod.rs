@@ -240,7 +240,7 @@ impl Client {
     /// ([`Connection::abort`], [`ContextHandle::abort`]), and by a panic of the handler. It has
     /// not where the peer closed, where the connection broke or was silent for too long, nor
     /// where the peer broke the protocol or a limit of
-    /// [`WebSocketConfig`](crate::WebSocketConfig), whatever close code it was sent for that: a
+    /// [`WebSocketConfig`], whatever close code it was sent for that: a
     /// client comes back to a server whose message was too big. To drop a connection, and have
     /// another, there is [`Connection::reconnect`].
     ///
