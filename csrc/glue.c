@@ -1,5 +1,9 @@
 #include "glue.h"
 
+#if defined(__linux__)
+#include <sys/ioctl.h>
+#endif
+
 _Static_assert(LWS_PRE <= LWSRS_HEADROOM, "payloads have too little headroom");
 
 void
@@ -24,6 +28,26 @@ lwsrs_turn(struct lws_context *context, int begins)
 		lws_gather_turn(context, 0, begins);
 }
 #endif
+
+/* From patch 0095, likewise: what the kernel has alone tells nearly as much. */
+#if defined(__linux__)
+size_t lws_unsent(struct lws *wsi) __attribute__((weak));
+#endif
+
+long long
+lwsrs_unsent(struct lws *wsi)
+{
+#if defined(__linux__)
+	int kernel = 0;
+
+	if (ioctl(lws_get_socket_fd(wsi), TIOCOUTQ, &kernel))
+		kernel = 0;
+
+	return kernel + (lws_unsent ? (long long)lws_unsent(wsi) : 0);
+#else
+	return lws_partial_buffered(wsi) ? -1 : 0;
+#endif
+}
 
 /* From patch 0058, likewise: what it isn't asked to leave masked is unmasked. */
 #if defined(__linux__)

@@ -13,6 +13,9 @@
 /* Ends a connection from outside its callbacks, at the next service. */
 void lwsrs_kill_async(struct lws *wsi);
 
+/* Bytes that were written and that the peer hasn't got; -1 where that can't be told. */
+long long lwsrs_unsent(struct lws *wsi);
+
 /*
  * Between a turn's beginning and its end the library may keep small frames, to send
  * them together; it does so on its own where it does the waiting, too.

@@ -159,3 +159,46 @@ fn no_peer_is_waited_for_longer_than_5_seconds() {
         assert!(range.contains(&took), "{took:?}");
     }
 }
+
+/// What nobody's socket buffers hold.
+const MUCH: usize = 32 << 20;
+
+// Lost: the place of a connection whose peer doesn't read, until the idle timeout.
+#[test]
+fn a_peer_that_does_not_read_is_dropped_although_it_never_gets_the_close_frame() {
+    let config = WebSocketConfig::new().close_timeout(Duration::from_millis(500));
+    for parts in [1, 32] {
+        for ours in Ours::both(&config) {
+            let (raw, id) = ours.connection();
+            for _ in 0..parts {
+                let part = vec![0; MUCH / parts];
+                ours.running.handle.send(id, part).unwrap();
+            }
+            let start = Instant::now();
+            ours.running.handle.close(id, CloseCode::NORMAL).unwrap();
+            let closed = ours.events.closed();
+            let took = start.elapsed();
+            let range = Duration::from_millis(450)..Duration::from_secs(6);
+            assert!(range.contains(&took), "{:?}: {took:?}", ours.role);
+            assert_eq!(closed.frame, None);
+            drop(raw);
+        }
+    }
+}
+
+#[test]
+fn a_peer_that_reads_slowly_gets_what_was_queued_and_the_close_frame() {
+    let config = WebSocketConfig::new().close_timeout(Duration::from_millis(300));
+    for ours in Ours::both(&config) {
+        let (mut raw, id) = ours.connection();
+        ours.running.handle.send(id, vec![0; MUCH / 2]).unwrap();
+        ours.running.handle.close(id, CloseCode::NORMAL).unwrap();
+        let start = Instant::now();
+        let frame = raw.frame_by(|| std::thread::sleep(Duration::from_millis(3)));
+        assert_eq!(frame.unwrap().payload.len(), MUCH / 2);
+        assert!(start.elapsed() > Duration::from_millis(600));
+        assert_eq!(raw.close_code(), Some(1000));
+        let frame = Some(CloseCode::NORMAL.into());
+        assert_eq!(ours.events.closed().frame, frame);
+    }
+}

@@ -69,8 +69,10 @@ impl WebSocketConfig {
     }
 
     /// How long the peer may take to answer a close frame until the connection
-    /// is dropped. Default: 5 s, which is also the most: the C library itself
-    /// gives up then (lib/roles/ws/ops-ws.c).
+    /// is dropped; and while what is queued goes out ahead of that frame, how long it
+    /// may take nothing at all, which is seen before twice that time is over. Default:
+    /// 5 s, which is also the most: the C library itself gives up then
+    /// (lib/roles/ws/ops-ws.c).
     pub fn close_timeout(mut self, timeout: Duration) -> Self {
         self.close_timeout = timeout.min(Duration::from_secs(5));
         self

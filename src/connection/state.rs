@@ -26,6 +26,10 @@ pub(crate) enum Stage {
     Ended,
 }
 
+/// How much the peer has got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Progress(u64, u64);
+
 /// One connection. Every field is borrowed for short stretches only, never
 /// while C or an application's code runs: both may come back for this same connection.
 pub(crate) struct Conn {
@@ -44,6 +48,10 @@ pub(crate) struct Conn {
     pub subprotocol: RefCell<Option<String>>,
     pub fragments: bool,
     pub close_timeout: Duration,
+    /// Frames that the C library was given.
+    pub written: Cell<u64>,
+    /// A close was asked for, and how long the peer takes nothing is watched.
+    pub watched: Cell<bool>,
     /// Who closed, and the first close frame.
     pub ending: RefCell<Option<(Initiator, Option<CloseFrame>)>>,
     /// It is dropped at the next chance: the application wants that, or its handler panicked.
@@ -78,6 +86,8 @@ impl Conn {
             subprotocol: RefCell::new(subprotocol),
             fragments: config.fragments,
             close_timeout: config.close_timeout,
+            written: Cell::new(0),
+            watched: Cell::new(false),
             ending: RefCell::new(None),
             doomed: Cell::new(false),
             reconnects: Cell::new(false),
@@ -114,6 +124,12 @@ impl Conn {
                 attempt.error.get_or_insert(error);
             }
         }
+    }
+
+    /// What changes as long as the peer takes what is sent; `None` where that can't be told.
+    pub fn progress(&self) -> Option<Progress> {
+        let unsent = self.wsi.with(|wsi| wsi.unsent())?;
+        Some(Progress(self.written.get(), unsent?))
     }
 
     /// Whether this side wanted the end, whoever brought it about, and no other connection.

@@ -72,9 +72,9 @@ impl<'a> Connection<'a> {
     /// own, and lets the peer close. A [`CloseCode`](crate::CloseCode) alone is a frame without
     /// a reason; one without a code isn't sent (RFC 6455 §5.5.1 allows it).
     ///
-    /// A peer that doesn't read never gets as far as the close frame, and stays
-    /// until [`idle_timeout`](crate::WebSocketConfig::idle_timeout); whoever is
-    /// too slow is better dropped by [`abort`](Connection::abort).
+    /// A peer that doesn't read never gets as far as the close frame, and is dropped when
+    /// it has taken nothing for that time; one that is too slow is better dropped by
+    /// [`abort`](Connection::abort).
     #[doc(alias = "lws_close_reason")]
     pub fn close(&mut self, frame: impl Into<CloseFrame>) {
         // An earlier close stands; its frame is the one that is sent.

@@ -302,7 +302,7 @@ impl ContextHandle {
 
     /// Closes a connection after what is queued for it, as
     /// [`Connection::close`](crate::Connection::close) does: what the peer sends after that
-    /// isn't delivered. For a peer that doesn't read there is [`abort`](ContextHandle::abort).
+    /// isn't delivered. For a peer that is too slow there is [`abort`](ContextHandle::abort).
     ///
     /// # Errors
     ///

@@ -8,7 +8,7 @@ use super::timers::Due;
 use super::Context;
 use crate::client::attempt::Attempt;
 use crate::client::{Client, ConnectError, Ticket, Token};
-use crate::connection::state::{Conn, Stage};
+use crate::connection::state::{Conn, Progress, Stage};
 use crate::connection::{ConnectionId, Handler, Role};
 use crate::error::Error;
 use crate::ffi::connect::ConnectOptions;
@@ -55,6 +55,7 @@ impl Context {
             let due = engine.timers.borrow_mut().take_due(now);
             match due {
                 Some(Due::CloseTimeout(id)) => engine.close_timed_out(id),
+                Some(Due::SendTimeout(id, before)) => engine.send_timed_out(id, before),
                 // The loop's owner looks at the clock.
                 Some(Due::ShutdownTimeout) => engine.shared.wake(),
                 Some(Due::Reconnect(attempt, handler)) => self.restart(attempt, handler),
@@ -216,6 +217,7 @@ impl Engine {
             conn.outbox.take_dirty();
             if conn.stage.get() == Stage::Open {
                 conn.wsi.with(|wsi| wsi.request_writable());
+                self.watch_close(&conn);
             }
         }
     }
@@ -271,6 +273,7 @@ impl Engine {
                     // An earlier close stands.
                     let _ = conn.outbox.close(frame.clone());
                     conn.wsi.with(|wsi| wsi.request_writable());
+                    self.watch_close(&conn);
                 }
                 Stage::Handshake => {
                     conn.fail_attempt(ConnectError::ShuttingDown);
@@ -284,6 +287,23 @@ impl Engine {
     fn close_timed_out(&self, id: ConnectionId) {
         if let Some(conn) = self.by_id(id) {
             conn.wsi.with(|wsi| wsi.kill_later());
+        }
+    }
+
+    /// The time is over in which the peer had to take something.
+    fn send_timed_out(&self, id: ConnectionId, before: Option<Progress>) {
+        let Some(conn) = self.by_id(id) else {
+            return;
+        };
+        if conn.stage.get() != Stage::Open {
+            // It has got all; its time to answer runs.
+            return;
+        }
+        let now = conn.progress();
+        if now.is_some() && now == before {
+            self.drop_connection(&conn);
+        } else {
+            self.add_timer(conn.close_timeout, Due::SendTimeout(id, now));
         }
     }
 

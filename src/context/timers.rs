@@ -1,6 +1,7 @@
 //! Deadlines of the service thread.
 
 use crate::client::attempt::Attempt;
+use crate::connection::state::Progress;
 use crate::connection::{ConnectionId, Handler};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -9,6 +10,9 @@ use std::time::{Duration, Instant};
 pub(crate) enum Due {
     /// A connection is to be gone: the peer doesn't answer, or isn't waited for.
     CloseTimeout(ConnectionId),
+    /// A connection that is to be closed once its queue is sent: whether the peer has got
+    /// anything since then.
+    SendTimeout(ConnectionId, Option<Progress>),
     /// A graceful shutdown waits no longer.
     ShutdownTimeout,
     /// A client connects again.

@@ -66,6 +66,13 @@ impl<'cb> Wsi<'cb> {
         unsafe { sys::lws_partial_buffered(self.as_ptr()) != 0 }
     }
 
+    /// Bytes that were written and that the peer hasn't got; `None` where that can't be told.
+    pub fn unsent(&self) -> Option<u64> {
+        // SAFETY: the wsi is valid for 'cb (contract of `new`).
+        let unsent = unsafe { sys::lwsrs_unsent(self.as_ptr()) };
+        u64::try_from(unsent).ok()
+    }
+
     /// Stops or resumes reading from the peer.
     #[doc(alias = "lws_rx_flow_control")]
     pub fn set_reading(&self, on: bool) {
@@ -253,6 +260,10 @@ impl Outside<'_> {
 
     pub fn kill_later(&self) {
         self.0.kill_later();
+    }
+
+    pub fn unsent(&self) -> Option<u64> {
+        self.0.unsent()
     }
 
     pub fn set_reading(&self, on: bool) {

@@ -263,6 +263,18 @@ impl Raw {
         }
     }
 
+    /// The next frame, which is long, with a wait before each read.
+    pub fn frame_by(&mut self, mut wait: impl FnMut()) -> Option<Frame> {
+        assert!(self.fill_to(10), "a frame comes");
+        let length = self.unread[2..10].try_into().expect("8 bytes");
+        let length = usize::try_from(u64::from_be_bytes(length)).expect("it fits");
+        while self.unread.len() < length {
+            wait();
+            assert!(self.fill(), "the connection ends within a frame");
+        }
+        self.frame()
+    }
+
     /// Waits until the head of a frame is there.
     pub fn wait(&mut self) {
         assert!(self.fill_to(2), "the connection is over");

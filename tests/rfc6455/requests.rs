@@ -91,6 +91,7 @@ const ROWS: &[Row] = &[
     ("4.2.1", "a version of something else", GET, "GET / HTCPCP/1.0\r\n", BAD),
     ("4.2.1", "a version in small letters", GET, "GET / http/1.1\r\n", BAD),
     ("4.2.1", "a version of two digits", GET, "GET / HTTP/1.10\r\n", BAD),
+    ("4.2.1", "a version with a NUL behind it", GET, "GET / HTTP/1.1\0\0\r\n", BAD),
     ("4.2.1", "a version that is too high", GET, "GET / HTTP/2.0\r\n", 505),
     ("4.2.1", "a second request line", GET, "GET / HTTP/1.1\r\nPOST / HTTP/1.1\r\n", BAD),
     ("4.2.1", "a line without a colon", HOST, "Host: localhost\r\nX-A\r\n", BAD),

@@ -279,6 +279,7 @@ impl Engine {
 
     /// Writes a frame; if that fails, the queue is shut.
     fn write(&self, conn: &Conn, wsi: &Wsi<'_>, mut frame: Outgoing) -> Result<(), Dead> {
+        conn.written.set(conn.written.get() + 1);
         let result = wsi.write(frame.kind, &mut frame.payload);
         match result {
             Err(_) => conn.outbox.shut(),
@@ -296,8 +297,17 @@ impl Engine {
         self.settle_reading(conn, wsi);
         if conn.stage.get() == Stage::Open && conn.outbox.has_work() {
             wsi.request_writable();
+            self.watch_close(conn);
         }
         Verdict::Continue
+    }
+
+    /// If a close was asked for, the peer's time to take what is queued ahead of it runs.
+    pub(in crate::context) fn watch_close(&self, conn: &Conn) {
+        if conn.outbox.was_asked_to_close() && !conn.watched.replace(true) {
+            let due = Due::SendTimeout(conn.id, conn.progress());
+            self.add_timer(conn.close_timeout, due);
+        }
     }
 
     fn settle_reading(&self, conn: &Conn, wsi: &Wsi<'_>) {
