@@ -32,9 +32,8 @@ impl ConnectFailure {
             "Peer hung up" | "read failed" | "write failed" => {
                 ConnectFailure::HungUp(ConnectStep::Handshake)
             }
-            "problems parsing header" => ConnectFailure::Protocol(
-                "its answer isn't HTTP, or has more headers than max_header_bytes".into(),
-            ),
+            // Of an installed library, which doesn't tell more.
+            "problems parsing header" => handshake("headers too long"),
             "request not made" => ConnectFailure::Other("the request can't be made".into()),
             "ws protocol no match" => handshake("Cannot match protocol"),
             "no memory for headers" => ConnectFailure::io(io::ErrorKind::OutOfMemory.into()),
@@ -127,6 +126,10 @@ fn handshake(what: &str) -> ConnectFailure {
             "Upgrade to something other than websocket" => "its answer upgrades to something else",
             "UPGRADE malformed" => "the Connection of its answer doesn't name Upgrade",
             "PROTOCOL malformed" => "the Sec-WebSocket-Protocol of its answer is malformed",
+            "malformed header line" => "its answer isn't HTTP",
+            "headers too long" => {
+                "its answer isn't HTTP, or has more headers than max_header_bytes"
+            }
             "Cannot match protocol" => "it chose a subprotocol that wasn't offered",
             "bad content-length" => "the Content-Length of its answer is no number",
             _ if what.starts_with("EXT: ") => {
