@@ -21,11 +21,15 @@ use std::process::ExitCode;
 /// Any error: examples print it and end with status 1.
 pub type Fail = Box<dyn Error + Send + Sync>;
 
-/// Shows the key log's warnings, as that secrets are written, on standard error; or what
-/// `RUST_LOG` asks for.
+/// What is shown of the log, unless `RUST_LOG` asks for something: that secrets are written.
+#[cfg(feature = "keylog")]
+const SHOWN: &str = "libwebsockets::keylog=warn";
+#[cfg(not(feature = "keylog"))]
+const SHOWN: &str = "off";
+
+/// Shows the crate's log on standard error.
 pub fn show_log() {
-    let warnings = env_logger::Env::default().default_filter_or("libwebsockets::keylog=warn");
-    env_logger::Builder::from_env(warnings)
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(SHOWN))
         .format_timestamp(None)
         .init();
 }
