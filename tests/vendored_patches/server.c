@@ -100,6 +100,8 @@ callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in
 
 	switch (reason) {
 	case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
+		if (!in) /* the request is refused, with this status */
+			return lws_return_http_status(wsi, (unsigned int)len, NULL);
 		printf("upgrade asked: %s\n", (const char *)in);
 		break;
 
