@@ -71,8 +71,9 @@ impl ContextBuilder {
 
     /// Descriptors that the context makes room for. Default: the process'
     /// limit, up to 262144. At least 16; no more than that limit, nor than 4194304. The
-    /// memory is about 16 bytes for each; a number below the process' limit makes the C
-    /// library search its table at each event.
+    /// memory is about 16 bytes for each. A number below the process' limit, and below
+    /// 262144, makes the C library search its table at each event; a larger one, refuse a
+    /// descriptor beyond it, however few there are.
     #[doc(alias = "fd_limit_per_thread")]
     pub fn max_fds(mut self, fds: u32) -> Self {
         self.max_fds = Some(fds.clamp(16, MOST_FDS));
