@@ -14,7 +14,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// An echo server at a path.
 fn try_serve(path: &Path) -> Result<Running, Error> {
@@ -308,72 +308,4 @@ fn a_request_target_that_is_none_is_refused() {
         assert!(text.len() < 300, "{}", text.len());
     }
     assert!(Client::unix(path, "/room?n=1").is_ok());
-}
-
-/// A listener with a queue for one connection, and who is in it.
-#[cfg(target_os = "linux")]
-fn busy(path: &Path) -> (UnixListener, UnixStream) {
-    use std::os::fd::AsRawFd;
-    let listener = UnixListener::bind(path).unwrap();
-    // SAFETY: the descriptor is a listener's.
-    assert_eq!(unsafe { libc::listen(listener.as_raw_fd(), 0) }, 0);
-    let waits = UnixStream::connect(path).unwrap();
-    (listener, waits)
-}
-
-// Lost: the connection, where a server is behind for a moment.
-#[cfg(target_os = "linux")]
-#[test]
-fn a_client_waits_for_its_place_in_a_full_queue() {
-    let dir = TempDir::new();
-    let path = dir.file("socket");
-    let (listener, waits) = busy(&path);
-    let client = client_context();
-    let (probe, events) = probe();
-    let to = Client::unix(&path, "/").unwrap();
-    let connecting = client.handle.connect(to, probe).unwrap();
-    std::thread::sleep(Duration::from_millis(300));
-    let server = std::thread::spawn(move || {
-        drop(waits);
-        drop(listener.accept().unwrap());
-        let (stream, _) = listener.accept().unwrap();
-        stream.set_read_timeout(Some(WAIT)).unwrap();
-        let mut socket = tungstenite::accept(stream).unwrap();
-        let message = socket.read().unwrap();
-        socket.send(message).unwrap();
-        let _ = socket.read();
-    });
-    let id = connecting.wait(WAIT).unwrap();
-    assert_eq!(events.open(), id);
-    client.handle.send(id, "hello").unwrap();
-    assert_eq!(events.message().as_text(), Some("hello"));
-    drop(client);
-    server.join().unwrap();
-}
-
-#[cfg(target_os = "linux")]
-#[test]
-fn a_client_waits_for_its_place_no_longer_than_it_may() {
-    let dir = TempDir::new();
-    let path = dir.file("socket");
-    let _server = busy(&path);
-    let client = client_context();
-    let to = || Client::unix(&path, "/").unwrap();
-    let start = Instant::now();
-    let limited = to().connect_timeout(Duration::from_secs(1));
-    let connecting = client.handle.connect(limited, probe().0).unwrap();
-    let error = connecting.wait(WAIT).unwrap_err();
-    let waited = start.elapsed();
-    assert!(error.to_string().contains("Timed out"), "{error}");
-    assert!(waited > Duration::from_millis(900), "{waited:?}");
-    assert!(waited < Duration::from_secs(5), "{waited:?}");
-
-    // Who is given up, or whose context goes away, meanwhile.
-    let (probe, events) = probe();
-    let connecting = client.handle.connect(to(), probe).unwrap();
-    let handle = client.handle.clone();
-    std::thread::sleep(Duration::from_millis(100));
-    drop(client);
-    drop((connecting, handle));
-    events.connect_error();
 }

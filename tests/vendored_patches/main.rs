@@ -14,8 +14,7 @@
 //! which are noticed at once, there, by `tests/descriptors.rs` and by `tests/connect_failures.rs`;
 //! that the body of a rejection is there, by `tests/client.rs`; that descriptors beyond the table
 //! do no harm, by `tests/descriptor_table.rs`; that peers who only connect don't stop the loop, by
-//! `tests/turns.rs`; how sockets are made, by `tests/inherited.rs`; that clients wait where a
-//! server is behind, by `tests/unix_sockets.rs`.
+//! `tests/turns.rs`; how sockets are made, by `tests/inherited.rs`.
 //!
 //! To watch the tests fail, let `LWS_PATCH_TEST_SOURCE` name a tree of the library without the patches.
 
