@@ -1,13 +1,34 @@
 //! Files by whose locks runs keep out of each other's way.
 
 use std::fs::{File, TryLockError};
+use std::io;
 use std::path::Path;
 
-use crate::error::{IoContext, Result};
+use crate::error::{Error, IoContext, Result};
 
 /// Waits until no other run holds the lock; it is held as long as the file is kept. Where a
 /// file system has no locks, there is none, and it is said.
 pub fn hold(path: &Path) -> Result<File> {
+    let (file, none) = wait(path)?;
+    if let Some(cause) = none {
+        println!(
+            "there are no locks for {}: {cause}; have no other run work there meanwhile",
+            path.display()
+        );
+    }
+    Ok(file)
+}
+
+/// The same, for what another run would spoil: without locks it is an error.
+pub fn insist(path: &Path) -> Result<File> {
+    match wait(path)? {
+        (file, None) => Ok(file),
+        (_, Some(cause)) => Err(Error::io("lock", path, cause)),
+    }
+}
+
+/// The file, once it is locked, or why that can't be.
+fn wait(path: &Path) -> Result<(File, Option<io::Error>)> {
     let file = File::options()
         .create(true)
         .truncate(false)
@@ -24,12 +45,9 @@ pub fn hold(path: &Path) -> Result<File> {
             file.lock().doing("lock", path)?;
         }
         // The file is there and open, so it is the file system that can't.
-        Err(TryLockError::Error(cause)) => println!(
-            "there are no locks for {}: {cause}; have no other run work there meanwhile",
-            path.display()
-        ),
+        Err(TryLockError::Error(cause)) => return Ok((file, Some(cause))),
     }
-    Ok(file)
+    Ok((file, None))
 }
 
 #[cfg(test)]

@@ -1,13 +1,14 @@
 //! Wine, with a prefix of its own: nothing of the user's is touched, no window
 //! is shown, and its server ends with the verb.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::COMPILER;
 use crate::debian;
 use crate::error::{Error, IoContext, Result};
+use crate::lock;
 use crate::paths;
 use crate::patience::{self, MUCH_PATIENCE, PATIENCE};
 use crate::process::{self, find_program};
@@ -52,7 +53,8 @@ impl Wine {
         let wine = Wine {
             program,
             server,
-            _alone: alone(&folder.join("prefix.lock"))?,
+            // Not in the prefix, which is removed to be made anew.
+            _alone: lock::insist(&folder.join("prefix.lock"))?,
             prefix: folder.join("prefix"),
         };
         let version = process::output(Command::new(&wine.program).arg("--version"))?;
@@ -119,23 +121,6 @@ impl Wine {
     }
 }
 
-/// The lock of a prefix: another run that has it is waited for.
-fn alone(path: &Path) -> Result<File> {
-    // Not in the prefix, which is removed to be made anew.
-    let file = File::create(path).doing("create", path)?;
-    match file.try_lock() {
-        Ok(()) => return Ok(file),
-        Err(TryLockError::WouldBlock) => {}
-        Err(TryLockError::Error(e)) => return Err(Error::io("lock", path, e)),
-    }
-    println!(
-        "windows: waiting until another run is done, which has {} ...",
-        path.display()
-    );
-    file.lock().doing("lock", path)?;
-    Ok(file)
-}
-
 impl Drop for Wine {
     fn drop(&mut self) {
         // Whether there is still one to be stopped doesn't matter.
@@ -156,10 +141,10 @@ mod tests {
     fn runs_follow_one_another() {
         let name = format!("xtask-prefix-{}.lock", std::process::id());
         let path = std::env::temp_dir().join(name);
-        let first = alone(&path).unwrap();
+        let first = lock::insist(&path).unwrap();
         let (tell, told) = mpsc::channel();
         let other = path.clone();
-        let second = thread::spawn(move || tell.send(alone(&other).is_ok()));
+        let second = thread::spawn(move || tell.send(lock::insist(&other).is_ok()));
         assert!(told.recv_timeout(Duration::from_millis(200)).is_err());
         drop(first);
         assert_eq!(told.recv_timeout(PATIENCE), Ok(true));
