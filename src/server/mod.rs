@@ -1,10 +1,12 @@
 //! Servers: where they listen, and who may come in.
 
+mod refusal;
 mod request;
 pub(crate) mod vhost;
 
-pub(crate) use request::Answer;
-pub use request::{Refusal, Request};
+pub(crate) use refusal::Answer;
+pub use refusal::Refusal;
+pub use request::Request;
 pub use vhost::Vhost;
 pub(crate) use vhost::{Factory, ListenAddress};
 

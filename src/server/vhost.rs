@@ -1,6 +1,7 @@
 //! A virtual host: an address to listen on, a name, TLS, and handlers.
 
-use super::request::{is_token, Refusal, Request};
+use super::request::is_token;
+use super::{Refusal, Request};
 use crate::client::target::has_empty_label;
 use crate::connection::{Handler, WebSocketConfig};
 use crate::error::{InvalidInput, Shown};
