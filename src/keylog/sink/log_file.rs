@@ -82,24 +82,29 @@ impl LogFile {
             rotate_after: None,
             root: file::root(),
         };
-        log.retain();
+        log.retain_at_once();
         Ok(log)
     }
 
-    /// Removes the old files that aren't to be kept, as a rotation does: the next may be far.
-    fn retain(&mut self) {
+    /// Removes what a rotation would: the next may be far.
+    fn retain_at_once(&mut self) {
         const MOMENT: Duration = Duration::from_millis(20);
 
-        let Some(lock) = &mut self.lock else {
+        let Some(mut lock) = self.lock.take() else {
             return; // only a rotation would
         };
-        let retention = self.options.retention.clone().unwrap_or_default();
         // Whoever has the lock is rotating, and does it.
-        let retained = match lock.hold_within(MOMENT) {
-            Ok(_held) => archive::retain(&self.path, &retention),
-            Err(_) => Ok(()),
-        };
-        self.trouble = retained.err().map(|source| self.cannot_rotate(source));
+        if let Ok(held) = lock.hold_within(MOMENT) {
+            let retained = self.retain(&held);
+            self.trouble = retained.err().map(|source| self.cannot_rotate(source));
+        }
+        self.lock = Some(lock);
+    }
+
+    /// Removes the old files that aren't to be kept.
+    fn retain(&self, _: &Held<'_>) -> io::Result<()> {
+        let retention = self.options.retention.clone().unwrap_or_default();
+        archive::retain(&self.path, &retention)
     }
 
     pub fn path(&self) -> &Path {
@@ -314,7 +319,7 @@ impl LogFile {
     }
 
     /// Begins a new file. Others wait for the lock meanwhile.
-    fn rotate(&mut self, _: &Held<'_>) -> Result<(), KeyLogError> {
+    fn rotate(&mut self, held: &Held<'_>) -> Result<(), KeyLogError> {
         let rotation = self.options.rotation.clone().unwrap_or_default();
         if self.root != file::root() {
             let why = "this process has changed its root directory since it opened the file";
@@ -342,10 +347,8 @@ impl LogFile {
             wipe(&mut tail);
             copied.map_err(|(source, _)| source)
         });
-        let retention = self.options.retention.clone().unwrap_or_default();
-        let retained = archive::retain(&self.path, &retention);
         copied
-            .and(retained)
+            .and(self.retain(held))
             .map_err(|source| self.cannot_rotate(source))?;
         #[cfg(feature = "keylog-gzip")]
         if self.options.compress {
