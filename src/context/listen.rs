@@ -53,18 +53,8 @@ pub(super) fn tcp(address: &SocketAddr, known: Option<u16>) -> Result<Listen, Er
 /// How the C library is told to listen on a Unix domain socket.
 #[cfg(feature = "unix-sockets")]
 pub(super) fn unix(path: &Path) -> Result<Listen, Error> {
-    let text = path
-        .to_str()
-        .filter(|text| text.len() <= 100 && !text.starts_with('@'))
-        .and_then(|text| CString::new(text).ok())
-        .filter(|text| !text.is_empty())
-        .ok_or_else(|| {
-            InvalidInput::new(format!(
-                "the socket's path {} must be UTF-8 of 1 to 100 bytes, without NUL and \
-                 without @ in front (write ./@ for a file of such a name)",
-                crate::error::Shown(path)
-            ))
-        })?;
+    let text = crate::client::target::socket_path(path)?;
+    let text = CString::new(text).map_err(|e| InvalidInput::new(e.to_string()))?;
     Ok(Listen {
         interface: Some(text),
         port: 0,
