@@ -1,11 +1,16 @@
 //! What the engine keeps of a client that connects.
 
 use super::connecting::{Ticket, Token};
-use super::{Client, ConnectError, ConnectFailure};
+use super::{Client, ConnectError, ConnectFailure, ConnectStep};
 use crate::message::Payload;
 use http::HeaderMap;
+use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
+
+/// How often a client asks for room in the queue of a Unix domain socket: nothing tells when
+/// there is some.
+const ROOM_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A client's present attempt to connect, and what is known of it.
 pub(crate) struct Attempt {
@@ -19,6 +24,8 @@ pub(crate) struct Attempt {
     waited: Duration,
     /// When it led to a connection, which isn't over.
     opened: Option<Instant>,
+    /// Until when it may wait for room in the queue of a Unix domain socket, if it had to.
+    room_until: Option<Instant>,
     /// Why the attempt failed, as far as the C library said; until the next one
     /// starts.
     pub error: Option<ConnectError>,
@@ -34,6 +41,7 @@ impl Attempt {
             failures: 0,
             waited: Duration::ZERO,
             opened: None,
+            room_until: None,
             error: None,
         })
     }
@@ -60,7 +68,36 @@ impl Attempt {
     /// There is a connection.
     pub fn open(&mut self) {
         self.error = None;
+        self.room_until = None;
         self.opened = Some(Instant::now());
+    }
+
+    /// How long to wait before the C library tries the same once more, where the queue of a
+    /// Unix domain socket is full: its server is only behind. `None`: the attempt failed.
+    pub fn wait_for_room(&mut self) -> Option<Duration> {
+        let Some(ConnectError::Failed { failure, .. }) = &self.error else {
+            return None;
+        };
+        // Of TCP, the system says this where no local port is left.
+        if !failure.is_io(io::ErrorKind::WouldBlock) || !self.client.target.is_unix() {
+            return None;
+        }
+        self.error = None;
+        let now = Instant::now();
+        let until = *self
+            .room_until
+            .get_or_insert_with(|| now + Duration::from_secs(self.client.connect_seconds().into()));
+        let left = until.saturating_duration_since(now);
+        if left.is_zero() {
+            self.note(ConnectFailure::TimedOut(ConnectStep::Transport));
+            return None;
+        }
+        Some(left.min(ROOM_INTERVAL))
+    }
+
+    /// Whether it waits for room, and so is under way: nobody was told that it failed.
+    pub fn waits_for_room(&self) -> bool {
+        self.room_until.is_some()
     }
 
     /// How long to wait before the next attempt; `None`: there is to be none.
@@ -95,8 +132,9 @@ impl Attempt {
         });
     }
 
-    /// The error to report.
+    /// The attempt is over: the error to report.
     pub fn take_error(&mut self) -> ConnectError {
+        self.room_until = None;
         self.note(ConnectFailure::unknown());
         match self.error.take() {
             Some(error) => error,

@@ -107,6 +107,11 @@ impl ConnectFailure {
         ConnectFailure::Io(Arc::new(error))
     }
 
+    /// Whether it is an error of the system, of this kind.
+    pub(crate) fn is_io(&self, kind: io::ErrorKind) -> bool {
+        matches!(self, ConnectFailure::Io(error) if error.kind() == kind)
+    }
+
     /// The server said by an alert of TLS that it doesn't go on.
     #[cfg(feature = "_tls")]
     pub(crate) fn alert(alert: u8) -> Self {

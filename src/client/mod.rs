@@ -95,6 +95,13 @@ impl Client {
     ///
     /// A path with NUL characters or that doesn't fit a socket address, or a
     /// target that is no path of a URL.
+    ///
+    /// # Full queues
+    ///
+    /// Where the server is behind, so that its queue is full, Linux doesn't have a client wait.
+    /// The crate does, and asks for room every 20 ms, as long as
+    /// [`connect_timeout`](Client::connect_timeout) says. Elsewhere the connection is refused,
+    /// and an installed library without this crate's patches tells that the server hung up.
     #[cfg(feature = "unix-sockets")]
     pub fn unix(path: &std::path::Path, target: &str) -> Result<Self, InvalidInput> {
         Ok(Client::to(Target::unix(path, target)?))
@@ -118,6 +125,11 @@ impl Client {
     pub fn address(mut self, address: SocketAddr) -> Result<Self, InvalidInput> {
         self.target.connect_to(address)?;
         Ok(self)
+    }
+
+    /// The time that it has to connect, as the C library takes it.
+    pub(crate) fn connect_seconds(&self) -> u32 {
+        crate::context::whole_seconds(self.connect_timeout)
     }
 
     fn to(target: Target) -> Self {

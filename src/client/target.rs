@@ -117,7 +117,7 @@ impl Target {
     /// Goes there instead; what the server is asked for stays.
     pub fn connect_to(&mut self, to: SocketAddr) -> Result<(), InvalidInput> {
         let bad = |why: &str| Err(InvalidInput::new(format!("can't connect to {to}: {why}")));
-        if self.address.to_bytes().starts_with(b"+") {
+        if self.is_unix() {
             return bad("the client is one for a Unix domain socket");
         }
         if to.is_ipv6() && !cfg!(feature = "ipv6") {
@@ -133,6 +133,11 @@ impl Target {
         self.address = text(&format!("{}{scope}", to.ip()))?;
         self.port = to.port();
         Ok(())
+    }
+
+    /// Whether it is a Unix domain socket.
+    pub fn is_unix(&self) -> bool {
+        self.address.to_bytes().starts_with(b"+")
     }
 
     #[cfg(feature = "unix-sockets")]

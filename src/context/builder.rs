@@ -260,7 +260,7 @@ impl Context {
 }
 
 /// A time as the C library takes it, at most a day.
-pub(super) fn whole_seconds(time: Duration) -> u32 {
+pub(crate) fn whole_seconds(time: Duration) -> u32 {
     u32::try_from(time.as_millis().div_ceil(1000))
         .unwrap_or(u32::MAX)
         .clamp(1, 86_400)

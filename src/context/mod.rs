@@ -16,6 +16,7 @@ use crate::connection::Handler;
 use crate::error::Error;
 use crate::ffi::context::RawContext;
 use crate::ffi::vhost::VhostId;
+pub(crate) use builder::whole_seconds;
 use builder::Settings;
 use engine::Engine;
 use pending::ClientVhostKey;

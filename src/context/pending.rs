@@ -1,7 +1,6 @@
 //! What is done between two turns of the C library's loop: commands of other
 //! threads, due timers, and connections that clients start.
 
-use super::builder::whole_seconds;
 use super::engine::Engine;
 use super::handle::Command;
 use super::timers::Due;
@@ -58,7 +57,7 @@ impl Context {
                 Some(Due::SendTimeout(id, before)) => engine.send_timed_out(id, before),
                 // The loop's owner looks at the clock.
                 Some(Due::ShutdownTimeout) => engine.shared.wake(),
-                Some(Due::Reconnect(attempt, handler)) => self.restart(attempt, handler),
+                Some(Due::Connect(attempt, handler)) => self.restart(attempt, handler),
                 None => break,
             }
         }
@@ -167,7 +166,7 @@ impl Context {
     fn client_vhost(&mut self, client: &Client) -> Result<VhostId, Error> {
         let key = ClientVhostKey {
             deflate: client.config.deflate,
-            connect_timeout: whole_seconds(client.connect_timeout),
+            connect_timeout: client.connect_seconds(),
             #[cfg(feature = "_tls")]
             tls: (client.target.tls).then(|| (client.tls.clone(), client.tls.stamps())),
         };
@@ -237,10 +236,10 @@ impl Engine {
         let waiting = self
             .timers
             .borrow_mut()
-            .take_reconnects(|attempt| attempt.is_of(client));
+            .take_connects(|attempt| attempt.is_of(client));
         for (mut attempt, handler) in waiting {
             attempt.error = Some(ConnectError::Cancelled);
-            self.give_up(attempt, handler);
+            self.abandon(attempt, handler);
         }
         for conn in self.all() {
             let is_it = conn
@@ -263,9 +262,11 @@ impl Engine {
             .set(Some(now.checked_add(timeout).unwrap_or(day)));
         self.add_timer(timeout, Due::ShutdownTimeout);
         self.note_emptiness();
-        let reconnects = self.timers.borrow_mut().take_reconnects(|_| true);
-        for (attempt, handler) in reconnects {
-            self.give_up(attempt, handler);
+        let waiting = self.timers.borrow_mut().take_connects(|_| true);
+        for (mut attempt, handler) in waiting {
+            // One that is to connect again tells why it had to.
+            attempt.error.get_or_insert(ConnectError::ShuttingDown);
+            self.abandon(attempt, handler);
         }
         for conn in self.all() {
             match conn.stage.get() {

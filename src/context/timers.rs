@@ -15,8 +15,8 @@ pub(crate) enum Due {
     SendTimeout(ConnectionId, Option<Progress>),
     /// A graceful shutdown waits no longer.
     ShutdownTimeout,
-    /// A client connects again.
-    Reconnect(Box<Attempt>, Box<dyn Handler>),
+    /// A client connects: again, or once a Unix domain socket's queue may have room.
+    Connect(Box<Attempt>, Box<dyn Handler>),
 }
 
 /// Deadlines in their order.
@@ -53,15 +53,15 @@ impl Timers {
         Some(at.saturating_duration_since(Instant::now()))
     }
 
-    /// Takes those clients that would connect again.
-    pub fn take_reconnects(
+    /// Takes those clients that would connect.
+    pub fn take_connects(
         &mut self,
         which: impl Fn(&Attempt) -> bool,
     ) -> Vec<(Box<Attempt>, Box<dyn Handler>)> {
         let (mut taken, mut left) = (Vec::new(), BTreeMap::new());
         for (at, due) in std::mem::take(&mut self.due) {
             match due {
-                Due::Reconnect(attempt, handler) if which(&attempt) => {
+                Due::Connect(attempt, handler) if which(&attempt) => {
                     taken.push((attempt, handler));
                 }
                 due => {

@@ -60,8 +60,17 @@ impl Engine {
             let handler = conn.handler.borrow_mut().take();
             let attempt = conn.attempt.borrow_mut().take();
             match (handler, attempt) {
-                (Some(handler), Some(attempt)) => {
-                    engine.connect_failed(attempt, handler, !conn.was_closed_here());
+                (Some(handler), Some(mut attempt)) => {
+                    let again = !conn.was_closed_here();
+                    let wait = if again && !engine.ends() {
+                        attempt.wait_for_room()
+                    } else {
+                        None
+                    };
+                    match wait {
+                        Some(wait) => engine.add_timer(wait, Due::Connect(attempt, handler)),
+                        None => engine.connect_failed(attempt, handler, again),
+                    }
                 }
                 // A server's connection that never opened: nobody knew of it.
                 (handler, attempt) => {
@@ -89,19 +98,32 @@ impl Engine {
         }
     }
 
+    /// Whether no client connects any more.
+    fn ends(&self) -> bool {
+        self.shutting_down.get() || self.closing.get().is_some()
+    }
+
     /// Plans another attempt, or gives up.
     fn retry(&self, mut attempt: Box<Attempt>, mut handler: Box<dyn Handler>) {
-        let ends = self.shutting_down.get() || self.closing.get().is_some();
         if attempt.was_cancelled() {
             attempt.error = Some(ConnectError::Cancelled);
         }
-        let again = !ends
+        let again = !self.ends()
             && attempt.repeats()
             && self.guard(|| handler.wants_reconnect(attempt.error.as_ref())) == Some(true);
         let wait = if again { attempt.next_wait() } else { None };
         match wait {
-            Some(wait) => self.add_timer(wait, Due::Reconnect(attempt, handler)),
+            Some(wait) => self.add_timer(wait, Due::Connect(attempt, handler)),
             None => self.give_up(attempt, handler),
+        }
+    }
+
+    /// Lets go of a client that waited to connect, for the reason that its attempt holds.
+    pub(in crate::context) fn abandon(&self, attempt: Box<Attempt>, handler: Box<dyn Handler>) {
+        match attempt.waits_for_room() {
+            true => self.connect_failed(attempt, handler, false),
+            // Its handler knows of the last failure.
+            false => self.give_up(attempt, handler),
         }
     }
 
@@ -152,7 +174,15 @@ impl Engine {
         }
         let timers = self.timers.borrow_mut().take_all();
         for due in timers {
-            self.guard(move || drop(due));
+            match due {
+                Due::Connect(mut attempt, handler) if attempt.waits_for_room() => {
+                    attempt.error = Some(ConnectError::ContextGone);
+                    self.abandon(attempt, handler);
+                }
+                due => {
+                    self.guard(move || drop(due));
+                }
+            }
         }
         while let Some(command) = self.shared.take_command() {
             self.guard(move || drop(command));
