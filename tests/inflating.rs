@@ -5,10 +5,12 @@
 
 mod common;
 
-use common::peer::{Raw, BINARY, CONTINUATION, TEXT};
+use common::peer::{Raw, BINARY, CLOSE, CONTINUATION, TEXT};
 use common::roles::Ours;
+use common::{Events, Running};
 use flate2::{Compress, Compression, FlushCompress};
-use libwebsockets::{Role, WebSocketConfig};
+use libwebsockets::{CloseCode, ConnectionId, Initiator, Role, WebSocketConfig};
+use std::time::{Duration, Instant};
 
 const FIN: u8 = 0x80;
 const RSV1: u8 = 0x40;
@@ -16,9 +18,11 @@ const RSV1: u8 = 0x40;
 /// What the library inflates at a time, in bytes.
 const PIECE: usize = 16 << 10;
 
+/// Offers permessage-deflate, or accepts it.
+const DEFLATE: &str = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
+
 fn ours(role: Role) -> Ours {
-    let offer = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
-    Ours::with_extensions(role, WebSocketConfig::new().deflate(true), offer)
+    Ours::with_extensions(role, WebSocketConfig::new().deflate(true), DEFLATE)
 }
 
 /// A peer's end of the compression, which keeps its context.
@@ -178,5 +182,112 @@ fn a_stream_that_ends_is_a_message_that_ends() {
             raw.send_frame(FIN | TEXT, b"plain");
             assert_eq!(ours.events.message().as_text(), Some("plain"), "{role:?}");
         }
+    }
+}
+
+/// Our end closes, and the peer sends much before it answers.
+#[track_caller]
+fn closes_though_much_comes(ours: &Running, events: &Events, id: ConnectionId, mut raw: Raw) {
+    let much = Deflating::new(1).message(&prose(600_000, 7));
+    ours.handle.close(id, CloseCode::NORMAL).unwrap();
+    while raw.frame().expect("a close frame comes").opcode != CLOSE {}
+    let start = Instant::now();
+    raw.send_frame(FIN | RSV1 | BINARY, &much);
+    raw.send_frame(FIN | CLOSE, &1000_u16.to_be_bytes());
+    assert_eq!(raw.frame(), None);
+    // After 5 s its time to answer is over.
+    let took = start.elapsed();
+    assert!(took < Duration::from_secs(4), "{took:?}");
+    drop(raw);
+    assert_eq!(events.closed().initiator, Initiator::Local);
+}
+
+/// Lost: the peer's answer, and a processor as long as it was waited for.
+#[test]
+fn what_comes_after_the_close_frame_is_not_inflated() {
+    for role in [Role::Server, Role::Client] {
+        let ours = ours(role);
+        let (raw, id) = ours.connection();
+        closes_though_much_comes(&ours.running, &ours.events, id, raw);
+    }
+}
+
+#[cfg(feature = "_tls")]
+mod over_tls {
+    use super::*;
+    use common::certs::{tls_over, Ca, Identity};
+    use common::peer::{patient, tcp, upgrade};
+    use common::{client_context, probe, serve};
+    use libwebsockets::Client;
+    use rustls::{ServerConnection, StreamOwned};
+    use std::io::{Read, Result, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::Arc;
+
+    /// Sends at once what was written since the last flush or read.
+    struct Gathering(TcpStream, Vec<u8>);
+
+    impl Read for Gathering {
+        fn read(&mut self, into: &mut [u8]) -> Result<usize> {
+            self.flush()?;
+            self.0.read(into)
+        }
+    }
+
+    impl Write for Gathering {
+        fn write(&mut self, bytes: &[u8]) -> Result<usize> {
+            self.1.extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> Result<()> {
+            self.0.write_all(&std::mem::take(&mut self.1))
+        }
+    }
+
+    fn identity() -> (Ca, Identity) {
+        let ca = Ca::new();
+        let identity = ca.sign(&["localhost"]);
+        (ca, identity)
+    }
+
+    /// Lost: all connections of the context, for ever, by any peer of a server.
+    #[test]
+    fn what_comes_to_a_server_after_the_close_frame_is_not_inflated() {
+        let (ca, identity) = identity();
+        let (probe, events) = probe();
+        let tls = identity.server();
+        let server = serve(move |vhost| {
+            vhost
+                .tls(tls)
+                .config(WebSocketConfig::new().deflate(true))
+                .accept(move |_| Ok(probe.clone()))
+        });
+        let stream = Gathering(tcp(server.addr()), Vec::new());
+        let tls = tls_over(stream, "localhost", ca.rustls_client());
+        let mut raw = Raw::over(Box::new(tls));
+        assert_eq!(raw.ask(&upgrade("/", DEFLATE)).status, 101);
+        let id = events.open();
+        closes_though_much_comes(&server, &events, id, raw);
+    }
+
+    #[test]
+    fn what_comes_to_a_client_after_the_close_frame_is_not_inflated() {
+        let (ca, identity) = identity();
+        let (probe, events) = probe();
+        let client = client_context();
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let url = format!("wss://localhost:{}/", listener.local_addr().unwrap().port());
+        let to = Client::new(&url)
+            .unwrap()
+            .tls(ca.trust())
+            .config(WebSocketConfig::new().deflate(true));
+        drop(client.handle.connect(to, probe).unwrap());
+        let (tcp, _) = listener.accept().unwrap();
+        patient(&tcp);
+        let tls = ServerConnection::new(Arc::new(identity.rustls_server())).unwrap();
+        let stream = StreamOwned::new(tls, Gathering(tcp, Vec::new()));
+        let raw = Raw::serve(Box::new(stream), DEFLATE);
+        let id = events.open();
+        closes_though_much_comes(&client, &events, id, raw);
     }
 }

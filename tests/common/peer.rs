@@ -162,7 +162,12 @@ impl Raw {
     pub fn accept(listener: &TcpListener, extra: &str) -> Raw {
         let (tcp, _) = listener.accept().expect("a client connects");
         patient(&tcp);
-        let mut raw = Raw::over(Box::new(tcp));
+        Raw::serve(Box::new(tcp), extra)
+    }
+
+    /// The same over a stream that is there already.
+    pub fn serve(stream: Stream, extra: &str) -> Raw {
+        let mut raw = Raw::over(stream);
         raw.serves = true;
         let request = raw.head();
         let key = request
@@ -189,6 +194,7 @@ impl Raw {
 
     pub fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).expect("the peer reads");
+        self.stream.flush().expect("the peer reads");
     }
 
     /// Sends as much as the peer takes; whether that was all.
