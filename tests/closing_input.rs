@@ -3,10 +3,12 @@
 
 mod common;
 
-use common::peer::{Raw, BINARY};
+use common::peer::{Raw, BINARY, CLOSE};
+use common::roles::Ours;
 use common::{probe, rests, turn_until, Event, Events, Probe};
-use libwebsockets::{Client, Connection, Context, Handler};
+use libwebsockets::{Client, Connection, Context, Handler, WebSocketConfig};
 use std::net::TcpListener;
+use std::thread::sleep;
 use std::time::Duration;
 
 const FIN: u8 = 0x80;
@@ -50,6 +52,38 @@ fn what_follows_a_violation_costs_a_client_no_time() {
     let raw = server.join().unwrap();
     rests(&mut context);
     drop(raw);
+}
+
+/// What nobody's socket buffers hold.
+const MUCH: usize = 16 << 20;
+
+/// The code of the close frame that comes behind all else; nothing follows it.
+#[track_caller]
+fn close_code(raw: &mut Raw) -> Option<u16> {
+    loop {
+        let frame = raw.frame().expect("a close frame comes");
+        if frame.opcode == CLOSE {
+            let code = frame.payload.first_chunk().map(|c| u16::from_be_bytes(*c));
+            raw.send_frame(FIN | CLOSE, &frame.payload);
+            assert_eq!(raw.frame(), None, "it follows the close frame");
+            return code;
+        }
+    }
+}
+
+// Lost: why the connection was closed; a time stamp was sent for a code.
+#[test]
+fn an_idle_ping_leaves_a_close_frame_alone() {
+    let config = WebSocketConfig::new().ping_after(Duration::from_secs(1));
+    for ours in Ours::both(&config) {
+        let (mut raw, id) = ours.connection();
+        ours.running.handle.send(id, vec![0; MUCH]).unwrap();
+        raw.wait();
+        // A reserved bit.
+        raw.send_frame(FIN | 0x20 | BINARY, b"bad");
+        sleep(Duration::from_millis(1800));
+        assert_eq!(close_code(&mut raw), Some(1002), "{:?}", ours.role);
+    }
 }
 
 #[cfg(feature = "_tls")]
