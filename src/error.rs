@@ -177,11 +177,13 @@ impl fmt::Write for Cut<'_, '_> {
 #[non_exhaustive]
 pub enum SendError {
     /// The connection's queue is full: wait for
-    /// [`Handler::on_writable`](crate::Handler::on_writable), then send again.
+    /// [`Handler::on_writable`](crate::Handler::on_writable), then send again. It is called on
+    /// the context's thread, also where another thread was refused.
     Full(Box<Message>),
-    /// The connection is closing or closed, or never was (a stale id).
+    /// The connection is closing or closed, or never was (a stale id), or its context is gone.
     Closed(Box<Message>),
-    /// A ping or pong with more than 125 bytes, or a message over 2 GiB.
+    /// A ping or pong with more than 125 bytes (RFC 6455 §5.5), or a message of more than
+    /// 2,147,483,583 bytes: the C library counts in an `int`, the frame's header included.
     TooLong(Box<Message>),
 }
 
@@ -214,7 +216,14 @@ impl fmt::Display for SendError {
 
 impl std::error::Error for SendError {}
 
-/// The connection is closed, or its id was never given out.
+/// The connection is closed or being closed, or its id was never given out.
+///
+/// The methods of a [`ContextHandle`](crate::ContextHandle) return it while the closing
+/// handshake runs, too: from when this side's close frame is sent, the peer's has come, or the
+/// peer has broken the protocol, until [`Handler::on_close`](crate::Handler::on_close). An
+/// [`abort`](crate::ContextHandle::abort) that is refused so has no effect, and isn't needed:
+/// the connection is dropped once
+/// [`close_timeout`](crate::WebSocketConfig::close_timeout) is over, at the latest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionGone;
 

@@ -13,10 +13,13 @@ pub struct Fragment<'a> {
     /// and are not checked to be UTF-8.
     pub data: &'a [u8],
     /// Whether the message is binary.
+    #[doc(alias = "lws_frame_is_binary")]
     pub binary: bool,
     /// Whether this is the first piece of its message.
+    #[doc(alias = "lws_is_first_fragment")]
     pub first: bool,
     /// Whether this is the last piece of its message.
+    #[doc(alias = "lws_is_final_fragment")]
     pub last: bool,
 }
 

@@ -78,8 +78,8 @@ impl WebSocketConfig {
         self
     }
 
-    /// How long after the last pong, or the opening handshake, a ping is sent, in
-    /// whole seconds up to 65535. Messages of the peer don't count as pongs. It is
+    /// How long after the last pong, or the opening handshake, a ping is sent, rounded up to
+    /// whole seconds, from 1 to 65535. Messages of the peer don't count as pongs. It is
     /// made shorter than [`idle_timeout`](WebSocketConfig::idle_timeout) where it
     /// isn't. Default: 300 s.
     #[doc(alias = "secs_since_valid_ping")]
@@ -89,7 +89,7 @@ impl WebSocketConfig {
     }
 
     /// How long after the last pong, or the opening handshake, the connection is
-    /// dropped, in whole seconds from 2 to 65535: a peer that is there answers
+    /// dropped, rounded up to whole seconds, from 2 to 65535: a peer that is there answers
     /// the ping, whether or not it has anything to say. One that sends a single
     /// frame for all of this time can't, and is dropped as well. Default: 310 s.
     #[doc(alias = "secs_since_valid_hangup")]
@@ -102,6 +102,7 @@ impl WebSocketConfig {
     /// no. Without feature `deflate` it never is; nor with an installed library (feature
     /// `system`), unless that was built with this crate's patches: it loses the end of some
     /// messages.
+    #[doc(alias = "lws_extension_callback_pm_deflate")]
     pub fn deflate(mut self, on: bool) -> Self {
         self.deflate = on;
         self

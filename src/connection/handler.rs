@@ -11,11 +11,26 @@ use crate::message::Message;
 /// All methods are called on the thread that services the context, one at a
 /// time. The [`Connection`] is valid during the call only; keep its
 /// [`id`](Connection::id) and a [`handle`](Connection::handle) to reach it
-/// later. A method that panics ends its connection; the panic is resumed from
-/// [`Context::run`](crate::Context::run) or
-/// [`Context::service`](crate::Context::service).
+/// later. While a method runs, the context does nothing else: what takes long belongs on
+/// another thread.
 ///
 /// A handler of a client that reconnects lives through all its connections.
+///
+/// # Panics
+///
+/// A panic doesn't cross the C library: [`Context::run`](crate::Context::run),
+/// [`Context::service`](crate::Context::service), [`Context::connect`](crate::Context::connect)
+/// or the drop of the context, within which the method was called, resumes it. Besides, one in
+///
+/// - [`on_open`](Handler::on_open), [`on_message`](Handler::on_message),
+///   [`on_fragment`](Handler::on_fragment), [`on_writable`](Handler::on_writable) or
+///   [`on_pong`](Handler::on_pong) drops the connection as
+///   [`Connection::abort`](crate::Connection::abort) does; [`on_close`](Handler::on_close) is
+///   still called, and a client doesn't connect again;
+/// - [`on_close`](Handler::on_close) keeps a client from connecting again;
+/// - [`on_connect_error`](Handler::on_connect_error) changes nothing;
+/// - [`wants_reconnect`](Handler::wants_reconnect) counts as `false`.
+#[doc(alias = "lws_callback_function")]
 pub trait Handler: 'static {
     /// The opening handshake is done.
     #[doc(alias = "LWS_CALLBACK_ESTABLISHED")]
@@ -34,6 +49,8 @@ pub trait Handler: 'static {
     /// A piece of a message arrived. Called instead of
     /// [`on_message`](Handler::on_message) where
     /// [`WebSocketConfig::fragments`](crate::WebSocketConfig::fragments) is on.
+    #[doc(alias = "LWS_CALLBACK_RECEIVE")]
+    #[doc(alias = "LWS_CALLBACK_CLIENT_RECEIVE")]
     fn on_fragment(&mut self, conn: &mut Connection<'_>, fragment: Fragment<'_>) {
         let _ = (conn, fragment);
     }
@@ -51,6 +68,7 @@ pub trait Handler: 'static {
     /// [`ping_after`](crate::WebSocketConfig::ping_after) made. (A library that
     /// isn't the vendored one says nothing of empty pongs to a server.)
     #[doc(alias = "LWS_CALLBACK_RECEIVE_PONG")]
+    #[doc(alias = "LWS_CALLBACK_CLIENT_RECEIVE_PONG")]
     fn on_pong(&mut self, conn: &mut Connection<'_>, payload: &[u8]) {
         let _ = (conn, payload);
     }
@@ -60,6 +78,7 @@ pub trait Handler: 'static {
     /// others from here, keep a [`handle`](Connection::handle) from before.
     #[doc(alias = "LWS_CALLBACK_CLOSED")]
     #[doc(alias = "LWS_CALLBACK_CLIENT_CLOSED")]
+    #[doc(alias = "LWS_CALLBACK_WS_PEER_INITIATED_CLOSE")]
     fn on_close(&mut self, closed: Closed) {
         let _ = closed;
     }

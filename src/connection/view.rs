@@ -24,6 +24,7 @@ use std::net::SocketAddr;
 ///     }
 /// }
 /// ```
+#[doc(alias = "lws")]
 pub struct Connection<'a> {
     engine: &'a Engine,
     conn: &'a Conn,
@@ -53,10 +54,17 @@ impl<'a> Connection<'a> {
     /// Queues a message. It is sent as soon as the socket takes it, after what
     /// was queued before.
     ///
+    /// `Ok` means that it is queued, not that it is delivered. What is still queued is lost when
+    /// the peer closes, the connection breaks or is dropped ([`abort`](Connection::abort)), and
+    /// when the context is dropped. [`close`](Connection::close) sends it first; where the peer
+    /// breaks the protocol, it goes out ahead of the close frame as far as the peer takes it in
+    /// time. That something arrived is known from the peer's answer alone.
+    ///
     /// # Errors
     ///
     /// The message is given back when the queue is full, when the connection is
-    /// closing, or when it is too long.
+    /// closing, or when it is too long. After [`SendError::Full`],
+    /// [`Handler::on_writable`](crate::Handler::on_writable) is called once the queue is empty.
     #[doc(alias = "lws_write")]
     pub fn send(&mut self, message: impl Into<Message>) -> Result<(), SendError> {
         self.conn.outbox.push(message.into())
@@ -84,6 +92,8 @@ impl<'a> Connection<'a> {
     /// Drops the connection without a closing handshake, and what is queued with it. A client
     /// that reconnects doesn't after this; for that there is
     /// [`reconnect`](Connection::reconnect).
+    #[doc(alias = "lws_set_timeout")]
+    #[doc(alias = "lws_wsi_close")]
     pub fn abort(&mut self) {
         self.conn.doom();
     }
@@ -130,10 +140,10 @@ impl<'a> Connection<'a> {
         self.conn.wants_reading.set(false);
     }
 
-    /// Reads from the peer again. While it is paused a handler is called by
-    /// [`on_writable`](crate::Handler::on_writable) alone, once nothing more is left of
-    /// what was read before; whoever else it waits for resumes by
-    /// [`ContextHandle::resume_reading`](crate::ContextHandle::resume_reading).
+    /// Reads from the peer again. While reading is paused, and nothing is left of what was
+    /// read before, only [`on_writable`](crate::Handler::on_writable) and
+    /// [`on_close`](crate::Handler::on_close) are called; whoever else the handler waits for
+    /// resumes by [`ContextHandle::resume_reading`](crate::ContextHandle::resume_reading).
     #[doc(alias = "lws_rx_flow_control")]
     pub fn resume_reading(&mut self) {
         self.conn.wants_reading.set(true);
@@ -144,7 +154,8 @@ impl<'a> Connection<'a> {
         self.conn.stage.get() == Stage::Open && !self.conn.outbox.is_closing()
     }
 
-    /// The subprotocol that was agreed on.
+    /// The subprotocol that was agreed on (RFC 6455 §1.9); `None` if there is none.
+    #[doc(alias = "lws_get_protocol")]
     pub fn subprotocol(&self) -> Option<String> {
         self.conn.subprotocol.borrow().clone()
     }

@@ -14,6 +14,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 /// Describes a context. Every setting has a default.
+#[doc(alias = "lws_context_creation_info")]
 #[derive(Debug)]
 #[must_use]
 pub struct ContextBuilder {
@@ -55,6 +56,7 @@ impl ContextBuilder {
     }
 
     /// Adds a vhost. Vhosts are numbered from 0 in the order in which they are given.
+    #[doc(alias = "lws_create_vhost")]
     pub fn vhost(mut self, vhost: Vhost) -> Self {
         self.vhosts.push(vhost);
         self
@@ -62,7 +64,7 @@ impl ContextBuilder {
 
     /// Bytes that are read from a socket at once, to a buffer that all connections
     /// share. What was read is handed on in pieces of 16 KiB at most. Default:
-    /// 256 KiB; at least 32 KiB.
+    /// 256 KiB; at least 32 KiB, at most 16 MiB.
     #[doc(alias = "pt_serv_buf_size")]
     pub fn receive_buffer(mut self, bytes: usize) -> Self {
         self.receive_buffer = bytes;
@@ -80,8 +82,8 @@ impl ContextBuilder {
         self
     }
 
-    /// How long the TLS and HTTP phases of a connection may take, in whole
-    /// seconds. They begin when TCP is connected. Default: 20 s.
+    /// How long the TLS and HTTP phases of a connection may take, rounded up to whole
+    /// seconds, from 1 s to 86,400 s. They begin when TCP is connected. Default: 20 s.
     #[doc(alias = "timeout_secs")]
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
         self.handshake_timeout = timeout;
@@ -106,13 +108,30 @@ impl ContextBuilder {
     }
 
     /// Builds the context, which then listens; it is serviced by
-    /// [`Context::run`].
+    /// [`Context::run`]. The thread that calls this becomes the context's service thread: the
+    /// context stays on it, and handlers and factories are called there.
+    ///
+    /// # Effects on the process
+    ///
+    /// - On Unix each build has the signal SIGPIPE ignored (the C library does so,
+    ///   lib/plat/unix/unix-init.c).
+    /// - The first one directs all messages of the C library to the crate `log`
+    ///   (`lws_set_log_level`).
+    /// - OpenSSL is set up not to free its globals when the process exits
+    ///   (`OPENSSL_INIT_NO_ATEXIT`), if nothing has set it up before.
+    /// - With the feature `keylog`, on Unix, the first one registers functions that run at each
+    ///   fork (`pthread_atfork`).
     ///
     /// # Errors
     ///
-    /// A key log, an address, a certificate or a key that can't be used; a
+    /// A key log, an address, a path, a certificate or a key that can't be used; a
     /// vhost without a handler; vhosts with the same address that have the same name, or
-    /// of which only some speak TLS; the C library's own failures.
+    /// of which only some speak TLS; a second context where the C library has no locks
+    /// ([`Error::OnlyOneContext`]); the C library's own failures.
+    ///
+    /// # Panics
+    ///
+    /// Where the application's logger panics at a message of the key log.
     #[doc(alias = "lws_create_context")]
     pub fn build(self) -> Result<Context, Error> {
         #[cfg(feature = "_tls")]

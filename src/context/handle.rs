@@ -20,7 +20,8 @@ use std::time::Duration;
 ///
 /// On the context's own thread too, within a handler for example, nothing here calls
 /// a handler: messages are queued, and the rest is done once the handler has returned.
-/// So a `RefCell` that handlers share may be borrowed meanwhile.
+/// So a `RefCell` that handlers share may be borrowed meanwhile. Nothing here waits for the
+/// context's thread.
 ///
 /// After the context is dropped, what is asked is refused by an error; broadcasts
 /// then reach nobody, and `stop` does nothing.
@@ -228,12 +229,15 @@ impl ContextHandle {
     }
 
     /// Queues a message for an open connection: behind what its
-    /// [`on_open`](Handler::on_open) sends, if that hasn't returned yet.
+    /// [`on_open`](Handler::on_open) sends, if that hasn't returned yet. `Ok` means that it is
+    /// queued, not that it is delivered: see [`Connection::send`](crate::Connection::send).
     ///
     /// # Errors
     ///
     /// The message is given back: the queue is full, the connection isn't open
-    /// (a stale id), or the message is too long.
+    /// (a stale id), or the message is too long. Where the queue is full, the connection's
+    /// handler hears by [`on_writable`](Handler::on_writable) when it is empty again, and has
+    /// to tell this thread, if that waits.
     #[doc(alias = "lws_write")]
     pub fn send(&self, id: ConnectionId, message: impl Into<Message>) -> Result<(), SendError> {
         let message = message.into();
@@ -246,7 +250,9 @@ impl ContextHandle {
     }
 
     /// Queues a copy of a message for every open connection, servers' and
-    /// clients'.
+    /// clients', each with memory of its own. Connections that are closing don't get it, and
+    /// aren't counted.
+    #[doc(alias = "lws_callback_on_writable_all_protocol")]
     pub fn broadcast(&self, message: impl Into<Message>) -> Broadcast {
         let targets: Vec<_> = self
             .shared
@@ -307,6 +313,7 @@ impl ContextHandle {
     /// # Errors
     ///
     /// The connection isn't open (a stale id).
+    #[doc(alias = "lws_close_reason")]
     pub fn close(
         &self,
         id: ConnectionId,
@@ -325,6 +332,8 @@ impl ContextHandle {
     /// # Errors
     ///
     /// The connection isn't open (a stale id).
+    #[doc(alias = "lws_set_timeout")]
+    #[doc(alias = "lws_wsi_close")]
     pub fn abort(&self, id: ConnectionId) -> Result<(), ConnectionGone> {
         self.drop_connection(id, false)
     }
@@ -387,8 +396,8 @@ impl ContextHandle {
     ///
     /// # Errors
     ///
-    /// The context is gone. What is wrong with the client's settings comes out
-    /// of the [`Connecting`].
+    /// The context is gone; the handler is dropped here. What is wrong with the client's
+    /// settings comes out of the [`Connecting`].
     #[doc(alias = "lws_client_connect_via_info")]
     pub fn connect(
         &self,
@@ -401,12 +410,15 @@ impl ContextHandle {
         Ok(connecting)
     }
 
-    /// Runs a closure on the context's thread, between events.
+    /// Runs a closure on the context's thread, between events. Its panic unwinds at once out of
+    /// [`Context::service`] or [`Context::run`]. If the closure calls [`Context::run`] itself,
+    /// that takes the [`stop`](ContextHandle::stop) that the outer one waits for.
     ///
     /// # Errors
     ///
     /// The context is gone. A closure that wasn't run when the context is
     /// dropped is dropped with it.
+    #[doc(alias = "lws_cancel_service")]
     pub fn run(&self, f: impl FnOnce(&mut Context) + Send + 'static) -> Result<(), ContextGone> {
         self.shared.command(Command::Run(Box::new(f)))
     }
@@ -425,7 +437,8 @@ impl ContextHandle {
     /// any more, every open connection is closed with `frame` after what is queued
     /// for it, and [`Context::run`] returns once all have ended, or after `timeout`. An
     /// application's own loop is told by [`Context::take_stop`]. Messages that come after a
-    /// connection's close frame is out aren't delivered.
+    /// connection's close frame is out aren't delivered. A second call meanwhile
+    /// sets another `timeout`, and changes nothing else.
     ///
     /// # Errors
     ///

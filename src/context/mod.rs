@@ -40,7 +40,18 @@ use std::time::Duration;
 /// Dropping a context closes its connections without a handshake, calls
 /// [`Handler::on_close`] for each, and resumes the panic of a handler that
 /// nobody has seen yet, unless the thread is panicking already.
+///
+/// # After a fork
+///
+/// A process that is forked from one with a context (`fork(2)`) has a copy of it. It may drop
+/// the copy, whose handlers are then told so by [`Handler::on_close`]: the parent's connections,
+/// over TLS, too, its listening sockets, the files of its Unix domain sockets and its key log
+/// stay as they are. It must not service the copy: [`run`](Context::run) and
+/// [`service`](Context::service) fail there with an error. It may build contexts of its own. As
+/// with everything that has locks, no other thread of the parent may be using this crate at the
+/// fork; the threads that the crate starts itself don't count.
 #[doc(alias = "lws_context")]
+#[doc(alias = "lws_context_destroy")]
 pub struct Context {
     /// `None` while the context is being dropped.
     raw: Option<RawContext>,
@@ -87,12 +98,17 @@ impl Context {
     ///
     /// # Errors
     ///
-    /// The C library can't go on (`lws_service` failed).
+    /// The C library can't go on (`lws_service` failed), or this is a process that was
+    /// [forked](Context#after-a-fork) from the context's own.
     ///
     /// # Panics
     ///
-    /// Resumes the panic of a handler, a factory or a closure given to
-    /// [`ContextHandle::run`]. The context may be serviced again afterwards.
+    /// Resumes a panic of the application's code that was called meanwhile: of a handler, a
+    /// factory, a closure given to [`ContextHandle::run`], the waker of whoever awaits a
+    /// [`Connecting`], a filter or a function of the key log (also on the thread of its queue),
+    /// the application's logger, or the drop of any of these. The context may be serviced again
+    /// afterwards. A panic of the logger at a line of the C library's own isn't resumed.
+    #[doc(alias = "lws_service")]
     pub fn run(&mut self) -> Result<(), Error> {
         while !self.take_stop() {
             self.service(None)?;
@@ -113,7 +129,8 @@ impl Context {
 
     /// Waits for events, at most for `timeout`, and handles those that are
     /// there: it returns when a handler has been called. It may also return early,
-    /// without any.
+    /// without any. The time counts in milliseconds, rounded up. `Some(Duration::ZERO)` handles
+    /// what is there and doesn't wait; `None` waits for as long as it takes.
     ///
     /// A loop of one's own asks [`take_stop`](Context::take_stop) in between:
     ///
@@ -128,7 +145,7 @@ impl Context {
     ///
     /// # Errors
     ///
-    /// The C library can't go on (`lws_service` failed).
+    /// As for [`run`](Context::run).
     ///
     /// # Panics
     ///
@@ -162,12 +179,24 @@ impl Context {
 
     /// Connects a client. The outcome also reaches the handler, by
     /// [`on_open`](Handler::on_open) or
-    /// [`on_connect_error`](Handler::on_connect_error). While the context shuts
-    /// down, that is an error.
+    /// [`on_connect_error`](Handler::on_connect_error), which may be called before this
+    /// returns. While the context shuts down, that outcome is
+    /// [`ShuttingDown`](crate::ConnectError::ShuttingDown).
+    ///
+    /// Resolving the host's name may block the thread; see [`Client::new`].
     ///
     /// # Errors
     ///
-    /// TLS settings that can't be used: files that can't be read, for example.
+    /// TLS settings that can't be used, such as files that can't be read, and the C library's
+    /// failure to make a vhost. Nothing was tried then, and nothing will be, even for a client
+    /// that reconnects: the handler is dropped, and none of its methods is called.
+    /// ([`ContextHandle::connect`] tells the handler, by
+    /// [`Setup`](crate::ConnectError::Setup), and tries again.)
+    ///
+    /// # Panics
+    ///
+    /// As for [`run`](Context::run). The client goes on to connect, but the [`Connecting`] is
+    /// lost.
     #[doc(alias = "lws_client_connect_via_info")]
     pub fn connect(&mut self, client: Client, handler: impl Handler) -> Result<Connecting, Error> {
         let (connecting, ticket) = self.engine.ticket();
