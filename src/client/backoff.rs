@@ -9,6 +9,7 @@ use std::time::Duration;
 /// An attempt has failed, too, if its connection ended before it was as old as the wait
 /// before it, and as the first wait: a server that lets clients in and closes at once is
 /// asked less and less often.
+#[doc(alias = "lws_retry_bo")]
 #[derive(Clone, Debug, PartialEq)]
 #[must_use]
 pub struct Backoff {
@@ -49,7 +50,8 @@ impl Backoff {
         self
     }
 
-    /// By how much each wait is longer than the last, at least 1. Default: 2.
+    /// By which factor each wait is longer than the last, at least 1 (as is taken for what is no
+    /// number, or infinite). Default: 2.
     pub fn factor(mut self, factor: f64) -> Self {
         self.factor = if factor.is_finite() {
             factor.max(1.0)
@@ -59,7 +61,9 @@ impl Backoff {
         self
     }
 
-    /// By which part, from 0 to 1, a wait may be longer or shorter. Default: 0.3.
+    /// By which part, from 0 to 1, a wait may be longer or shorter. Default: 0.3. What is no
+    /// number, or infinite, is taken for 0.
+    #[doc(alias = "jitter_percent")]
     pub fn jitter(mut self, part: f64) -> Self {
         self.jitter = if part.is_finite() {
             part.clamp(0.0, 1.0)
@@ -70,6 +74,7 @@ impl Backoff {
     }
 
     /// Attempts to connect again, failed in a row, until it is given up. Default: no limit.
+    #[doc(alias = "conceal_count")]
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.attempts = Some(attempts);
         self

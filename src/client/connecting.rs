@@ -18,6 +18,9 @@ use std::time::{Duration, Instant};
 /// awaited, or dropped: the handler hears of the outcome too. With
 /// [`Client::reconnect`](super::Client::reconnect) it is the first connection,
 /// or the error of the last attempt.
+///
+/// It may go to another thread. Awaited, it calls the waker on the context's thread; once it is
+/// ready, it stays so, and may be awaited again.
 #[must_use = "dropping it is fine, but then only the handler hears of the outcome"]
 pub struct Connecting {
     slot: Arc<Slot>,
@@ -72,7 +75,7 @@ impl Connecting {
         self.slot.lock().outcome.clone()
     }
 
-    /// Waits for the outcome.
+    /// Waits for the outcome, and blocks the thread meanwhile; `Duration::MAX` is no bound.
     ///
     /// # Errors
     ///

@@ -11,7 +11,8 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// The client's own settings can't be used (TLS files, ciphers).
+    /// The client's own settings can't be used (TLS files, ciphers), or the C library could not
+    /// make a vhost for it.
     Setup(Arc<Error>),
     /// The server answered with another HTTP status than 101.
     #[non_exhaustive]

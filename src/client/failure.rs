@@ -84,6 +84,7 @@ pub enum ConnectStep {
 }
 
 /// What is wrong with a server's certificate.
+#[doc(alias = "SSL_get_verify_result")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CertificateProblem {

@@ -52,6 +52,15 @@ const MAX_SUBPROTOCOLS: usize = 16;
 ///     .header("authorization", "Bearer …")?;
 /// # Ok(()) }
 /// ```
+///
+/// # What a context keeps
+///
+/// Clients with the same TLS settings, [`connect_timeout`](Client::connect_timeout)
+/// (in whole seconds) and [`deflate`](WebSocketConfig::deflate) share a vhost of the C library.
+/// Each other combination, and each change of a file that the TLS settings name, makes another
+/// one, for `wss:` with an `SSL_CTX` of its own, which stays until the context is dropped. So
+/// use few: don't compute a timeout anew for each connection.
+#[doc(alias = "lws_client_connect_info")]
 #[derive(Clone)]
 #[must_use]
 pub struct Client {
@@ -223,14 +232,15 @@ impl Client {
         Ok(self)
     }
 
-    /// Limits and habits of the connection.
+    /// Limits and habits of the connection. Default: [`WebSocketConfig::new`].
     pub fn config(mut self, config: WebSocketConfig) -> Self {
         self.config = config;
         self
     }
 
-    /// How long TCP may take to connect, in whole seconds from when the host is
-    /// resolved. Default: 20 s.
+    /// How long TCP may take to connect, from when the host is resolved; rounded up to whole
+    /// seconds, from 1 s to 86,400 s. Default: 20 s. Of different values a context
+    /// [keeps something](Client#what-a-context-keeps).
     ///
     /// The host's addresses are tried one after the other, as the resolver orders
     /// them. Each has an equal share of the time that is left: the first of two has
@@ -268,7 +278,10 @@ impl Client {
         self
     }
 
-    /// Whom the client trusts, and who it is. Without effect on a `ws:` URL.
+    /// Whom the client trusts, and who it is. Without effect on a `ws:` URL. What is wrong with
+    /// the settings is told when the client connects. Default:
+    /// [`ClientTls::new`](crate::tls::ClientTls::new).
+    #[doc(alias = "LCCSCF_USE_SSL")]
     #[cfg(feature = "_tls")]
     pub fn tls(mut self, tls: crate::tls::ClientTls) -> Self {
         self.tls = tls;
