@@ -8,27 +8,37 @@ const MAX_REASON: usize = 123;
 
 /// Why a connection is closed (RFC 6455 §7.4.1, IANA "WebSocket Close Code
 /// Number Registry").
+#[doc(alias = "lws_close_status")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CloseCode(u16);
 
 impl CloseCode {
     /// 1000: the purpose of the connection is fulfilled.
+    #[doc(alias = "LWS_CLOSE_STATUS_NORMAL")]
     pub const NORMAL: CloseCode = CloseCode(1000);
     /// 1001: a server goes down, or a browser leaves the page.
+    #[doc(alias = "LWS_CLOSE_STATUS_GOINGAWAY")]
     pub const GOING_AWAY: CloseCode = CloseCode(1001);
     /// 1002: the peer broke the protocol.
+    #[doc(alias = "LWS_CLOSE_STATUS_PROTOCOL_ERR")]
     pub const PROTOCOL_ERROR: CloseCode = CloseCode(1002);
     /// 1003: a kind of data that can't be accepted.
+    #[doc(alias = "LWS_CLOSE_STATUS_UNACCEPTABLE_OPCODE")]
     pub const UNSUPPORTED: CloseCode = CloseCode(1003);
     /// 1007: a text message that isn't UTF-8.
+    #[doc(alias = "LWS_CLOSE_STATUS_INVALID_PAYLOAD")]
     pub const INVALID_PAYLOAD: CloseCode = CloseCode(1007);
     /// 1008: a message that violates a policy.
+    #[doc(alias = "LWS_CLOSE_STATUS_POLICY_VIOLATION")]
     pub const POLICY_VIOLATION: CloseCode = CloseCode(1008);
     /// 1009: a message that is too big.
+    #[doc(alias = "LWS_CLOSE_STATUS_MESSAGE_TOO_LARGE")]
     pub const TOO_BIG: CloseCode = CloseCode(1009);
     /// 1010: the server didn't negotiate an extension that the client needs.
+    #[doc(alias = "LWS_CLOSE_STATUS_EXTENSION_REQUIRED")]
     pub const MANDATORY_EXTENSION: CloseCode = CloseCode(1010);
     /// 1011: the server met an unexpected condition.
+    #[doc(alias = "LWS_CLOSE_STATUS_UNEXPECTED_CONDITION")]
     pub const INTERNAL_ERROR: CloseCode = CloseCode(1011);
     /// 1012: the service restarts.
     pub const SERVICE_RESTART: CloseCode = CloseCode(1012);
@@ -73,7 +83,8 @@ impl From<CloseCode> for u16 {
     }
 }
 
-/// A close frame: a code, and a reason for humans.
+/// A close frame: a code, and a reason for humans (RFC 6455 §5.5.1).
+#[doc(alias = "lws_close_reason")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CloseFrame {
     code: CloseCode,
@@ -81,7 +92,7 @@ pub struct CloseFrame {
 }
 
 impl CloseFrame {
-    /// A frame with a reason of at most 123 bytes.
+    /// A frame with a reason of at most 123 bytes of UTF-8 (RFC 6455 §5.5).
     ///
     /// # Errors
     ///

@@ -17,12 +17,16 @@ pub const MAX_CONTROL_PAYLOAD: usize = 125;
 #[non_exhaustive]
 pub enum Message {
     /// UTF-8 text.
+    #[doc(alias = "LWS_WRITE_TEXT")]
     Text(Text),
     /// Bytes.
+    #[doc(alias = "LWS_WRITE_BINARY")]
     Binary(Payload),
     /// A ping; the peer answers with a pong of the same payload.
+    #[doc(alias = "LWS_WRITE_PING")]
     Ping(Payload),
     /// An unsolicited pong.
+    #[doc(alias = "LWS_WRITE_PONG")]
     Pong(Payload),
     /// Starts the closing handshake, as [`Connection::close`](crate::Connection::close). `None`
     /// sends 1000, [`CloseCode::NORMAL`], without a reason.
@@ -40,7 +44,8 @@ impl Message {
         Message::Binary(payload.into())
     }
 
-    /// A ping with at most [`MAX_CONTROL_PAYLOAD`] bytes.
+    /// A ping with at most [`MAX_CONTROL_PAYLOAD`] bytes; a longer one is refused when it is sent
+    /// ([`SendError::TooLong`](crate::SendError::TooLong)).
     pub fn ping(payload: impl Into<Payload>) -> Self {
         Message::Ping(payload.into())
     }

@@ -19,6 +19,7 @@ const MUCH: usize = 256;
 /// ([`extend_from_slice`](Payload::extend_from_slice), [`std::io::Write`]) is
 /// not copied again; one made from a `Vec` or a slice is copied once. One with more
 /// than twice the room that it needs gives that back when it is queued.
+#[doc(alias = "LWS_PRE")]
 #[derive(Clone)]
 pub struct Payload {
     /// `HEADROOM` bytes, then the payload.

@@ -4,6 +4,7 @@ use crate::error::InvalidInput;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 /// How an upgrade request is refused: an HTTP status, a text, headers.
+#[doc(alias = "lws_return_http_status")]
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Refusal(Box<Answer>);
@@ -51,12 +52,12 @@ impl Refusal {
         self
     }
 
-    /// A header of the response.
+    /// A header of the response; several of one name are all sent.
     ///
     /// # Errors
     ///
     /// A name or value that HTTP doesn't allow (as with CR, LF or NUL), or one
-    /// that frames the response itself.
+    /// that frames the response itself (`Connection`, `Content-Length`, `Transfer-Encoding`).
     pub fn header(mut self, name: &str, value: &str) -> Result<Self, InvalidInput> {
         let (name, value) = crate::client::header(name, value)?;
         if ["connection", "content-length", "transfer-encoding"].contains(&name.as_str()) {

@@ -131,6 +131,7 @@ impl<'a> Request<'a> {
     /// Of a target that is a URL (RFC 9112 §3.2.2) it is the URL's path, if its host is that
     /// of the `Host` header. Other targets that don't begin with a slash are refused with
     /// status 400.
+    #[doc(alias = "lws_http_get_uri_and_method")]
     pub fn path(&self) -> &str {
         &self.path
     }
@@ -138,12 +139,14 @@ impl<'a> Request<'a> {
     /// The query's names and values, percent-decoded, in their order. Both `&` and
     /// `;` separate them, and a `+` is a space. A percent-encoded `=` in a name becomes
     /// a `_`. What isn't UTF-8 is replaced by U+FFFD.
+    #[doc(alias = "lws_hdr_copy_fragment")]
     pub fn query(&self) -> &[(String, String)] {
         &self.query
     }
 
     /// The value of this name in the query, or the first of several. A name
-    /// without a value has an empty one.
+    /// without a value has an empty one. Upper and lower case differ.
+    #[doc(alias = "lws_get_urlarg_by_name_safe")]
     pub fn query_value(&self, name: &str) -> Option<&str> {
         let mut pairs = self.query.iter();
         let (_, value) = pairs.find(|(own, _)| own == name)?;
@@ -160,12 +163,15 @@ impl<'a> Request<'a> {
         self.headers.get_or_init(read)
     }
 
-    /// A header's value, or the first of several, if it is visible ASCII.
+    /// A header's value, or the first of several, if it is visible ASCII, spaces and tabs. The
+    /// name may be in upper or lower case.
+    #[doc(alias = "lws_hdr_custom_copy")]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers().get(name)?.to_str().ok()
     }
 
-    /// The Origin header, which browsers always send (RFC 6455 §10.2).
+    /// The Origin header, which browsers always send (RFC 6455 §10.2), and other clients may
+    /// make up.
     pub fn origin(&self) -> Option<&str> {
         self.header("origin")
     }
@@ -175,22 +181,26 @@ impl<'a> Request<'a> {
         &self.offered
     }
 
-    /// The subprotocol that was chosen: the first offered that the vhost has.
+    /// The subprotocol that was chosen: the first offered that the vhost has. `None`: the client
+    /// offers none.
     pub fn subprotocol(&self) -> Option<&str> {
         self.subprotocol
     }
 
     /// The name of the vhost that serves this request.
+    #[doc(alias = "lws_get_vhost_name")]
     pub fn vhost(&self) -> &str {
         self.vhost
     }
 
     /// The client's address; `None` on a Unix domain socket.
+    #[doc(alias = "lws_get_peer_simple")]
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         self.wsi.peer_addr()
     }
 
     /// The facts of the TLS session; `None` on a plain connection.
+    #[doc(alias = "lws_get_ssl")]
     #[cfg(feature = "_tls")]
     pub fn tls(&self) -> Option<crate::tls::TlsInfo> {
         self.wsi.tls_info()

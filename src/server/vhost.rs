@@ -43,6 +43,10 @@ impl fmt::Display for ListenAddress {
 /// of that name, else one whose name it is a subdomain of, else the first one. A dot
 /// at the end of a name means nothing. They need different names, and all of them
 /// speak TLS or none does.
+///
+/// It isn't [`Send`], for its factories stay on the context's thread and may hold what isn't:
+/// make it on the thread that builds the context.
+#[doc(alias = "lws_vhost")]
 #[must_use]
 pub struct Vhost {
     pub(crate) listen: ListenAddress,
@@ -57,7 +61,9 @@ pub struct Vhost {
 impl Vhost {
     /// A vhost on a TCP address. Port 0 takes a free port, which
     /// [`Context::local_addr`](crate::Context::local_addr) reports; all vhosts of an
-    /// address with port 0 share it. `[::]` takes IPv4 as well.
+    /// address with port 0 share it. `[::]` takes IPv4 as well. An IPv6 address needs the
+    /// feature `ipv6`. What is wrong with the address, or that another has it, is an error of
+    /// [`build`](crate::ContextBuilder::build).
     ///
     /// ```
     /// use libwebsockets::Vhost;
@@ -77,6 +83,12 @@ impl Vhost {
     /// process may connect (mode 0660). When the context is dropped, the socket is
     /// removed, unless something else has taken its place. (A library that isn't
     /// the vendored one removes whatever is there.)
+    ///
+    /// # Errors
+    ///
+    /// All are told by [`build`](crate::ContextBuilder::build): a path that isn't UTF-8 of 1 to
+    /// 100 bytes, holds a NUL or begins with `@`; a file or a running server's socket at the
+    /// path; a folder that isn't there or can't be written to.
     #[doc(alias = "LWS_SERVER_OPTION_UNIX_SOCK")]
     #[cfg(feature = "unix-sockets")]
     pub fn listen_unix(path: impl Into<PathBuf>) -> Self {
@@ -102,6 +114,7 @@ impl Vhost {
     ///
     /// A name with characters other than letters, digits, `-`, `.` and `_`, an
     /// empty one, one with an empty label (`a..b`), or one of more than 253 characters.
+    #[doc(alias = "vhost_name")]
     pub fn name(mut self, name: impl Into<String>) -> Result<Self, InvalidInput> {
         let given = name.into();
         let name = given.strip_suffix('.').unwrap_or(&given);
@@ -119,9 +132,20 @@ impl Vhost {
     }
 
     /// Serves connections that offer no subprotocol. For those that offer some,
-    /// see [`subprotocol`](Vhost::subprotocol).
+    /// see [`subprotocol`](Vhost::subprotocol). Without this, who offers none is refused with
+    /// status 400. A second call takes the first one's place.
     ///
-    /// `factory` is called for each, with the request, on the service thread.
+    /// `factory` is called for each, with the request, on the service thread. Until it returns,
+    /// the context does nothing else: what takes long, such as asking a database, belongs to
+    /// another thread, and the handler can wait for that.
+    ///
+    /// # Panics
+    ///
+    /// Where the factory panics, the client is answered with status 500, and
+    /// [`Context::run`](crate::Context::run) or [`Context::service`](crate::Context::service)
+    /// resumes the panic.
+    #[doc(alias = "LWS_CALLBACK_HTTP_CONFIRM_UPGRADE")]
+    #[doc(alias = "LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION")]
     pub fn accept<H: Handler>(
         mut self,
         factory: impl Fn(&Request<'_>) -> Result<H, Refusal> + 'static,
@@ -130,13 +154,15 @@ impl Vhost {
         self
     }
 
-    /// Serves connections that offer this subprotocol. Those that offer only
-    /// subprotocols that the vhost hasn't are refused with status 400.
+    /// Serves connections that offer this subprotocol, where it is the first of theirs that the
+    /// vhost has. Those that offer only subprotocols that the vhost hasn't are refused with
+    /// status 400. Of `factory` the same holds as for [`accept`](Vhost::accept).
     ///
     /// # Errors
     ///
     /// A name that is no token (RFC 9110 §5.6.2) of 1 to 63 characters, or that
     /// was given before.
+    #[doc(alias = "lws_protocols")]
     pub fn subprotocol<H: Handler>(
         mut self,
         name: impl Into<String>,
@@ -178,13 +204,15 @@ impl Vhost {
         Ok(())
     }
 
-    /// Limits and habits of this vhost's connections.
+    /// Limits and habits of this vhost's connections. Default: [`WebSocketConfig::new`].
     pub fn config(mut self, config: WebSocketConfig) -> Self {
         self.config = config;
         self
     }
 
-    /// Speaks TLS.
+    /// Speaks TLS. What is wrong with the settings is an error of
+    /// [`build`](crate::ContextBuilder::build). Default: plain connections.
+    #[doc(alias = "LWS_SERVER_OPTION_CREATE_VHOST_SSL_CTX")]
     #[cfg(feature = "_tls")]
     pub fn tls(mut self, tls: crate::tls::ServerTls) -> Self {
         self.tls = Some(tls);

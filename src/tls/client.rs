@@ -11,7 +11,9 @@ use crate::ffi::tls::{ClientCtx, SslCtx};
 ///
 /// By default it trusts the system's CA certificates, checks the server's
 /// certificate and its name, and speaks TLS 1.2 and 1.3. Each relaxation is a
-/// method that begins with `danger_`.
+/// method that begins with `danger_`. What can't be used is an error of
+/// [`Context::connect`](crate::Context::connect), or
+/// [`ConnectError::Setup`](crate::ConnectError::Setup).
 ///
 /// What a context makes of settings it keeps, for clients with the same ones: each different
 /// set, and each change of a file that they name, takes the memory of another `SSL_CTX` until
@@ -56,7 +58,9 @@ impl ClientTls {
     }
 
     /// Trusts these CA certificates, and no longer the system's unless
-    /// [`system_roots`](ClientTls::system_roots) asks for them after this.
+    /// [`system_roots`](ClientTls::system_roots) asks for them after this. Those of several
+    /// calls are all trusted.
+    #[doc(alias = "client_ssl_ca_filepath")]
     pub fn ca(mut self, roots: Pem) -> Self {
         self.roots.push(roots);
         self.system_roots = false;
@@ -66,8 +70,8 @@ impl ClientTls {
     /// Whether the system's CA certificates are trusted.
     ///
     /// On Windows they are those in its store `ROOT`, as it is when the context's first
-    /// client with these settings connects. Elsewhere they are those that the TLS library finds by itself: on
-    /// Linux those of the distribution; OpenSSL on macOS has none.
+    /// client with these settings connects. Elsewhere they are those that the TLS library finds
+    /// by itself: on Linux those of the distribution; OpenSSL on macOS has none.
     #[doc(alias = "SSL_CTX_set_default_verify_paths")]
     pub fn system_roots(mut self, on: bool) -> Self {
         self.system_roots = on;
@@ -76,6 +80,7 @@ impl ClientTls {
 
     /// The client's own certificate (with its chain) and key.
     #[doc(alias = "client_ssl_cert_filepath")]
+    #[doc(alias = "client_ssl_private_key_filepath")]
     pub fn identity(mut self, certificate: Pem, key: Pem) -> Self {
         self.identity = Some((certificate, key));
         self
@@ -84,24 +89,30 @@ impl ClientTls {
     /// The password of an encrypted key of [`identity`](ClientTls::identity).
     /// Without one such a key is an error; nobody is asked at a terminal. It is
     /// zeroed when it is dropped, and never shown.
+    #[doc(alias = "client_ssl_private_key_password")]
     pub fn key_password(mut self, password: impl Into<String>) -> Self {
         self.password = Some(Password::new(password.into()));
         self
     }
 
-    /// The oldest and the newest version that is spoken.
+    /// The oldest and the newest version that is spoken. Default: 1.2 to 1.3.
+    /// It is an error if the oldest is newer than the newest.
+    #[doc(alias = "SSL_CTX_set_min_proto_version")]
+    #[doc(alias = "SSL_CTX_set_max_proto_version")]
     pub fn versions(mut self, min: TlsVersion, max: TlsVersion) -> Self {
         (self.min, self.max) = (min, max);
         self
     }
 
-    /// The cipher list for TLS 1.2, in OpenSSL's syntax.
+    /// The cipher list for TLS 1.2, in OpenSSL's syntax. Default: the TLS library's.
+    #[doc(alias = "client_ssl_cipher_list")]
     pub fn ciphers(mut self, list: impl Into<String>) -> Self {
         self.ciphers.tls12 = Some(list.into());
         self
     }
 
-    /// The cipher suites for TLS 1.3, colon-separated.
+    /// The cipher suites for TLS 1.3, colon-separated. Default: the TLS library's.
+    #[doc(alias = "client_tls_1_3_plus_cipher_list")]
     pub fn tls13_ciphers(mut self, list: impl Into<String>) -> Self {
         self.ciphers.tls13 = Some(list.into());
         self

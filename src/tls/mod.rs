@@ -37,14 +37,18 @@ impl fmt::Display for TlsVersion {
 #[non_exhaustive]
 pub struct TlsInfo {
     /// As the TLS library names it, "TLSv1.3".
+    #[doc(alias = "SSL_get_version")]
     pub version: String,
     /// The cipher suite's name in the IANA registry.
+    #[doc(alias = "SSL_CIPHER_standard_name")]
     pub cipher: String,
     /// The server name that the client asked for (SNI, RFC 6066 §3).
     pub server_name: Option<String>,
     /// The application protocol that was negotiated (ALPN, RFC 7301).
+    #[doc(alias = "SSL_get0_alpn_selected")]
     pub alpn: Option<Vec<u8>>,
-    /// The peer's certificate, DER.
+    /// The peer's certificate, in DER; `None` if it sent none.
+    #[doc(alias = "lws_tls_peer_cert_info")]
     pub peer_certificate: Option<Vec<u8>>,
 }
 

@@ -21,7 +21,8 @@ pub enum ClientCertificates {
 
 /// How a vhost speaks TLS: its certificate and key, and what it asks of peers.
 ///
-/// The minimum version is TLS 1.2. Compression and renegotiation are off.
+/// The minimum version is TLS 1.2. Compression and renegotiation are off. What can't be used is
+/// an error of [`ContextBuilder::build`](crate::ContextBuilder::build).
 #[derive(Clone, Debug)]
 pub struct ServerTls {
     certificate: Pem,
@@ -36,6 +37,8 @@ pub struct ServerTls {
 
 impl ServerTls {
     /// A certificate, followed by its chain where there is one, and its key.
+    #[doc(alias = "ssl_cert_filepath")]
+    #[doc(alias = "ssl_private_key_filepath")]
     pub fn new(certificate: Pem, key: Pem) -> Self {
         ServerTls {
             certificate,
@@ -52,6 +55,7 @@ impl ServerTls {
     /// The password of an encrypted key. Without one such a key is an error;
     /// nobody is asked at a terminal. It is zeroed when it is dropped, and never
     /// shown.
+    #[doc(alias = "ssl_private_key_password")]
     pub fn key_password(mut self, password: impl Into<String>) -> Self {
         self.password = Some(Password::new(password.into()));
         self
@@ -59,7 +63,8 @@ impl ServerTls {
 
     /// The oldest and the newest version that is spoken. Where vhosts share an address, the
     /// first one's settings say what is offered, for the client's name comes later: a
-    /// connection whose version its own vhost doesn't speak fails.
+    /// connection whose version its own vhost doesn't speak fails. Default: 1.2 to 1.3.
+    /// It is an error if the oldest is newer than the newest.
     #[doc(alias = "SSL_CTX_set_min_proto_version")]
     #[doc(alias = "SSL_CTX_set_max_proto_version")]
     pub fn versions(mut self, min: TlsVersion, max: TlsVersion) -> Self {
@@ -67,21 +72,23 @@ impl ServerTls {
         self
     }
 
-    /// The cipher list for TLS 1.2, in OpenSSL's syntax.
+    /// The cipher list for TLS 1.2, in OpenSSL's syntax. Default: the TLS library's.
     #[doc(alias = "ssl_cipher_list")]
     pub fn ciphers(mut self, list: impl Into<String>) -> Self {
         self.ciphers.tls12 = Some(list.into());
         self
     }
 
-    /// The cipher suites for TLS 1.3, colon-separated.
+    /// The cipher suites for TLS 1.3, colon-separated. Default: the TLS library's.
     #[doc(alias = "tls1_3_plus_cipher_list")]
     pub fn tls13_ciphers(mut self, list: impl Into<String>) -> Self {
         self.ciphers.tls13 = Some(list.into());
         self
     }
 
-    /// Asks clients for certificates that one of `roots` has signed.
+    /// Asks clients for certificates that one of `roots` has signed. Default: none is asked for.
+    #[doc(alias = "ssl_ca_filepath")]
+    #[doc(alias = "LWS_SERVER_OPTION_REQUIRE_VALID_OPENSSL_CLIENT_CERT")]
     pub fn client_certificates(mut self, mode: ClientCertificates, roots: Pem) -> Self {
         self.client_certificates = mode;
         self.client_roots = Some(roots);
