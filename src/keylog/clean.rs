@@ -83,9 +83,10 @@ impl CleanPolicy {
 ///
 /// A file is removed if its name says so ([`CleanPolicy::new`]), if no process has
 /// that id now, if it is a regular file of this user, and if it begins as a key log
-/// does or is empty. That a process has the id of one that died keeps the file for
-/// now; so does any other that the name could mean, where placeholders meet. Ids are those of this machine, and of this container: don't clean a
-/// directory that other machines or containers write to.
+/// does or is empty. A process that has got the id of one that died keeps its file for
+/// now; so does every other process that the name could mean, where placeholders meet. Ids are
+/// those of this machine, and of this container: don't clean a directory that other machines or
+/// containers write to.
 ///
 /// It may be called at any time, by several processes at once.
 ///

@@ -44,6 +44,7 @@ use std::sync::Arc;
 /// rename and delete it meanwhile. Devices, pipes and streams within other files are
 /// refused, and so are files on other machines, unless
 /// [`allow_network_path`](Self::allow_network_path) says otherwise.
+#[doc(alias = "SSL_CTX_set_keylog_callback")]
 #[derive(Clone, Debug)]
 #[must_use = "a key log does nothing until a context is built with it"]
 pub struct KeyLog {
@@ -77,6 +78,7 @@ impl KeyLog {
     /// The variable's name was chosen when this crate was built; see
     /// [`env_name`](super::env_name). It is read once, when the context is
     /// built. Unset and empty mean no log.
+    #[doc(alias = "SSLKEYLOGFILE")]
     pub fn from_env() -> Self {
         Self::new(Request::Environment, true)
     }
@@ -102,6 +104,10 @@ impl KeyLog {
     /// writes; where it panics, [`Context::run`](crate::Context::run) resumes the
     /// panic, and what it was called with counts as failed. It may use the log's handle,
     /// but if it owns one, neither is ever freed.
+    ///
+    /// With a queue it must never wait for the context's thread, which may be waiting for it:
+    /// in [`disable`](super::KeyLogHandle::disable), say, where both would stand still for ever.
+    /// Without one, as it is called in the midst of a handshake, it should be quick.
     ///
     /// Handshakes that are under way when the context is dropped come when it is gone.
     ///

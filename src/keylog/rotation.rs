@@ -144,19 +144,19 @@ impl AutoOff {
         Self::default()
     }
 
-    /// After this time.
+    /// So long after it was switched on.
     pub fn after(mut self, time: Duration) -> Self {
         self.time = Some(time);
         self
     }
 
-    /// Before more than this many bytes have been written.
+    /// Before more than this many bytes of records have been written, since it was switched on.
     pub fn after_bytes(mut self, bytes: u64) -> Self {
         self.bytes = Some(bytes);
         self
     }
 
-    /// After the handshakes of this many connections.
+    /// After the handshakes of this many connections, since it was switched on.
     pub fn after_connections(mut self, connections: u64) -> Self {
         self.connections = Some(connections);
         self
