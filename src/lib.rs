@@ -115,8 +115,8 @@
 //! # Features and the build
 //!
 //! `keylog` (which needs `tls` or `aws-lc`), `tls` and `deflate` are on by default;
-//! `aws-lc`, `vendored-openssl`, `ipv6`, `unix-sockets` and `system` are there to be
-//! turned on. The README tells what each does, what the build needs, and which
+//! `aws-lc`, `vendored-openssl`, `keylog-gzip`, `ipv6`, `unix-sockets` and `system` are there
+//! to be turned on. The README tells what each does, what the build needs, and which
 //! environment variables it reads.
 //!
 //! [libwebsockets]: https://libwebsockets.org
