@@ -1,6 +1,6 @@
-//! A chat with rooms. Its state belongs to a thread of its own, without a lock:
-//! handlers tell that thread what happens, and it sends through the context's
-//! handle. `--help` tells the options.
+//! A chat with rooms. One thread owns all of its state, so there is no lock: handlers
+//! send events to that thread, and it sends messages through the context's handle.
+//! `--help` lists the options.
 
 mod common;
 
@@ -28,61 +28,62 @@ send goes to all in the room; lines of standard input go to all rooms, except
 
 const HELP_TLS: &str = "  --tls                speak TLS, with a certificate of its own\n";
 
-/// The longest name, of a guest or a room, and the longest message, in bytes.
+/// The longest name of a member or a room, and the longest message, in bytes.
 const MAX_NAME: usize = 32;
 const MAX_MESSAGE: usize = 4096;
-/// How much may wait for the house. It has to print as well, to a terminal that may be slow.
-const MAX_WAITING: usize = 1000;
-/// How many of a room's messages a newcomer gets.
+/// How many events may be queued. The chat's thread also prints, to a terminal that may be slow.
+const MAX_QUEUED: usize = 1000;
+/// How many of a room's last messages a new member gets.
 const HISTORY: usize = 20;
 
-/// What happens.
-enum Happening {
-    Came(ConnectionId, Place),
-    Said(ConnectionId, String),
+/// What the chat's thread handles.
+enum Event {
+    Joined(ConnectionId, Member),
+    Message(ConnectionId, String),
     Left(ConnectionId),
-    Typed(String),
-    Over,
+    /// A line of standard input.
+    Input(String),
+    Shutdown,
 }
 
-/// Who a guest is, and in which room.
+/// A member's name, and the room that it is in.
 #[derive(Clone)]
-struct Place {
+struct Member {
     room: String,
     name: String,
 }
 
-/// The way into the house.
+/// The queue of events to the chat's thread.
 #[derive(Clone)]
-struct Door {
-    to: mpsc::Sender<Happening>,
-    /// How much was told that the house hasn't heard yet.
-    waiting: Arc<AtomicUsize>,
+struct Events {
+    sender: mpsc::Sender<Event>,
+    /// How many events were sent and not yet received.
+    queued: Arc<AtomicUsize>,
 }
 
-impl Door {
-    /// Tells the house. It fails when the house is closed.
-    fn tell(&self, what: Happening) -> Result<(), mpsc::SendError<Happening>> {
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        self.to.send(what)
+impl Events {
+    /// Queues an event. Fails when the chat's thread has ended.
+    fn send(&self, event: Event) -> Result<(), mpsc::SendError<Event>> {
+        self.queued.fetch_add(1, Ordering::Relaxed);
+        self.sender.send(event)
     }
 }
 
-/// A guest's connection.
-struct Guest {
-    place: Place,
-    door: Door,
-    /// Whether the house knows of it.
-    came: bool,
+/// The handler of a member's connection.
+struct Session {
+    member: Member,
+    events: Events,
+    /// Whether `Joined` was sent for it.
+    joined: bool,
 }
 
-impl Guest {
-    /// Tells the house, or closes the connection: whether the house will hear of it. The loop
-    /// serves all guests, so it can't wait until the house has time.
-    fn tell(&self, conn: &mut Connection<'_>, what: Happening) -> bool {
-        if self.door.waiting.load(Ordering::Relaxed) >= MAX_WAITING {
+impl Session {
+    /// Queues an event and returns true, or closes the connection and returns false. The
+    /// service loop serves all members, so it can't wait for room in the queue.
+    fn send(&self, conn: &mut Connection<'_>, event: Event) -> bool {
+        if self.events.queued.load(Ordering::Relaxed) >= MAX_QUEUED {
             conn.close(CloseCode::TRY_AGAIN_LATER);
-        } else if self.door.tell(what).is_err() {
+        } else if self.events.send(event).is_err() {
             // The program is about to end.
             conn.close(CloseCode::GOING_AWAY);
         } else {
@@ -92,57 +93,59 @@ impl Guest {
     }
 }
 
-impl Handler for Guest {
+impl Handler for Session {
     fn on_open(&mut self, conn: &mut Connection<'_>) {
-        let place = self.place.clone();
-        self.came = self.tell(conn, Happening::Came(conn.id(), place));
+        let member = self.member.clone();
+        self.joined = self.send(conn, Event::Joined(conn.id(), member));
     }
 
     fn on_message(&mut self, conn: &mut Connection<'_>, message: Message) {
         if let Some(text) = message.as_text() {
-            self.tell(conn, Happening::Said(conn.id(), text.into()));
+            self.send(conn, Event::Message(conn.id(), text.into()));
         } else {
             conn.close(CloseCode::UNSUPPORTED);
         }
     }
 
     fn on_close(&mut self, closed: Closed) {
-        if self.came {
-            // However much waits: else it would stay for ever. A house that is closed has no
-            // guests.
-            let _ = self.door.tell(Happening::Left(closed.id));
+        if self.joined {
+            // Even if the queue is full: the member would stay in its room for ever. If the
+            // chat's thread has ended, there are no rooms.
+            let _ = self.events.send(Event::Left(closed.id));
         }
     }
 }
 
-/// The room is the path, the name is in the query.
-fn enter(request: &Request<'_>, door: &Door) -> Result<Guest, Refusal> {
+/// Accepts or refuses a request: the room is its path, the name is in its query.
+fn accept(request: &Request<'_>, events: &Events) -> Result<Session, Refusal> {
     let room = request.path().to_owned();
     let name = request.query_value("name").unwrap_or("somebody").to_owned();
     for text in [&room, &name] {
-        if text.is_empty() || text.len() > MAX_NAME || text.chars().any(steers) {
+        if text.is_empty() || text.len() > MAX_NAME || text.chars().any(is_control) {
             let why = "choose a room and a name that are printable, of up to 32 bytes";
             return Err(Refusal::forbidden().body(why));
         }
     }
-    let (place, door) = (Place { room, name }, door.clone());
-    let came = false;
-    Ok(Guest { place, door, came })
+    Ok(Session {
+        member: Member { room, name },
+        events: events.clone(),
+        joined: false,
+    })
 }
 
-/// Whether a terminal or a browser would obey a character instead of showing it: controls,
-/// ends of lines and paragraphs, and what turns the direction of writing.
-fn steers(c: char) -> bool {
-    let turns = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') || turns
+/// Whether a terminal or a browser would interpret a character instead of showing it: control
+/// characters, line and paragraph separators, and those that change the writing direction.
+fn is_control(c: char) -> bool {
+    let is_bidi = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') || is_bidi
 }
 
-/// What a guest says, with such characters spelt out: a line could look as if it came from
-/// somebody else, and the terminal isn't the guests'.
-fn on_one_line(text: &str) -> String {
+/// A message with such characters escaped. Otherwise a member could forge lines of others, and
+/// control the terminal.
+fn escape(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for c in text.chars() {
-        match steers(c) {
+        match is_control(c) {
             true => line.extend(c.escape_default()),
             false => line.push(c),
         }
@@ -150,110 +153,110 @@ fn on_one_line(text: &str) -> String {
     line
 }
 
-/// All rooms. Only their own thread has them.
-struct House {
+/// All rooms and their members, owned by the chat's thread.
+struct Chat {
     context: ContextHandle,
-    waiting: Arc<AtomicUsize>,
-    guests: BTreeMap<ConnectionId, Place>,
-    /// The last messages of each room that has guests.
-    said: BTreeMap<String, VecDeque<String>>,
+    queued: Arc<AtomicUsize>,
+    members: BTreeMap<ConnectionId, Member>,
+    /// The last messages of each room that has members.
+    history: BTreeMap<String, VecDeque<String>>,
 }
 
-impl House {
-    /// Until the end, or until something fails.
-    fn run(mut self, happenings: mpsc::Receiver<Happening>) -> Result<(), Fail> {
-        for happening in happenings {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
-            match happening {
-                Happening::Came(id, place) => self.welcome(id, place)?,
-                Happening::Said(id, text) => self.pass_on(id, &text)?,
-                Happening::Left(id) => self.see_off(id)?,
+impl Chat {
+    /// Handles events until `Shutdown`, or until something fails.
+    fn run(mut self, events: mpsc::Receiver<Event>) -> Result<(), Fail> {
+        for event in events {
+            self.queued.fetch_sub(1, Ordering::Relaxed);
+            match event {
+                Event::Joined(id, member) => self.join(id, member)?,
+                Event::Message(id, text) => self.message(id, &text)?,
+                Event::Left(id) => self.leave(id)?,
                 #[cfg(feature = "keylog")]
-                Happening::Typed(line) if line.starts_with("/keylog") => {
+                Event::Input(line) if line.starts_with("/keylog") => {
                     print(&switch_keylog(self.context.keylog(), &line))?;
                 }
-                Happening::Typed(line) => {
+                Event::Input(line) => {
                     print(&format!("* {line}"))?;
-                    self.show_out(self.context.broadcast(format!("* {line}")));
+                    self.drop_slow(self.context.broadcast(format!("* {line}")));
                 }
-                Happening::Over => break,
+                Event::Shutdown => break,
             }
         }
         Ok(())
     }
 
-    fn welcome(&mut self, id: ConnectionId, place: Place) -> Result<(), Fail> {
-        let there = self.guests.values().filter(|g| g.room == place.room);
-        let mut here: Vec<&str> = there.map(|guest| guest.name.as_str()).collect();
-        if here.is_empty() {
-            here.push("nobody");
+    fn join(&mut self, id: ConnectionId, member: Member) -> Result<(), Fail> {
+        let others = self.members.values().filter(|m| m.room == member.room);
+        let mut names: Vec<&str> = others.map(|other| other.name.as_str()).collect();
+        if names.is_empty() {
+            names.push("nobody");
         }
-        let here = format!("* here already: {}", here.join(", "));
-        let said = self.said.get(&place.room).into_iter().flatten();
-        for line in std::iter::once(&here).chain(said) {
-            self.show_out(self.context.broadcast_to([id], line.as_str()));
+        let names = format!("* here already: {}", names.join(", "));
+        let history = self.history.get(&member.room).into_iter().flatten();
+        for line in std::iter::once(&names).chain(history) {
+            self.drop_slow(self.context.broadcast_to([id], line.as_str()));
         }
-        self.guests.insert(id, place.clone());
-        self.say(&place.room, &format!("* {} has come", place.name))
+        self.members.insert(id, member.clone());
+        self.send(&member.room, &format!("* {} has come", member.name))
     }
 
-    fn pass_on(&mut self, id: ConnectionId, text: &str) -> Result<(), Fail> {
-        // A guest can be gone by the time that the message is read.
-        let Some(Place { room, name }) = self.guests.get(&id) else {
+    fn message(&mut self, id: ConnectionId, text: &str) -> Result<(), Fail> {
+        // A member can have left by the time that its message is handled.
+        let Some(Member { room, name }) = self.members.get(&id) else {
             return Ok(());
         };
-        let line = format!("{name}: {}", on_one_line(text));
-        self.say(room, &line)?;
-        let said = self.said.entry(room.clone()).or_default();
-        said.push_back(line);
-        said.drain(..said.len().saturating_sub(HISTORY));
+        let line = format!("{name}: {}", escape(text));
+        self.send(room, &line)?;
+        let history = self.history.entry(room.clone()).or_default();
+        history.push_back(line);
+        history.drain(..history.len().saturating_sub(HISTORY));
         Ok(())
     }
 
-    fn see_off(&mut self, id: ConnectionId) -> Result<(), Fail> {
-        if let Some(Place { room, name }) = self.guests.remove(&id) {
-            self.say(&room, &format!("* {name} has left"))?;
-            if self.guests.values().all(|guest| guest.room != room) {
-                self.said.remove(&room);
+    fn leave(&mut self, id: ConnectionId) -> Result<(), Fail> {
+        if let Some(Member { room, name }) = self.members.remove(&id) {
+            self.send(&room, &format!("* {name} has left"))?;
+            if self.members.values().all(|member| member.room != room) {
+                self.history.remove(&room);
             }
         }
         Ok(())
     }
 
-    /// To everybody in a room, and in the terminal.
-    fn say(&self, room: &str, line: &str) -> Result<(), Fail> {
+    /// Sends a line to all members of a room, and prints it.
+    fn send(&self, room: &str, line: &str) -> Result<(), Fail> {
         match room {
             "/" => print(line)?,
             _ => print(&format!("{room} {line}"))?,
         }
-        let guests = self.guests.iter().filter(|(_, guest)| guest.room == room);
-        let ids = guests.map(|(id, _)| *id);
-        self.show_out(self.context.broadcast_to(ids, line));
+        let members = self.members.iter().filter(|(_, m)| m.room == room);
+        let ids = members.map(|(id, _)| *id);
+        self.drop_slow(self.context.broadcast_to(ids, line));
         Ok(())
     }
 
-    /// Drops those who don't read what is sent to them. A close frame would have to
-    /// wait behind all that.
-    fn show_out(&self, sent: Broadcast) {
+    /// Drops the connections whose send queue is full. A close frame would have to wait behind
+    /// what is in the queue.
+    fn drop_slow(&self, sent: Broadcast) {
         for id in sent.full {
-            // Gone already is as good.
+            // An error means that the connection is gone already.
             let _ = self.context.abort(id);
         }
     }
 }
 
-/// Shows a line in the terminal. Unlike `println!` it tells of a terminal that is gone.
+/// Prints a line. Unlike `println!` it returns an error when standard output is closed.
 fn print(line: &str) -> Result<(), Fail> {
     let mut stdout = std::io::stdout().lock();
     let printed = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
     printed.map_err(|error| format!("cannot write to the standard output: {error}").into())
 }
 
-/// Shuts the context down when the house's thread ends, even by a panic: nobody would pass
-/// on what guests say.
-struct ClosingTime(ContextHandle);
+/// Shuts the context down when the chat's thread ends, even by a panic: no message would be
+/// delivered any more.
+struct ShutdownOnDrop(ContextHandle);
 
-impl Drop for ClosingTime {
+impl Drop for ShutdownOnDrop {
     fn drop(&mut self) {
         // A context that is gone has stopped already.
         let _ = self
@@ -262,10 +265,10 @@ impl Drop for ClosingTime {
     }
 }
 
-/// Switches the key log for connections to come; how it is then.
+/// Switches the key log for new connections, and returns its state.
 #[cfg(feature = "keylog")]
-fn switch_keylog(keylog: &libwebsockets::keylog::KeyLogHandle, order: &str) -> String {
-    match order {
+fn switch_keylog(keylog: &libwebsockets::keylog::KeyLogHandle, command: &str) -> String {
+    match command {
         "/keylog off" => keylog.disable(),
         "/keylog on" => {
             if let Err(error) = keylog.enable() {
@@ -291,20 +294,20 @@ fn run() -> Result<(), Fail> {
     let port: u16 = args.value("--port")?.unwrap_or(0);
     let iface: IpAddr = args.value("--iface")?.unwrap_or([127, 0, 0, 1].into());
 
-    let (to, happenings) = mpsc::channel();
-    let waiting = Arc::new(AtomicUsize::new(0));
-    let door = Door {
-        to,
-        waiting: Arc::clone(&waiting),
+    let (sender, receiver) = mpsc::channel();
+    let queued = Arc::new(AtomicUsize::new(0));
+    let events = Events {
+        sender,
+        queued: Arc::clone(&queued),
     };
-    let (typed, end) = (door.clone(), door.clone());
+    let (input, shutdown) = (events.clone(), events.clone());
     let config = WebSocketConfig::new()
         .max_message_size(MAX_MESSAGE)
-        .max_write_buffer_size(256 << 10) // whoever is slower has to leave
+        .max_write_buffer_size(256 << 10) // slower members are dropped
         .ping_after(Duration::from_secs(30))
-        .idle_timeout(Duration::from_secs(45)); // for want of a pong
+        .idle_timeout(Duration::from_secs(45)); // without a pong
     let vhost = Vhost::listen((iface, port))
-        .accept(move |request| enter(request, &door))
+        .accept(move |request| accept(request, &events))
         .config(config);
     #[cfg(not(feature = "_tls"))]
     let scheme = "ws";
@@ -322,27 +325,27 @@ fn run() -> Result<(), Fail> {
     let address = context.local_addr(0).ok_or("it listens nowhere")?;
     print(&format!("listening on {scheme}://{address}/?name=NAME"))?;
 
-    let house = House {
+    let chat = Chat {
         context: context.handle(),
-        waiting,
-        guests: BTreeMap::new(),
-        said: BTreeMap::new(),
+        queued,
+        members: BTreeMap::new(),
+        history: BTreeMap::new(),
     };
-    let closing_time = ClosingTime(context.handle());
-    let house = thread::spawn(move || {
-        let _closing_time = closing_time;
-        house.run(happenings)
+    let shutdown_on_drop = ShutdownOnDrop(context.handle());
+    let chat = thread::spawn(move || {
+        let _shutdown_on_drop = shutdown_on_drop;
+        chat.run(receiver)
     });
     // Reads as long as there is input; the end of the program ends it.
     thread::spawn(move || {
         let mut lines = std::io::stdin().lock().lines().map_while(Result::ok);
-        lines.try_for_each(|line| typed.tell(Happening::Typed(line)))
+        lines.try_for_each(|line| input.send(Event::Input(line)))
     });
 
     context.run()?;
-    // Whoever is still there is dropped with the context.
+    // Closes the connections that are still open.
     drop(context);
-    // A house that has ended already says why.
-    let _ = end.tell(Happening::Over);
-    house.join().map_err(|_| "the house's thread panicked")?
+    // If the chat's thread has ended already, joining it returns why.
+    let _ = shutdown.send(Event::Shutdown);
+    chat.join().map_err(|_| "the chat's thread panicked")?
 }

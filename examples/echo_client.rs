@@ -1,5 +1,4 @@
-//! Sends messages to an echo server and prints what comes back. `--help` tells
-//! the options.
+//! Sends messages to an echo server and prints the echoes. `--help` lists the options.
 
 mod common;
 
@@ -30,33 +29,33 @@ const HELP_TLS: &str = "  --ca PEM             trust these CA certificates inste
 /// The most that `--size` takes.
 const MAX_SIZE: usize = 1 << 30;
 
-/// What became of the conversation.
+/// How the session ended.
 #[derive(Default)]
 struct Outcome {
     error: Option<String>,
     done: bool,
 }
 
-struct Conversation {
-    /// What is sent, over and over until the total is reached.
-    round: Vec<Message>,
+struct EchoSession {
+    /// The messages, sent in turn until the total is reached.
+    messages: Vec<Message>,
     total: u64,
     sent: u64,
     received: u64,
     outcome: Rc<RefCell<Outcome>>,
 }
 
-impl Conversation {
+impl EchoSession {
     fn message(&self, number: u64) -> &Message {
-        &self.round[(number % self.round.len() as u64) as usize]
+        &self.messages[(number % self.messages.len() as u64) as usize]
     }
 
-    /// Sends as much as the queue takes.
+    /// Sends until the send queue is full.
     fn send_more(&mut self, conn: &mut Connection<'_>) {
         while self.sent < self.total {
             match conn.send(self.message(self.sent).clone()) {
                 Ok(()) => self.sent += 1,
-                // Goes on in `on_writable`, or is closing and tells so then.
+                // `on_writable` goes on; `on_close` reports a connection that is closing.
                 Err(SendError::Full(_) | SendError::Closed(_)) => return,
                 Err(error) => {
                     self.fail(error.to_string());
@@ -84,7 +83,7 @@ impl Conversation {
     }
 }
 
-impl Handler for Conversation {
+impl Handler for EchoSession {
     fn on_open(&mut self, conn: &mut Connection<'_>) {
         if let Some(name) = conn.subprotocol() {
             eprintln!("subprotocol: {name}");
@@ -132,13 +131,13 @@ fn main() -> std::process::ExitCode {
 fn run() -> Result<(), Fail> {
     common::show_log();
     let mut args = Args::new(&common::help(HELP, HELP_TLS))?;
-    let round = round(args.values("--message")?, args.value("--size")?)?;
+    let messages = messages(args.values("--message")?, args.value("--size")?)?;
     let count: u64 = args.value("--count")?.unwrap_or(1);
     if count == 0 {
         return Err("--count is at least 1".into());
     }
     let subprotocols = args.values("--subprotocol")?;
-    let longest = round.iter().map(Message::len).max().unwrap_or(0);
+    let longest = messages.iter().map(Message::len).max().unwrap_or(0);
     let limit = longest.max(64 << 20);
     let config = WebSocketConfig::new()
         .max_message_size(limit)
@@ -163,16 +162,16 @@ fn run() -> Result<(), Fail> {
         client = client.tls(tls);
     }
     let outcome = Rc::new(RefCell::new(Outcome::default()));
-    let conversation = Conversation {
-        total: count.saturating_mul(round.len() as u64),
-        round,
+    let session = EchoSession {
+        total: count.saturating_mul(messages.len() as u64),
+        messages,
         sent: 0,
         received: 0,
         outcome: Rc::clone(&outcome),
     };
     let mut context = builder.build()?;
-    // The conversation hears of the outcome itself.
-    drop(context.connect(client, conversation)?);
+    // The handler is told the outcome itself.
+    drop(context.connect(client, session)?);
     while !outcome.borrow().done {
         context.service(None)?;
     }
@@ -180,8 +179,8 @@ fn run() -> Result<(), Fail> {
     error.map_or(Ok(()), |error| Err(error.into()))
 }
 
-/// The messages to send: texts, or one of a size.
-fn round(mut texts: Vec<String>, size: Option<usize>) -> Result<Vec<Message>, Fail> {
+/// The messages to send: texts, or a binary one of this size.
+fn messages(mut texts: Vec<String>, size: Option<usize>) -> Result<Vec<Message>, Fail> {
     match size {
         Some(_) if !texts.is_empty() => Err("--message and --size exclude each other".into()),
         Some(size) if size > MAX_SIZE => Err(format!("--size is at most {MAX_SIZE}").into()),
@@ -195,7 +194,7 @@ fn round(mut texts: Vec<String>, size: Option<usize>) -> Result<Vec<Message>, Fa
     }
 }
 
-/// Whom to trust, as the options say.
+/// TLS as the options say.
 #[cfg(feature = "_tls")]
 fn tls(args: &mut Args) -> Result<libwebsockets::tls::ClientTls, Fail> {
     use libwebsockets::tls::{ClientTls, Pem};

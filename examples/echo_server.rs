@@ -1,4 +1,4 @@
-//! Sends every message back. `--help` tells the options.
+//! Sends every message back. `--help` lists the options.
 
 mod common;
 
@@ -26,25 +26,25 @@ const HELP_TLS: &str = "  --tls                speak TLS
   --tls-max 1.2|1.3    the newest version of TLS (default 1.3)
 ";
 
-/// Sends back what comes, in its order.
+/// Sends messages back in the order in which they arrive.
 #[derive(Default)]
 struct Echo {
-    /// What the send queue had no room for.
-    waiting: VecDeque<Message>,
+    /// Messages that the send queue had no room for.
+    pending: VecDeque<Message>,
 }
 
 impl Echo {
-    fn send_waiting(&mut self, conn: &mut Connection<'_>) {
-        while let Some(message) = self.waiting.pop_front() {
+    fn send_pending(&mut self, conn: &mut Connection<'_>) {
+        while let Some(message) = self.pending.pop_front() {
             match conn.send(message) {
                 Ok(()) => {}
                 Err(SendError::Full(message)) => {
-                    // A peer that doesn't read is not read either.
-                    self.waiting.push_front(*message);
+                    // Back pressure: nothing more is read from a peer that doesn't read.
+                    self.pending.push_front(*message);
                     conn.pause_reading();
                     return;
                 }
-                // It is closing: nobody waits for an echo.
+                // The connection is closing: the peer expects no echo.
                 Err(SendError::Closed(_)) => {}
                 Err(_) => conn.close(CloseCode::TOO_BIG),
             }
@@ -55,12 +55,12 @@ impl Echo {
 
 impl Handler for Echo {
     fn on_message(&mut self, conn: &mut Connection<'_>, message: Message) {
-        self.waiting.push_back(message);
-        self.send_waiting(conn);
+        self.pending.push_back(message);
+        self.send_pending(conn);
     }
 
     fn on_writable(&mut self, conn: &mut Connection<'_>) {
-        self.send_waiting(conn);
+        self.send_pending(conn);
     }
 }
 
@@ -108,21 +108,21 @@ fn run() -> Result<(), Fail> {
     Ok(())
 }
 
-/// Where a client on this machine comes to: by the name that the certificate has, unless it
-/// stands for other addresses.
+/// The host and port for clients on this machine: the certificate's name, `localhost`, for
+/// loopback and unspecified addresses.
 fn shown(address: SocketAddr) -> String {
     let ip = address.ip();
-    let of_name = [
+    let of_localhost = [
         Ipv4Addr::LOCALHOST.into(),
         IpAddr::from(Ipv6Addr::LOCALHOST),
     ];
-    match ip.is_unspecified() || of_name.contains(&ip) {
+    match ip.is_unspecified() || of_localhost.contains(&ip) {
         true => format!("localhost:{}", address.port()),
         false => address.to_string(),
     }
 }
 
-/// TLS as the options say; `None`: there is to be none.
+/// TLS as the options say; `None` without `--tls`.
 #[cfg(feature = "_tls")]
 fn tls(args: &mut Args) -> Result<Option<libwebsockets::tls::ServerTls>, Fail> {
     use libwebsockets::tls::{Pem, ServerTls, TlsVersion};
@@ -132,7 +132,7 @@ fn tls(args: &mut Args) -> Result<Option<libwebsockets::tls::ServerTls>, Fail> {
     let key = args.path("--key")?;
     let max: Option<String> = args.value("--tls-max")?;
     if !on {
-        // Nobody who gives these wants to serve without encryption.
+        // Whoever gives these options doesn't want to serve without encryption.
         return match (certificate, key, max) {
             (None, None, None) => Ok(None),
             _ => Err("--cert, --key and --tls-max need --tls as well".into()),

@@ -1,5 +1,5 @@
-//! Shows the key log: which context logs what, how the log is switched at run
-//! time, and what Wireshark reads with it. `--help` tells the options.
+//! Demonstrates the key log: which context logs what, how the log is switched at run
+//! time, and what Wireshark decrypts with it. `--help` lists the options.
 
 mod common;
 
@@ -42,8 +42,8 @@ Three contexts, each on a thread of its own:
 All that passes between them goes through a relay, into capture.pcapng. The key
 logs of server and client are switched off and on again between connections.";
 
-/// Nothing here takes this long, unless it hangs.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long to wait for anything here.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 fn run() -> Result<(), Fail> {
     let mut args = Args::new(HELP)?;
@@ -67,7 +67,7 @@ fn run() -> Result<(), Fail> {
     result
 }
 
-/// What is written.
+/// The files that are written.
 struct Files {
     capture: PathBuf,
     server: PathBuf,
@@ -100,19 +100,19 @@ fn show(files: &Files) -> Result<(), Fail> {
     let relay = Relay::start(server.address()?, shown(10), Arc::clone(&capture))?;
     let private_relay = Relay::start(private.address()?, shown(20), Arc::clone(&capture))?;
 
-    let mut talks = Talks {
+    let mut exchanges = Exchanges {
         tls,
         logs: [server.keylog.clone(), client.keylog.clone()],
         done: Vec::new(),
     };
-    talks.both_versions("client", &client, relay.port(), true)?;
-    talks.both_versions("private", &private, private_relay.port(), false)?;
+    exchanges.both_versions("client", &client, relay.port(), true)?;
+    exchanges.both_versions("private", &private, private_relay.port(), false)?;
     server.keylog.disable();
     client.keylog.disable();
-    talks.both_versions("client", &client, relay.port(), false)?;
+    exchanges.both_versions("client", &client, relay.port(), false)?;
     server.keylog.enable()?;
     client.keylog.enable()?;
-    talks.both_versions("client", &client, relay.port(), true)?;
+    exchanges.both_versions("client", &client, relay.port(), true)?;
 
     let logs = [server.stop()?, client.stop()?, private.stop()?];
     relay.finish()?;
@@ -120,9 +120,9 @@ fn show(files: &Files) -> Result<(), Fail> {
     let capture = capture.lock().unwrap_or_else(PoisonError::into_inner);
     std::fs::write(&files.capture, capture.as_bytes())?;
 
-    check_talks(&talks.done)?;
+    check_exchanges(&exchanges.done)?;
     check_records(files, &logs)?;
-    check_capture(files, &talks.done)
+    check_capture(files, &exchanges.done)
 }
 
 /// A context with an echo server.
@@ -144,7 +144,7 @@ impl Handler for Echo {
     }
 }
 
-/// A context on a thread of its own, and what reaches it from here.
+/// A context on a thread of its own, and its handles.
 struct Service {
     handle: ContextHandle,
     keylog: KeyLogHandle,
@@ -157,16 +157,16 @@ impl Service {
     fn start(
         describe: impl FnOnce() -> Result<ContextBuilder, Fail> + Send + 'static,
     ) -> Result<Service, Fail> {
-        let (tell, told) = mpsc::channel();
+        let (sender, receiver) = mpsc::channel();
         let thread = thread::spawn(move || -> Result<(), Fail> {
             let mut context = describe()?.build()?;
             let keylog = context.keylog().clone();
-            tell.send((context.handle(), keylog, context.local_addr(0)))?;
-            drop(tell);
+            sender.send((context.handle(), keylog, context.local_addr(0)))?;
+            drop(sender);
             context.run()?;
             Ok(())
         });
-        match told.recv() {
+        match receiver.recv() {
             Ok((handle, keylog, address)) => Ok(Service {
                 handle,
                 keylog,
@@ -181,7 +181,7 @@ impl Service {
         self.address.ok_or("the context doesn't listen".into())
     }
 
-    /// Ends the context; its log's handle still tells what was done.
+    /// Ends the context, and returns its log's handle, which still has the statistics.
     fn stop(self) -> Result<KeyLogHandle, Fail> {
         self.handle.stop();
         join(self.thread)?;
@@ -193,26 +193,26 @@ fn join(thread: JoinHandle<Result<(), Fail>>) -> Result<(), Fail> {
     thread.join().map_err(|_| "a context's thread panicked")?
 }
 
-/// Conversations, one after the other.
-struct Talks {
+/// Makes connections, one after the other, and exchanges a message on each.
+struct Exchanges {
     tls: ClientTls,
     /// The server's and the client's.
     logs: [KeyLogHandle; 2],
-    done: Vec<Said>,
+    done: Vec<Exchange>,
 }
 
-/// What was said on one connection.
-struct Said {
+/// The message that was exchanged on one connection.
+struct Exchange {
     from: &'static str,
     version: TlsVersion,
     text: String,
     /// Whether the key logs were on.
     logged: bool,
-    /// What was added to the server's and the client's.
+    /// How many records were added to the server's and the client's.
     records: [u64; 2],
 }
 
-impl Talks {
+impl Exchanges {
     fn both_versions(
         &mut self,
         from: &'static str,
@@ -226,9 +226,9 @@ impl Talks {
             let before = self.written();
             let client = Client::new(&format!("wss://localhost:{port}/"))?
                 .tls(self.tls.clone().versions(version, version));
-            talk(service, client, &text)?;
+            exchange(service, client, &text)?;
             let after = self.written();
-            self.done.push(Said {
+            self.done.push(Exchange {
                 from,
                 version,
                 text,
@@ -244,32 +244,33 @@ impl Talks {
     }
 }
 
-/// Connects, sends a text, and waits until its echo has come and the
+/// Connects, sends a text, and waits until its echo has arrived and the
 /// connection is closed.
-fn talk(service: &Service, client: Client, text: &str) -> Result<(), Fail> {
-    let (tell, told) = mpsc::channel();
-    let talk = Talk {
+fn exchange(service: &Service, client: Client, text: &str) -> Result<(), Fail> {
+    let (sender, receiver) = mpsc::channel();
+    let session = Session {
         text: text.to_owned(),
-        answer: None,
-        tell,
+        echo: None,
+        sender,
     };
-    service.handle.connect(client, talk)?.wait(PATIENCE)?;
-    let answer = told
-        .recv_timeout(PATIENCE)
-        .map_err(|_| format!("no answer to {text:?} within {PATIENCE:?}"))?;
-    match answer.as_deref() == Some(text) {
+    service.handle.connect(client, session)?.wait(TIMEOUT)?;
+    let echo = receiver
+        .recv_timeout(TIMEOUT)
+        .map_err(|_| format!("no echo of {text:?} within {TIMEOUT:?}"))?;
+    match echo.as_deref() == Some(text) {
         true => Ok(()),
-        false => Err(format!("the answer to {text:?} was {answer:?}").into()),
+        false => Err(format!("the echo of {text:?} was {echo:?}").into()),
     }
 }
 
-struct Talk {
+/// The client's handler.
+struct Session {
     text: String,
-    answer: Option<String>,
-    tell: mpsc::Sender<Option<String>>,
+    echo: Option<String>,
+    sender: mpsc::Sender<Option<String>>,
 }
 
-impl Handler for Talk {
+impl Handler for Session {
     fn on_open(&mut self, conn: &mut Connection<'_>) {
         if conn.send(self.text.as_str()).is_err() {
             conn.abort();
@@ -277,13 +278,13 @@ impl Handler for Talk {
     }
 
     fn on_message(&mut self, conn: &mut Connection<'_>, message: Message) {
-        self.answer = message.as_text().map(str::to_owned);
+        self.echo = message.as_text().map(str::to_owned);
         conn.close(CloseCode::NORMAL);
     }
 
     fn on_close(&mut self, _: Closed) {
-        // Nobody listens any more if it took too long.
-        let _ = self.tell.send(self.answer.take());
+        // After a timeout there is no receiver any more.
+        let _ = self.sender.send(self.echo.take());
     }
 }
 
@@ -295,25 +296,25 @@ fn switch(on: bool) -> &'static str {
     }
 }
 
-/// What each connection added to the key logs.
-fn check_talks(talks: &[Said]) -> Result<(), Fail> {
+/// Prints and checks what each connection added to the key logs.
+fn check_exchanges(exchanges: &[Exchange]) -> Result<(), Fail> {
     println!("\nThe connections, and the records that each added to the key logs:");
     println!("  stream  TLS  from     log  server.keys  client.keys");
-    for (stream, said) in talks.iter().enumerate() {
-        let ([server, client], log) = (said.records, switch(said.logged));
+    for (stream, exchange) in exchanges.iter().enumerate() {
+        let ([server, client], log) = (exchange.records, switch(exchange.logged));
         println!(
             "  {stream:>6}  {}  {:<7}  {log:<3}  {server:>11}  {client:>11}",
-            said.version, said.from
+            exchange.version, exchange.from
         );
     }
-    let right = |said: &Said| said.records.iter().all(|count| (*count > 0) == said.logged);
-    match talks.iter().find(|said| !right(said)) {
-        Some(said) => Err(format!("{:?} added other records", said.text).into()),
+    let is_right = |e: &Exchange| e.records.iter().all(|count| (*count > 0) == e.logged);
+    match exchanges.iter().find(|exchange| !is_right(exchange)) {
+        Some(wrong) => Err(format!("{:?} added other records", wrong.text).into()),
         None => Ok(()),
     }
 }
 
-/// What is in the files, next to what the logs say that they wrote.
+/// Compares what is in the files with the logs' statistics.
 fn check_records(files: &Files, logs: &[KeyLogHandle; 3]) -> Result<(), Fail> {
     let server = std::fs::read_to_string(&files.server)?;
     let client = std::fs::read_to_string(&files.client)?;
@@ -355,8 +356,8 @@ fn labels(keylog: &str) -> BTreeMap<&str, u64> {
     counts
 }
 
-/// What tshark reads in the capture: with each file, and with none.
-fn check_capture(files: &Files, said: &[Said]) -> Result<(), Fail> {
+/// Checks what tshark decrypts in the capture with each file, and with none.
+fn check_capture(files: &Files, exchanges: &[Exchange]) -> Result<(), Fail> {
     println!();
     let Some(tshark) = Tshark::find() else {
         println!("There is no tshark here, so the capture isn't decrypted. To do that,");
@@ -369,7 +370,7 @@ fn check_capture(files: &Files, said: &[Said]) -> Result<(), Fail> {
     let (server, client) = (with(Some(&files.server))?, with(Some(&files.client))?);
     let encrypted = tshark.encrypted(&files.capture)?;
     let nothing = Vec::new();
-    for (stream, said) in said.iter().enumerate() {
+    for (stream, exchange) in exchanges.iter().enumerate() {
         let found = server.get(&stream).unwrap_or(&nothing);
         match found.first() {
             Some(text) => println!("  stream {stream}: {text:?}, {} times", found.len()),
@@ -380,11 +381,11 @@ fn check_capture(files: &Files, said: &[Said]) -> Result<(), Fail> {
             &format!("stream {stream} isn't in the capture, or isn't TLS"),
         )?;
         // Once from the client, once from the server.
-        let expected = if said.logged { 2 } else { 0 };
-        let right = found.len() == expected && found.iter().all(|text| *text == said.text);
+        let expected = if exchange.logged { 2 } else { 0 };
+        let text = &exchange.text;
         ensure(
-            right,
-            &format!("stream {stream}: {:?} was sent, {found:?} found", said.text),
+            found.len() == expected && found.iter().all(|found| found == text),
+            &format!("stream {stream}: {text:?} was sent, {found:?} found"),
         )?;
     }
     ensure(server == client, "the two key logs don't decrypt the same")?;

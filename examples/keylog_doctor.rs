@@ -1,5 +1,5 @@
-//! Tells why a key log stays empty, and what is in one: validates, counts, merges,
-//! splits, and cleans up. `--help` tells the options.
+//! Says why a key log stays empty, and what is in one: validates, counts, merges,
+//! splits, and cleans up. `--help` lists the options.
 
 mod common;
 
@@ -59,7 +59,7 @@ fn run() -> Result<(), Fail> {
     if of_cleaning {
         return Err("--names, --min-age and --dry-run go with --clean DIR".into());
     }
-    let random = random.map(|random| beginning(&random)).transpose()?;
+    let random = random.map(|random| prefix(&random)).transpose()?;
     if files.is_empty() {
         return match of_files {
             true => Err("--merge, --split and --random need files to read".into()),
@@ -86,7 +86,7 @@ fn run() -> Result<(), Fail> {
     }
 }
 
-/// Whether the environment's log would work, and does.
+/// Checks whether the key log that the environment asks for would work.
 fn diagnose() -> Result<(), Fail> {
     match keylog::env_name() {
         Some(name) => println!("variable: {name}"),
@@ -126,8 +126,8 @@ fn read(files: &[PathBuf]) -> Result<(Connections, u64), Fail> {
     Ok((found, torn))
 }
 
-/// The beginning of a random as [`hex`] writes it.
-fn beginning(random: &str) -> Result<String, Fail> {
+/// The beginning of a client random, in the form of [`hex`].
+fn prefix(random: &str) -> Result<String, Fail> {
     let is_hex = random.bytes().all(|byte| byte.is_ascii_hexdigit());
     match is_hex && (1..=64).contains(&random.len()) {
         true => Ok(random.to_ascii_lowercase()),
@@ -140,9 +140,9 @@ fn choose(found: Connections, random: Option<&str>) -> Connections {
     let Some(random) = random else {
         return found;
     };
-    let fits = |c: &&ConnectionSecrets| hex(c.client_random()).starts_with(random);
+    let matches = |c: &&ConnectionSecrets| hex(c.client_random()).starts_with(random);
     let mut chosen = Connections::new();
-    for record in found.iter().filter(fits).flat_map(|c| c.records()) {
+    for record in found.iter().filter(matches).flat_map(|c| c.records()) {
         chosen.add(record.clone());
     }
     chosen

@@ -1,5 +1,5 @@
-//! Command-line options, read from left to right. The help says what there is:
-//! each option is at the start of a line, with its value's name if it takes one.
+//! Command-line options, read from left to right. The help text defines them: each
+//! option is at the start of a line, followed by its value's name if it takes one.
 
 use super::Fail;
 use std::ffi::{OsStr, OsString};
@@ -7,7 +7,7 @@ use std::fmt::Display;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// What a program was given. It takes the options one by one.
+/// A program's arguments. It takes the options one by one.
 pub struct Args {
     /// Names and values.
     options: Vec<(String, OsString)>,
@@ -63,7 +63,7 @@ impl Args {
     /// The file that an option names.
     pub fn path(&mut self, name: &str) -> Result<Option<PathBuf>, Fail> {
         match self.once(name)? {
-            // Rather a forgotten value than a name: a key log must not go there.
+            // More likely the value was forgotten, and a key log must not go there.
             Some(value) if looks_like_an_option(&value) => {
                 Err(format!("{name} needs a path, not {value:?}").into())
             }
@@ -90,7 +90,7 @@ impl Args {
         self.others.drain(..).map(PathBuf::from).collect()
     }
 
-    /// Refuses what wasn't taken.
+    /// Refuses arguments that weren't taken.
     pub fn finish(self) -> Result<(), Fail> {
         let options = self.options.iter().map(|(name, _)| OsStr::new(name));
         let others = self.others.iter().map(OsString::as_os_str);

@@ -18,8 +18,8 @@ impl Folder {
         let mut builder = fs::DirBuilder::new();
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        // One that is there already is never used, for somebody may have prepared it; mostly
-        // an earlier process with this id has left it.
+        // An existing folder is never used: somebody else may have prepared it. Usually an
+        // earlier process with this id left it.
         for number in 1..100 {
             match builder.create(&path) {
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {
@@ -34,13 +34,13 @@ impl Folder {
         Err(format!("remove old folders like {}", path.display()).into())
     }
 
-    /// Has a signal that ends the program remove it first.
+    /// Removes the folder when a signal ends the program, too.
     pub fn remove_on_signals(&self) -> Result<(), Fail> {
         let path = self.path.clone();
         super::on_signals(move || {
-            // It fails where another thread makes a file meanwhile.
+            // It fails if another thread creates a file meanwhile.
             let _ = (0..10).find(|_| fs::remove_dir_all(&path).is_ok());
-            // The other threads don't end for this.
+            // The other threads would go on otherwise.
             signal_hook::low_level::exit(1);
         })
     }

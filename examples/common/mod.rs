@@ -21,7 +21,7 @@ use std::process::ExitCode;
 /// Any error: examples print it and end with status 1.
 pub type Fail = Box<dyn Error + Send + Sync>;
 
-/// What is shown of the log, unless `RUST_LOG` asks for something: that secrets are written.
+/// What is logged unless `RUST_LOG` says otherwise: the warnings that secrets are written.
 #[cfg(feature = "keylog")]
 const SHOWN: &str = "libwebsockets::keylog=warn";
 #[cfg(not(feature = "keylog"))]
@@ -62,8 +62,8 @@ pub fn help(options: &str, tls: &str) -> String {
     help
 }
 
-/// Shuts the context down on SIGINT and SIGTERM: peers get two seconds to agree,
-/// or until a second signal.
+/// Shuts the context down on SIGINT and SIGTERM: peers get two seconds for the closing
+/// handshake, or until a second signal.
 pub fn stop_on_signals(handle: ContextHandle) -> Result<(), Fail> {
     let mut asked = false;
     on_signals(move || match std::mem::replace(&mut asked, true) {
@@ -76,7 +76,7 @@ pub fn stop_on_signals(handle: ContextHandle) -> Result<(), Fail> {
     })
 }
 
-/// Does something at each SIGINT and SIGTERM, on a thread of its own.
+/// Calls a function at each SIGINT and SIGTERM, on a thread of its own.
 #[cfg(unix)]
 pub fn on_signals(mut what: impl FnMut() + Send + 'static) -> Result<(), Fail> {
     use signal_hook::consts::{SIGINT, SIGTERM};
@@ -85,8 +85,8 @@ pub fn on_signals(mut what: impl FnMut() + Send + 'static) -> Result<(), Fail> {
     Ok(())
 }
 
-/// The same on Windows, where Ctrl-C is SIGINT. Nobody can wait for it there, so the thread
-/// looks now and then.
+/// The same on Windows, where Ctrl-C is SIGINT. Waiting for a signal isn't possible there, so
+/// the thread polls.
 #[cfg(not(unix))]
 pub fn on_signals(mut what: impl FnMut() + Send + 'static) -> Result<(), Fail> {
     use signal_hook::consts::{SIGINT, SIGTERM};
@@ -105,7 +105,7 @@ pub fn on_signals(mut what: impl FnMut() + Send + 'static) -> Result<(), Fail> {
     Ok(())
 }
 
-/// A certificate for localhost that nobody has signed, and its key, PEM.
+/// A self-signed certificate for localhost and its key, PEM.
 #[cfg(feature = "_tls")]
 pub fn self_signed() -> Result<(String, String), Fail> {
     let names = [

@@ -1,4 +1,4 @@
-//! A TCP relay on the loopback interface that notes what passes through it.
+//! A TCP relay on the loopback interface that captures what passes through it.
 
 use super::pcapng::{Capture, Side, Stream};
 use super::Fail;
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
-/// Whence clients connect in the capture: an address for documentation (RFC 5737).
+/// The clients' address in the capture, one for documentation (RFC 5737).
 const CLIENT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 
 /// Forwards each connection to one server, and writes both ways to a capture.
@@ -86,8 +86,8 @@ fn forward(
     other.join().map_err(panicked)
 }
 
-/// Forwards one direction. Each piece is noted before it is forwarded, so that
-/// nothing stands in the capture before what caused it.
+/// Forwards one direction. Each piece is captured before it is forwarded, so that
+/// nothing precedes its cause in the capture.
 fn copy(
     mut from: TcpStream,
     mut to: TcpStream,

@@ -1,4 +1,4 @@
-//! The example with chat rooms: who hears what, and how it ends.
+//! The example `chat`: who receives which messages, and how it ends.
 
 use crate::common::peer::{open_over, read, read_close, tcp, upgrade, Raw, Socket};
 use crate::common::programs::{example, Program};
@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::ChildStdout;
 
-/// Where the chat's first line says that it listens.
+/// The address that the chat prints in its first line.
 #[track_caller]
 fn address(line: &str) -> SocketAddr {
     line.trim_end()
@@ -17,42 +17,42 @@ fn address(line: &str) -> SocketAddr {
         .unwrap_or_else(|| panic!("{line:?}"))
 }
 
-/// A chat of whose output only the first line is read.
+/// Starts a chat, and reads only the first line of its output.
 #[track_caller]
 fn unread() -> (Program, BufReader<ChildStdout>, SocketAddr) {
-    let (house, out) = Program::start_unread(&mut example("chat", &NONE));
+    let (chat, out) = Program::start_unread(&mut example("chat", &NONE));
     let mut out = BufReader::new(out);
     let mut line = String::new();
     out.read_line(&mut line).unwrap();
-    (house, out, address(&line))
+    (chat, out, address(&line))
 }
 
-/// Enters a room as somebody.
+/// Joins a room under a name.
 #[track_caller]
-fn enter(addr: SocketAddr, room: &str, name: &str) -> Socket {
+fn join(addr: SocketAddr, room: &str, name: &str) -> Socket {
     let url = format!("ws://{addr}/{room}?name={name}");
     open_over(Box::new(tcp(addr)), url).0
 }
 
 #[test]
-fn the_chat_room_passes_on_what_its_guests_say() {
-    let mut room = Program::start(&mut example("chat", &NONE));
-    let addr = address(&room.line());
-    let enter = |name: &str| enter(addr, "", name);
-    let mut anna = enter("anna");
+fn the_chat_passes_messages_on_to_all_members() {
+    let mut chat = Program::start(&mut example("chat", &NONE));
+    let addr = address(&chat.line());
+    let join = |name: &str| join(addr, "", name);
+    let mut anna = join("anna");
     assert_eq!(read(&mut anna), "* here already: nobody".into());
     assert_eq!(read(&mut anna), "* anna has come".into());
-    let mut bert = enter("bert");
+    let mut bert = join("bert");
     assert_eq!(read(&mut bert), "* here already: anna".into());
     bert.send("good morning".into()).unwrap();
-    room.tell("closing at ten");
+    chat.tell("closing at ten");
     let mut heard = Vec::new();
-    for guest in [&mut anna, &mut bert] {
+    for member in [&mut anna, &mut bert] {
         let mut lines = Vec::new();
         while !lines.iter().any(|line| line == "* closing at ten")
             || !lines.iter().any(|line| line == "bert: good morning")
         {
-            lines.push(read(guest).into_text().unwrap().to_string());
+            lines.push(read(member).into_text().unwrap().to_string());
         }
         heard.push(lines);
     }
@@ -60,9 +60,9 @@ fn the_chat_room_passes_on_what_its_guests_say() {
     drop(bert);
     assert_eq!(read(&mut anna), "* bert has left".into());
 
-    room.signal("TERM");
+    chat.signal("TERM");
     assert_eq!(read_close(&mut anna).map(|(code, _)| code), Some(1001));
-    let ended = room.end();
+    let ended = chat.end();
     assert_eq!((ended.status, &*ended.stderr), (Some(0), ""));
     for line in ["bert: good morning", "* closing at ten", "* bert has left"] {
         assert!(
@@ -73,35 +73,35 @@ fn the_chat_room_passes_on_what_its_guests_say() {
 }
 
 #[test]
-fn a_chat_room_is_apart_from_others_and_remembers_its_last_20_messages() {
-    let mut house = Program::start(&mut example("chat", &NONE));
-    let addr = address(&house.line());
-    let mut anna = enter(addr, "tea", "anna");
-    let mut bert = enter(addr, "coffee", "bert");
+fn a_room_is_separate_from_others_and_keeps_its_last_20_messages() {
+    let mut chat = Program::start(&mut example("chat", &NONE));
+    let addr = address(&chat.line());
+    let mut anna = join(addr, "tea", "anna");
+    let mut bert = join(addr, "coffee", "bert");
     assert_eq!(read(&mut bert), "* here already: nobody".into());
     assert_eq!(read(&mut bert), "* bert has come".into());
     for i in 0..25 {
         anna.send(format!("{i}").into()).unwrap();
     }
     while read(&mut anna) != "anna: 24".into() {}
-    let mut carl = enter(addr, "tea", "carl");
+    let mut carl = join(addr, "tea", "carl");
     assert_eq!(read(&mut carl), "* here already: anna".into());
     for i in 5..25 {
         assert_eq!(read(&mut carl), format!("anna: {i}").into());
     }
     assert_eq!(read(&mut carl), "* carl has come".into());
-    house.tell("closing at ten");
-    for guest in [&mut bert, &mut carl] {
-        assert_eq!(read(guest), "* closing at ten".into());
+    chat.tell("closing at ten");
+    for member in [&mut bert, &mut carl] {
+        assert_eq!(read(member), "* closing at ten".into());
     }
     carl.send("x".repeat(4097).into()).unwrap();
     assert_eq!(read_close(&mut carl).map(|(code, _)| code), Some(1009));
 }
 
 #[test]
-fn the_chat_room_refuses_a_name_that_nobody_can_read() {
-    let room = Program::start(&mut example("chat", &NONE));
-    let addr = address(&room.line());
+fn the_chat_refuses_a_name_that_is_not_printable() {
+    let chat = Program::start(&mut example("chat", &NONE));
+    let addr = address(&chat.line());
     for name in ["%00", "%1b%5b", "%E2%80%AE", &"x".repeat(33), ""] {
         let answer = Raw::connect(addr).ask(&upgrade(&format!("/?name={name}"), ""));
         assert_eq!(answer.status, 403, "{name}: {answer:?}");
@@ -109,27 +109,27 @@ fn the_chat_room_refuses_a_name_that_nobody_can_read() {
     }
 }
 
-/// Lost: a chat in which nobody hears anybody, because whoever read its output left.
+/// Lost: a chat that goes on without delivering messages, because its output was closed.
 #[test]
-fn a_chat_that_cannot_print_any_more_sends_its_guests_away_and_ends() {
-    let (house, out, addr) = unread();
-    let mut anna = enter(addr, "", "anna");
+fn a_chat_that_cannot_print_any_more_closes_its_connections_and_ends() {
+    let (chat, out, addr) = unread();
+    let mut anna = join(addr, "", "anna");
     assert_eq!(read(&mut anna), "* here already: nobody".into());
     assert_eq!(read(&mut anna), "* anna has come".into());
     drop(out);
     anna.send("is anybody there?".into()).unwrap();
     assert_eq!(read_close(&mut anna).map(|(code, _)| code), Some(1001));
-    let ended = house.end();
+    let ended = chat.end();
     assert_eq!(ended.status, Some(1));
     let why = "error: cannot write to the standard output";
     assert!(ended.stderr.starts_with(why), "{ended:?}");
 }
 
-/// Lost: the machine's memory, to one guest and a terminal that has stopped.
+/// Lost: the machine's memory, to one member and a terminal that has stopped.
 #[test]
-fn a_guest_who_says_more_than_the_house_can_print_is_sent_away() {
-    let (_house, _out, addr) = unread();
-    let mut anna = enter(addr, "", "anna");
+fn a_member_who_sends_more_than_the_chat_can_print_is_closed() {
+    let (_chat, _out, addr) = unread();
+    let mut anna = join(addr, "", "anna");
     let text = "x".repeat(4096);
     // As many as a pipe holds, and as may wait, and some.
     for _ in 0..16 + 1000 + 100 {
@@ -138,15 +138,15 @@ fn a_guest_who_says_more_than_the_house_can_print_is_sent_away() {
     assert_eq!(read_close(&mut anna).map(|(code, _)| code), Some(1013));
 }
 
-/// Lost: a terminal to escape sequences, and a guest's good name to somebody else's newline.
+/// Lost: a terminal, to escape sequences; and who wrote a line, to a newline in a message.
 #[test]
-fn what_would_steer_a_terminal_is_spelt_out() {
-    let house = Program::start(&mut example("chat", &NONE));
-    let addr = address(&house.line());
-    let mut anna = enter(addr, "", "anna");
+fn control_characters_are_escaped() {
+    let chat = Program::start(&mut example("chat", &NONE));
+    let addr = address(&chat.line());
+    let mut anna = join(addr, "", "anna");
     assert_eq!(read(&mut anna), "* here already: nobody".into());
     assert_eq!(read(&mut anna), "* anna has come".into());
-    assert_eq!(house.line(), "* anna has come");
+    assert_eq!(chat.line(), "* anna has come");
     for (said, shown) in [
         ("hi\nbert: I quit", r"anna: hi\nbert: I quit"),
         ("\x1b[2J\x07\u{9b}2J", r"anna: \u{1b}[2J\u{7}\u{9b}2J"),
@@ -155,6 +155,6 @@ fn what_would_steer_a_terminal_is_spelt_out() {
     ] {
         anna.send(said.into()).unwrap();
         assert_eq!(read(&mut anna), shown.into());
-        assert_eq!(house.line(), shown);
+        assert_eq!(chat.line(), shown);
     }
 }
