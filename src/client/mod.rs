@@ -376,14 +376,14 @@ mod tests {
             client().header(&token, "v").unwrap_err(),
             client().header(&token, "a\nb").unwrap_err(),
             client().subprotocol(&long).unwrap_err(),
-            Client::new(&long).unwrap_err(),
+            Client::new(&format!("ws://h/{long}")).unwrap_err(),
             crate::Vhost::listen(([127, 0, 0, 1], 0))
                 .name(&*long)
                 .unwrap_err(),
             #[cfg(feature = "unix-sockets")]
             Client::unix(long.as_ref(), "/").unwrap_err(),
             #[cfg(feature = "unix-sockets")]
-            Client::unix("x".as_ref(), &long).unwrap_err(),
+            Client::unix("x".as_ref(), &format!("/{long}")).unwrap_err(),
         ] {
             let error = error.to_string();
             assert!(error.len() < 500, "{} bytes", error.len());

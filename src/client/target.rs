@@ -28,15 +28,28 @@ pub(crate) struct Target {
 impl Target {
     pub fn parse(url: &str) -> Result<Self, InvalidInput> {
         let bad = |why: &str| {
+            let url = without_secrets(url);
             Err(InvalidInput::new(format!(
-                "{} is no WebSocket URL: {why}",
-                Shown(url)
+                "{url} is no WebSocket URL: {why}"
             )))
+        };
+        let (scheme, authority, _) = split(url).unwrap_or_default();
+        // Checked on the text, and first: what is wrong with the rest may lie in the password.
+        if authority.contains('@') {
+            return Err(InvalidInput::new(
+                "a WebSocket URL must not hold a user name or password: send an Authorization \
+                 header instead",
+            ));
+        }
+        let (tls, default_port) = match scheme {
+            s if s.eq_ignore_ascii_case("ws") => (false, 80),
+            s if s.eq_ignore_ascii_case("wss") => (true, 443),
+            _ => return bad("it must begin with ws:// or wss://"),
         };
         if url.len() > MAX_URL {
             return bad("it has more than 8192 bytes");
         }
-        // Checked on the text: the parser drops fragments, and user names must not be shown.
+        // The parser drops fragments.
         if url.contains('#') {
             return bad("it must not have a fragment (RFC 6455 section 3)");
         }
@@ -53,23 +66,12 @@ impl Target {
             Ok(uri) => uri,
             Err(e) => return bad(&format!("{e}")),
         };
-        let (tls, default_port) = match uri.scheme_str() {
-            Some(s) if s.eq_ignore_ascii_case("ws") => (false, 80),
-            Some(s) if s.eq_ignore_ascii_case("wss") => (true, 443),
-            _ => return bad("it must begin with ws:// or wss://"),
-        };
         if tls && !cfg!(feature = "_tls") {
             return bad("wss needs this crate's feature `tls`");
         }
         let Some(authority) = uri.authority() else {
             return bad("it has no host");
         };
-        if authority.as_str().contains('@') {
-            return Err(InvalidInput::new(
-                "a WebSocket URL must not hold a user name or password: send an Authorization \
-                 header instead",
-            ));
-        }
         let host = authority.host();
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         if bare.is_empty() || bare.len() > 253 {
@@ -144,8 +146,14 @@ impl Target {
     pub fn unix(path: &std::path::Path, target: &str) -> Result<Self, InvalidInput> {
         let shown = path.display().to_string();
         let path = socket_path(path)?;
-        let bad =
-            |why: &str| InvalidInput::new(format!("{} is no request target: {why}", Shown(target)));
+        let bad = |why: &str| {
+            let target = match target.starts_with('/') {
+                true => Shown(path_of(target)).to_string(),
+                // It may be a URL, with a password.
+                false => "what was given".to_owned(),
+            };
+            InvalidInput::new(format!("{target} is no request target: {why}"))
+        };
         if !target.starts_with('/') {
             return Err(bad("it must begin with a slash"));
         }
@@ -174,6 +182,54 @@ impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.shown)
     }
+}
+
+/// A URL taken apart, valid or not: the scheme, what may be user, host and port, and the rest.
+fn split(url: &str) -> Option<(&str, &str, &str)> {
+    let (scheme, rest) = url.split_once("://")?;
+    let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
+    let (authority, rest) = rest.split_at(end);
+    Some((scheme, authority, rest))
+}
+
+/// The part of a request target that is shown: neither query nor fragment.
+fn path_of(target: &str) -> &str {
+    let end = target.find(['?', '#']).unwrap_or(target.len());
+    &target[..end]
+}
+
+/// A URL that can't be used, as an error shows it: scheme, host and path. Where it isn't sure
+/// which part is which, only the scheme is.
+fn without_secrets(url: &str) -> String {
+    let Some((scheme, authority, rest)) = split(url) else {
+        return "what was given".to_owned();
+    };
+    let is_scheme = |b: u8| b.is_ascii_alphanumeric() || b"+-.".contains(&b);
+    if !scheme.bytes().all(is_scheme) {
+        return "what was given".to_owned();
+    }
+    // A password may have slashes in it.
+    if is_host_and_port(authority) && !url.contains('@') {
+        return Shown(format!("{scheme}://{authority}{}", path_of(rest))).to_string();
+    }
+    let scheme = Shown(format!("{scheme}://"));
+    format!("a URL that begins with {scheme} (the rest isn't shown, for it may be a password)")
+}
+
+/// Whether it looks like a host with a port or none, and not like a user with a password.
+fn is_host_and_port(authority: &str) -> bool {
+    let (host, port) = match authority.strip_prefix('[') {
+        Some(address) => address.split_once(']').unwrap_or((address, "x")),
+        None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
+    };
+    let is_address = |c: char| c.is_ascii_hexdigit() || c == ':' || c == '.';
+    let is_name = |c: char| c.is_alphanumeric() || "-._+".contains(c);
+    let is_host = match authority.starts_with('[') {
+        true => host.chars().all(is_address),
+        false => host.chars().all(is_name),
+    };
+    let digits = port.strip_prefix(':').unwrap_or(port);
+    is_host && digits.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// Where scheme and host end, and path or query begin.
@@ -300,10 +356,53 @@ mod tests {
         }
         let long = format!("ws://host/{}", "x".repeat(9000));
         assert!(Target::parse(&long).is_err());
-        let secret = Target::parse("ws://user:s3cret@host/")
-            .unwrap_err()
-            .to_string();
-        assert!(!secret.contains("s3cret"), "{secret}");
+    }
+
+    /// Lost: a password, or a token, in a log.
+    #[test]
+    fn errors_show_neither_passwords_nor_queries() {
+        for (url, why) in [
+            ("ws://user:s3cret@h/", "Authorization"),
+            ("https://user:s3cret@h/", "Authorization"),
+            ("wss://user:s3cret@h/#x", "Authorization"),
+            ("ws://user:s3cret@h/%", "Authorization"),
+            ("ws://s3cret@h:99999/", "Authorization"),
+            ("ws://user:s3cret@m\u{fc}nchen/", "Authorization"),
+            ("ws://user:s3cret\u{fc}@h/", "Authorization"),
+            ("user:s3cret@h/", "ws://"),
+            ("ws:user:s3cret@h/", "ws://"),
+            ("user:s3cret@ws://h/", "ws://"),
+            ("https://h/?token=s3cret", "\"https://h/\" is no"),
+            ("wss://h/?token=s3cret%", "\"wss://h/\" is no"),
+            ("wss://h?token=s3cret%", "\"wss://h\" is no"),
+            ("wss://h/a#s3cret", "\"wss://h/a\" is no"),
+            ("wss://h:0/a?s3cret", "\"wss://h:0/a\" is no"),
+            ("wss://m\u{fc}nchen/a?s3cret", "xn--"),
+            ("wss://[::1]:99999/a?s3cret", "\"wss://[::1]:99999/a\""),
+            // No part of which is surely the host.
+            ("ws://user:s3cret/s3cret@h/", "begins with \"ws://\""),
+            ("ws://user:12/s3cret@h/%", "begins with \"ws://\""),
+            ("ws://user:s3cret%40h/", "begins with \"ws://\""),
+            ("ws://s3cret%40h/", "begins with \"ws://\""),
+            ("ws://user:s3cret\\@h/", "begins with \"ws://\""),
+            ("ws://user:s3cret\u{ff20}h/", "begins with \"ws://\""),
+        ] {
+            let error = Target::parse(url).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("s3cret"), "{error}");
+            assert!(error.to_string().contains(why), "{url}: {error}");
+        }
+        let long = format!("ws://user:s3cret@h/{}", "x".repeat(9000));
+        let error = Target::parse(&long).unwrap_err().to_string();
+        assert!(!error.contains("s3cret"), "{error}");
+        #[cfg(feature = "unix-sockets")]
+        for target in ["/a?s3cret%", "/a#s3cret", "ws://u:s3cret@h/", "?s3cret"] {
+            let error = Target::unix("s".as_ref(), target).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("s3cret"), "{error}");
+            assert_eq!(
+                error.to_string().contains("\"/a\""),
+                target.starts_with('/')
+            );
+        }
     }
 
     #[test]
