@@ -214,3 +214,21 @@ fn names_may_hold_every_character_of_a_token() {
         }
     }
 }
+
+/// Browsers send no other header that a page sets: tokens travel so.
+#[test]
+fn debug_output_of_a_request_shows_no_subprotocol() {
+    let (report, seen) = mpsc::channel();
+    let server = serve(move |vhost| {
+        let made = vhost.subprotocol("v1", move |request| {
+            report.send(format!("{request:?}")).unwrap();
+            Ok(Echo)
+        });
+        made.unwrap()
+    });
+    let lines = "Sec-WebSocket-Protocol: v1, bearer.s3cret\r\n";
+    assert_eq!(ask(server.addr(), &upgrade("/", lines)).status, 101);
+    let shown = seen.recv_timeout(common::WAIT).unwrap();
+    assert!(!shown.contains("s3cret"), "{shown}");
+    assert!(shown.contains("offered_subprotocols: 2"), "{shown}");
+}

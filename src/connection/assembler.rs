@@ -4,9 +4,10 @@ use super::spare::Spare;
 use super::WebSocketConfig;
 use crate::ffi::event::Chunk;
 use crate::message::{CloseCode, Message, Payload};
+use std::fmt;
 
 /// A piece of a message, as it arrived.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 #[non_exhaustive]
 pub struct Fragment<'a> {
     /// The bytes. Of a text message they may end in the midst of a character,
@@ -21,6 +22,18 @@ pub struct Fragment<'a> {
     /// Whether this is the last piece of its message.
     #[doc(alias = "lws_is_final_fragment")]
     pub last: bool,
+}
+
+/// The length alone, as for [`Payload`].
+impl fmt::Debug for Fragment<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fragment")
+            .field("length", &self.data.len())
+            .field("binary", &self.binary)
+            .field("first", &self.first)
+            .field("last", &self.last)
+            .finish()
+    }
 }
 
 /// What became of a piece.
@@ -190,6 +203,15 @@ mod tests {
                 .max_message_size(max)
                 .max_frame_size(max),
         )
+    }
+
+    #[test]
+    fn debug_output_of_a_fragment_shows_no_payload() {
+        let mut a = assembler(100);
+        let fragment = a.fragment(&chunk(b"s3cret", true, true, 0)).unwrap();
+        let shown = format!("{fragment:?}");
+        assert!(!shown.contains(&format!("{:?}", b"s3cret")), "{shown}");
+        assert!(shown.contains("length: 6"), "{shown}");
     }
 
     #[test]

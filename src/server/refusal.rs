@@ -2,15 +2,16 @@
 
 use crate::error::InvalidInput;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use std::fmt;
 
 /// How an upgrade request is refused: an HTTP status, a text, headers.
 #[doc(alias = "lws_return_http_status")]
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use]
 pub struct Refusal(Box<Answer>);
 
 /// Boxed, for it is an `Err` that is rarely made.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
@@ -111,5 +112,16 @@ impl Refusal {
         Refusal::new(StatusCode::UPGRADE_REQUIRED)
             .body("this is a WebSocket endpoint")
             .static_header("upgrade", "websocket")
+    }
+}
+
+/// The status, the headers' names and the body's length: values and body may be credentials.
+impl fmt::Debug for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Refusal")
+            .field("status", &self.0.status.as_u16())
+            .field("headers", &self.0.headers.keys().collect::<Vec<_>>())
+            .field("body_length", &self.0.body.len())
+            .finish_non_exhaustive()
     }
 }

@@ -210,14 +210,15 @@ impl<'a> Request<'a> {
 /// A map that wasn't made because of a panic is made when it is asked for again.
 impl std::panic::RefUnwindSafe for Request<'_> {}
 
-/// The path and the headers' names: values may be credentials.
+/// The path, the headers' names, and how many subprotocols are offered: values, and those
+/// that a browser offers, may be credentials.
 impl fmt::Debug for Request<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request")
             .field("vhost", &self.vhost)
             .field("path", &self.path)
             .field("headers", &self.headers().keys().collect::<Vec<_>>())
-            .field("offered_subprotocols", &self.offered)
+            .field("offered_subprotocols", &self.offered.len())
             .finish_non_exhaustive()
     }
 }
@@ -405,5 +406,16 @@ mod tests {
         assert!(Refusal::forbidden()
             .header("www-authenticate", "Basic")
             .is_ok());
+    }
+
+    #[test]
+    fn debug_output_of_a_refusal_shows_neither_values_nor_body() {
+        let refusal = Refusal::forbidden().body("s3cret");
+        let refusal = refusal.header("set-cookie", "id=s3cret").unwrap();
+        let shown = format!("{refusal:?}");
+        assert!(!shown.contains("s3cret"), "{shown}");
+        for known in ["403", "set-cookie", "6"] {
+            assert!(shown.contains(known), "{shown}");
+        }
     }
 }
