@@ -267,6 +267,21 @@ fn a_context_that_goes_resolves_what_is_under_way() {
     events.end();
 }
 
+/// Lost: the one call that a handler gets for each attempt.
+#[test]
+fn a_context_that_goes_tells_clients_whose_turn_has_not_come() {
+    let context = Context::builder().build().unwrap();
+    let (probe, events) = probe();
+    let to = Client::new("ws://127.0.0.1:1/").unwrap().reconnect(quick());
+    let connecting = context.handle().connect(to, probe).unwrap();
+    drop(context);
+    let error = events.connect_error();
+    assert!(matches!(error, ConnectError::ContextGone), "{error}");
+    events.end();
+    let outcome = connecting.outcome().unwrap();
+    assert!(matches!(outcome, Err(ConnectError::ContextGone)));
+}
+
 fn quick() -> Backoff {
     Backoff::new().first(Duration::from_millis(20)).jitter(0.0)
 }

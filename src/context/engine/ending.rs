@@ -5,6 +5,7 @@ use crate::client::attempt::Attempt;
 use crate::client::ConnectError;
 use crate::connection::state::{Conn, Stage};
 use crate::connection::Handler;
+use crate::context::handle::Command;
 use crate::context::timers::Due;
 use crate::ffi::wsi::Wsi;
 use std::rc::Rc;
@@ -185,7 +186,16 @@ impl Engine {
             }
         }
         while let Some(command) = self.shared.take_command() {
-            self.guard(move || drop(command));
+            match command {
+                Command::Connect(client, handler, ticket) => {
+                    let mut attempt = Attempt::first(*client, ticket);
+                    attempt.error = Some(ConnectError::ContextGone);
+                    self.connect_failed(attempt, handler, false);
+                }
+                command => {
+                    self.guard(move || drop(command));
+                }
+            }
         }
         let vhosts = std::mem::take(&mut *self.vhosts.borrow_mut());
         for vhost in vhosts {
