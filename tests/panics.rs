@@ -6,12 +6,13 @@ mod common;
 use common::peer::{self, Raw};
 use common::{free_port, loopback, probe, serve, Echo, Events, Probe, Running, WAIT};
 use libwebsockets::{
-    Client, Closed, ConnectError, Connection, Context, ContextHandle, Fragment, Handler, Initiator,
-    Message, WebSocketConfig,
+    Backoff, Client, Closed, ConnectError, Connection, Context, ContextHandle, Fragment, Handler,
+    Initiator, Message, WebSocketConfig,
 };
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
 /// Panics where it is told to.
 struct Panics {
@@ -210,7 +211,9 @@ fn a_panic_of_on_connect_error_reaches_run() {
     let (handle, _, reports) = stubborn(Context::builder);
     let (probe, events) = probe();
     let closed_port = free_port();
+    let backoff = Backoff::new().first(Duration::from_millis(1));
     let to = Client::new(&format!("ws://127.0.0.1:{closed_port}/")).unwrap();
+    let to = to.reconnect(backoff);
     let handler = Panics {
         at: "on_connect_error",
         probe,
@@ -220,6 +223,8 @@ fn a_panic_of_on_connect_error_reaches_run() {
     assert_eq!(panic, "a test's panic in on_connect_error");
     events.connect_error();
     assert!(connecting.wait(WAIT).is_err());
+    // It was the last attempt.
+    events.end();
     handle.stop();
     assert_eq!(reports.recv_timeout(WAIT).unwrap(), Err(true));
 }

@@ -28,7 +28,7 @@ use crate::message::Message;
 ///   [`Connection::abort`](crate::Connection::abort) does; [`on_close`](Handler::on_close) is
 ///   still called, and a client doesn't connect again;
 /// - [`on_close`](Handler::on_close) keeps a client from connecting again;
-/// - [`on_connect_error`](Handler::on_connect_error) changes nothing;
+/// - [`on_connect_error`](Handler::on_connect_error) does, too;
 /// - [`wants_reconnect`](Handler::wants_reconnect) counts as `false`.
 #[doc(alias = "lws_callback_function")]
 pub trait Handler: 'static {

@@ -91,9 +91,9 @@ impl Engine {
         again: bool,
     ) {
         let error = attempt.take_error();
-        self.guard(|| handler.on_connect_error(&error));
+        let told = self.guard(|| handler.on_connect_error(&error)).is_some();
         attempt.error = Some(error);
-        match again {
+        match again && told {
             true => self.retry(attempt, handler),
             false => self.give_up(attempt, handler),
         }
