@@ -88,7 +88,8 @@
 //! The C library's own messages, and those of this crate, go to the [`log`] crate,
 //! under the targets `libwebsockets::lws`, `libwebsockets::client` (the C library's words for
 //! an attempt to connect that failed, at the level `debug`), `libwebsockets::server` (who was
-//! refused what, and why, at the same level) and `libwebsockets::keylog`.
+//! refused what, and why, at the same level), `libwebsockets::panic` (panics that can't be
+//! resumed, because another one is, or that are the logger's own) and `libwebsockets::keylog`.
 //!
 //! # The key log
 //!

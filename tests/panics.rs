@@ -9,10 +9,53 @@ use libwebsockets::{
     Backoff, Client, Closed, ConnectError, Connection, Context, ContextHandle, Fragment, Handler,
     Initiator, Message, WebSocketConfig,
 };
+use log::{Log, Metadata, Record};
 use std::panic::{catch_unwind, AssertUnwindSafe};
-use std::sync::mpsc;
+use std::sync::{mpsc, Mutex, Once};
 use std::thread;
 use std::time::Duration;
+
+/// A logger that keeps what is said of panics, of all tests of this program. It panics itself
+/// at a line of the C library, and where what is said of a panic has this in it.
+struct Logger(Mutex<Vec<String>>);
+
+static LOGGER: Logger = Logger(Mutex::new(Vec::new()));
+const LOGGER_TOO: &str = "and so does the logger";
+
+impl Log for Logger {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        let text = record.args().to_string();
+        if text.contains("Control frame") {
+            panic!("a logger's panic, which is part of a test");
+        }
+        if record.target() == "libwebsockets::panic" {
+            assert_eq!(record.level(), log::Level::Error);
+            let panics = text.contains(LOGGER_TOO);
+            self.0.lock().unwrap().push(text);
+            assert!(!panics, "a logger's panic, which is part of a test");
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+fn collect() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        log::set_logger(&LOGGER).unwrap();
+        log::set_max_level(log::LevelFilter::Trace);
+    });
+}
+
+/// How often this was logged.
+fn logged(line: &str) -> usize {
+    let lines = LOGGER.0.lock().unwrap();
+    lines.iter().filter(|own| *own == line).count()
+}
 
 /// Panics where it is told to.
 struct Panics {
@@ -266,4 +309,66 @@ fn a_panic_while_panicking_does_not_abort() {
     let panic = server.wait().unwrap_err();
     assert_eq!(text(&*panic), "the first panic");
     events.closed();
+}
+
+/// Lost: what went wrong, where the panic hook's text is seen by nobody.
+#[test]
+fn each_panic_that_is_not_resumed_is_logged() {
+    collect();
+    let last = format!("three, {LOGGER_TOO}");
+    let context = Context::builder().build().unwrap();
+    for text in ["one", "two", &last] {
+        struct Dropped(String);
+        impl Handler for Dropped {}
+        impl Drop for Dropped {
+            fn drop(&mut self) {
+                panic!("a test's panic: {}", self.0);
+            }
+        }
+        let to = Client::new("ws://127.0.0.1:1/").unwrap();
+        let connecting = context.handle().connect(to, Dropped(text.to_owned()));
+        drop(connecting.unwrap());
+    }
+    let panic = catch_unwind(AssertUnwindSafe(|| drop(context))).unwrap_err();
+    assert_eq!(self::text(&*panic), "a test's panic: one");
+    assert_eq!(logged("a further panic: a test's panic: two"), 1);
+    assert_eq!(
+        logged(&format!("a further panic: a test's panic: {last}")),
+        1
+    );
+    assert_eq!(logged("a further panic: a test's panic: one"), 0);
+}
+
+/// The thread's own panic is the first.
+#[test]
+fn panics_of_a_context_that_is_dropped_by_a_panic_are_logged() {
+    collect();
+    struct Dropped;
+    impl Drop for Dropped {
+        fn drop(&mut self) {
+            panic!("a test's panic while panicking");
+        }
+    }
+    let context = Context::builder().build().unwrap();
+    let dropped = Dropped;
+    let asked = context.handle().run(move |_| drop(dropped));
+    asked.unwrap();
+    let panic = catch_unwind(AssertUnwindSafe(|| {
+        let _context = context;
+        panic!("the thread's own panic");
+    }));
+    assert_eq!(text(&*panic.unwrap_err()), "the thread's own panic");
+    assert_eq!(logged("a further panic: a test's panic while panicking"), 1);
+}
+
+#[test]
+fn a_logger_that_panics_at_a_line_of_the_c_library_is_told_of() {
+    collect();
+    let server = serve(|vhost| vhost.accept(|_| Ok(Echo)));
+    let mut raw = Raw::open(server.addr());
+    // A control frame with an extended length: the C library warns of it.
+    raw.send(b"\x89\xfe\x00\x7e");
+    assert_eq!(raw.close_code(), Some(1002));
+    let told = "the logger panicked: a logger's panic, which is part of a test";
+    assert!(logged(told) > 0);
 }

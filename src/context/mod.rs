@@ -38,8 +38,9 @@ use std::time::Duration;
 /// ```
 ///
 /// Dropping a context closes its connections without a handshake, calls
-/// [`Handler::on_close`] for each, and resumes the panic of a handler that
-/// nobody has seen yet, unless the thread is panicking already.
+/// [`Handler::on_close`] for each, and resumes the first panic of the application's code that
+/// nobody has seen yet. The others, or all if the thread is panicking already, are logged, as
+/// by [`run`](Context::run).
 ///
 /// # After a fork
 ///
@@ -55,7 +56,7 @@ use std::time::Duration;
 pub struct Context {
     /// `None` while the context is being dropped.
     raw: Option<RawContext>,
-    engine: Rc<Engine>,
+    pub(crate) engine: Rc<Engine>,
     settings: Settings,
     /// Vhosts of clients, by what those have in common.
     client_vhosts: HashMap<ClientVhostKey, VhostId>,
@@ -106,8 +107,9 @@ impl Context {
     /// Resumes a panic of the application's code that was called meanwhile: of a handler, a
     /// factory, a closure given to [`ContextHandle::run`], the waker of whoever awaits a
     /// [`Connecting`], a filter or a function of the key log (also on the thread of its queue),
-    /// the application's logger, or the drop of any of these. The context may be serviced again
-    /// afterwards. A panic of the logger at a line of the C library's own isn't resumed.
+    /// the application's logger, or the drop of any of these. Of several the first is resumed,
+    /// and each further one logged, as "a further panic: …" with its text (target
+    /// `libwebsockets::panic`, level `error`). The context may be serviced again afterwards.
     #[doc(alias = "lws_service")]
     pub fn run(&mut self) -> Result<(), Error> {
         while !self.take_stop() {
@@ -209,12 +211,16 @@ impl Context {
     /// Resumes the panic of an application's code that was caught on its way
     /// through C.
     fn resume_panic(&self) {
-        if let Some(panic) = self.engine.take_panic() {
-            resume_unwind(panic);
-        }
         #[cfg(feature = "keylog")]
         if let Some(panic) = self.engine.keylog().log().take_panic() {
-            resume_unwind(panic);
+            self.engine.keep_panic(panic);
+        }
+        if let Some(panic) = self.engine.take_panic() {
+            if std::thread::panicking() {
+                crate::panic::report(panic);
+            } else {
+                resume_unwind(panic);
+            }
         }
     }
 }
@@ -233,9 +239,7 @@ impl Drop for Context {
         self.engine
             .guard(|| self.engine.keylog().log().context_gone());
         self.engine.end_shutdown();
-        if !std::thread::panicking() {
-            self.resume_panic();
-        }
+        self.resume_panic();
     }
 }
 

@@ -76,8 +76,28 @@ unsafe extern "C" fn emit(level: c_int, line: *const c_char) {
     send(TARGET, level, line);
 }
 
-/// Logs a line, now or when this thread releases the lock that it holds.
+/// Logs a line, now or when this thread releases the lock that it holds. A panic of the
+/// logger is logged, too.
 pub(super) fn send(target: &'static str, level: Level, line: &str) {
+    send_by(log, target, level, line);
+}
+
+/// The same of a line about a panic: one of the logger is dropped.
+pub(crate) fn send_once(target: &'static str, level: Level, line: &str) {
+    let once = |target, level, line: &str| {
+        if let Err(panic) = try_log(target, level, line) {
+            crate::panic::discard(panic);
+        }
+    };
+    send_by(once, target, level, line);
+}
+
+fn send_by(
+    log: impl FnOnce(&'static str, Level, &str),
+    target: &'static str,
+    level: Level,
+    line: &str,
+) {
     let held = HELD.try_with(|held| match &mut *held.borrow_mut() {
         Some(lines) => {
             lines.push((target, level, line.to_owned()));
@@ -92,13 +112,15 @@ pub(super) fn send(target: &'static str, level: Level, line: &str) {
     }
 }
 
-/// A logger that panics must not unwind into C. There is no context here to
-/// hand the panic to; the panic hook has reported it already.
+/// A logger that panics must not unwind into C. There is no context here to hand the panic to.
 fn log(target: &'static str, level: Level, line: &str) {
-    let logged = catch_unwind(AssertUnwindSafe(|| {
-        log::log!(target: target, level, "{line}");
-    }));
-    if let Err(panic) = logged {
-        crate::panic::discard(panic);
+    if let Err(panic) = try_log(target, level, line) {
+        crate::panic::report_logger(panic);
     }
+}
+
+fn try_log(target: &'static str, level: Level, line: &str) -> std::thread::Result<()> {
+    catch_unwind(AssertUnwindSafe(|| {
+        log::log!(target: target, level, "{line}");
+    }))
 }

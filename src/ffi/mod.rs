@@ -16,7 +16,7 @@ pub(crate) mod headers;
 mod kept;
 #[cfg(feature = "keylog")]
 pub(crate) mod keylog;
-mod log;
+pub(crate) mod log;
 #[cfg(feature = "keylog")]
 pub(crate) mod process;
 #[cfg(feature = "keylog")]

@@ -161,7 +161,7 @@ impl Engine {
         } else {
             drop(first);
             // It follows a panic that is on its way already.
-            crate::panic::discard(panic);
+            crate::panic::report(panic);
         }
     }
 

@@ -145,7 +145,7 @@ impl Log {
     }
 
     /// Keeps a panic of the application's code, of its filter or its logger, for
-    /// its context to resume. The first is enough; the panic hook reported all.
+    /// its context to resume. Those that follow the first are logged.
     pub(crate) fn keep_panic(&self, panic: Box<dyn Any + Send>) {
         let again = {
             let _no_fork = forks::hold();
@@ -160,7 +160,7 @@ impl Log {
             }
         };
         if let Some(panic) = again {
-            crate::panic::discard(panic);
+            crate::panic::report(panic);
         } else if let Some(waker) = self.waker.get() {
             waker.wake();
         }

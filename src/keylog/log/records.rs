@@ -272,13 +272,13 @@ impl Log {
         let generation = lock(&self.output).generation + 1;
         let report = move |outcome: Outcome<'_>| match me.upgrade() {
             Some(log) => log.told_by_writer(outcome, generation),
-            // Nobody is left to count, or to resume a panic.
+            // Nobody is left to count, or to resume a panic: it is logged.
             None => match outcome {
                 Outcome::Written(_, Ok(_)) => {}
                 Outcome::Written(_, Err((failure, _))) => {
                     log::error!(target: TARGET, "{}", failure.error);
                 }
-                Outcome::Panicked(panic, _) => crate::panic::discard(panic),
+                Outcome::Panicked(panic, _) => crate::panic::report(panic),
             },
         };
         Queue::start(target, &control.options, most, Arc::new(report)).map(Way::Queued)

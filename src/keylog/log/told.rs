@@ -27,7 +27,7 @@ impl Told {
         }
     }
 
-    /// The same, and returns the first panic of the application's code.
+    /// The same, and returns the first panic of the application's code. The others are logged.
     #[must_use = "a panic is to be resumed"]
     pub fn tell_all(self) -> Option<Box<dyn Any + Send>> {
         let mut first = self.panic;
@@ -35,7 +35,7 @@ impl Told {
             if let Err(panic) = catch_unwind(AssertUnwindSafe(f)) {
                 match first {
                     None => first = Some(panic),
-                    Some(_) => crate::panic::discard(panic),
+                    Some(_) => crate::panic::report(panic),
                 }
             }
         };

@@ -10,6 +10,7 @@ use crate::keylog::{KeyLogError, TARGET};
 use state::State;
 use std::fs::{self, Metadata};
 use std::io;
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::sync::Arc;
@@ -56,7 +57,7 @@ impl Compressor {
     }
 }
 
-/// The application's logger may panic: then the next rotation needs another thread.
+/// If the thread panics, the next rotation needs another one.
 struct Panics<'a>(&'a State);
 
 impl Drop for Panics<'_> {
@@ -74,7 +75,12 @@ fn work(state: &State, path: &Path, options: &FileOptions) {
         thread::sleep(SETTLED);
         let result = found.and_then(|found| all(path, &found, options));
         if let Some(error) = result.err().filter(|_| !options.removed.get()) {
-            log::warn!(target: TARGET, "old files of the key log {path:?} stay uncompressed: {error}");
+            let tell = AssertUnwindSafe(
+                || log::warn!(target: TARGET, "old files of the key log {path:?} stay uncompressed: {error}"),
+            );
+            if let Err(panic) = catch_unwind(tell) {
+                crate::panic::report_logger(panic);
+            }
         }
         if state.end(forks()) {
             return;

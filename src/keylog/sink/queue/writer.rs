@@ -406,7 +406,7 @@ fn guard(report: &Report, f: impl FnOnce()) {
 fn tell_panic(report: &Report, panic: Box<dyn Any + Send>, lost: u64) {
     let tell = AssertUnwindSafe(|| report(Outcome::Panicked(panic, lost)));
     if let Err(again) = catch_unwind(tell) {
-        crate::panic::discard(again);
+        crate::panic::report(again);
     }
 }
 
