@@ -136,12 +136,10 @@ impl KeyLogHandle {
     }
 }
 
+/// What can be told at once: nothing is waited for, written, or logged, as
+/// [`stats`](KeyLogHandle::stats) may do, so that it can be printed anywhere.
 impl fmt::Debug for KeyLogHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeyLogHandle")
-            .field("enabled", &self.is_enabled())
-            .field("path", &self.path())
-            .field("stats", &self.stats())
-            .finish()
+        self.log.show(f)
     }
 }

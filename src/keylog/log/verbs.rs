@@ -8,10 +8,11 @@ use crate::keylog::limit::Limit;
 use crate::keylog::sink::{self, Closed, Sink, Target, Writer};
 use crate::keylog::way::Way;
 use crate::keylog::{KeyLogError, Problem, Source, Stats, TARGET};
+use std::fmt;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::Arc;
+use std::sync::{Arc, TryLockError};
 use std::time::Instant;
 
 impl Log {
@@ -278,6 +279,30 @@ impl Log {
                 problem: self.problem(control, &output),
             }
         })
+    }
+
+    /// The counters as they are, whatever waits to be written.
+    pub(in crate::keylog) fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // `None` also while a verb is running.
+        let control = match self.control.try_lock() {
+            Ok(control) => Some(control),
+            Err(TryLockError::Poisoned(control)) => Some(control.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        };
+        let given =
+            |control: &Control| Some(control.target.as_ref()?.template()?.given().to_owned());
+        let path = control.as_deref().and_then(given);
+        // A formatter is foreign code.
+        drop(control);
+        let counters = &self.counters;
+        f.debug_struct("KeyLogHandle")
+            .field("enabled", &self.is_on())
+            .field("path", &path)
+            .field("written", &counters.written.load(Relaxed))
+            .field("dropped", &counters.dropped.load(Relaxed))
+            .field("failed", &counters.failed.load(Relaxed))
+            .field("connections", &counters.connections.load(Relaxed))
+            .finish_non_exhaustive()
     }
 
     fn problem(&self, control: &Control, output: &Output) -> Option<Problem> {

@@ -41,6 +41,27 @@ fn one_write_for_all_handshakes_of_a_turn() {
     assert_eq!(lines(&path), both(&[0, 1, 2, 3]));
 }
 
+/// Lost: a logger that prints the handle, where that calls the logger.
+#[test]
+fn debug_output_changes_nothing() {
+    let dir = Dir::new("turn-debug");
+    let path = dir.path("keys.log");
+    let handle = start(&path);
+    handle.log().begin_turn();
+    let _session = handshake(&handle, 0);
+    let shown = format!("{handle:?}");
+    assert!(is_empty(&path), "it was written");
+    for part in ["enabled: true", "keys.log", "written: 0"] {
+        assert!(shown.contains(part), "{shown}");
+    }
+    let off = AutoOff::default().after(std::time::Duration::ZERO);
+    let log = KeyLog::file(dir.path("off.log")).auto_off(off);
+    let handle = keylog::start(&log).unwrap();
+    assert!(format!("{handle:?}").contains("enabled: true"));
+    assert!(handle.log().is_on(), "it was switched off");
+    assert!(!handle.is_enabled());
+}
+
 /// Who reads from a pipe gets each handshake's when it is done, in a write of its own.
 #[cfg(unix)]
 #[test]
