@@ -94,6 +94,9 @@ fn a_close_frame_is_answered_behind_what_is_being_sent() {
         ours.running.handle.send(id, message.clone()).unwrap();
         // The first frame's head: the library is in the midst of it.
         raw.wait();
+        for late in ["one", "two"] {
+            ours.running.handle.send(id, late).unwrap();
+        }
         raw.send_frame(FIN | CLOSE, b"\x03\xe9bye");
         let frame = raw.frame().expect("the message");
         assert!(frame.fin && frame.payload == message, "{:?}", ours.role);
@@ -107,6 +110,35 @@ fn a_close_frame_is_answered_behind_what_is_being_sent() {
         assert_eq!(closed.initiator, Initiator::Remote);
         let frame = CloseFrame::new(CloseCode::GOING_AWAY, "bye").unwrap();
         assert_eq!(closed.frame, Some(frame));
+        assert_eq!(closed.unsent, 2, "{:?}", ours.role);
+    }
+}
+
+/// Lost: what is to be sent again by another connection, and nobody knows it.
+#[test]
+fn a_connection_tells_how_many_messages_it_has_not_sent() {
+    for ours in Ours::both(&WebSocketConfig::new()) {
+        for aborts in [true, false] {
+            let (mut raw, id) = ours.connection();
+            ours.running.handle.send(id, vec![7; 32 << 20]).unwrap();
+            raw.wait();
+            ours.running.handle.send(id, "queued").unwrap();
+            if aborts {
+                ours.running.handle.abort(id).unwrap();
+            } else {
+                drop(raw);
+            }
+            // With the one that is being sent.
+            let closed = ours.events.closed();
+            assert_eq!(closed.unsent, 2, "{:?}, {aborts}", ours.role);
+        }
+        let (mut raw, id) = ours.connection();
+        ours.running.handle.send(id, "sent").unwrap();
+        ours.running.handle.close(id, CloseCode::NORMAL).unwrap();
+        assert_eq!(raw.frame().unwrap().payload, b"sent");
+        assert_eq!(raw.frame().unwrap().opcode, CLOSE);
+        raw.send_frame(FIN | CLOSE, b"\x03\xe8");
+        assert_eq!(ours.events.closed().unsent, 0);
     }
 }
 

@@ -27,4 +27,11 @@ pub struct Closed {
     /// The first close frame: the peer's, or ours. `None` stands for what other
     /// APIs report as 1005 or 1006 (RFC 6455 §7.4.1).
     pub frame: Option<CloseFrame>,
+    /// How many messages, pings and pongs included, were queued and weren't given to the
+    /// operating system in full. They are lost: those that were still in the queue when the
+    /// peer closed, this side aborted, or the connection broke; and one of which the C library
+    /// held a part, or several small ones together, which count as one. Messages that were
+    /// refused aren't counted, nor is a close frame. 0 doesn't say that the peer has got
+    /// everything, which only its answers do.
+    pub unsent: usize,
 }

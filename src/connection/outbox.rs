@@ -44,6 +44,8 @@ struct Queue {
     close: Option<CloseFrame>,
     closed: bool,
     wants_writable: bool,
+    /// How many frames were forgotten.
+    lost: usize,
 }
 
 impl Queue {
@@ -135,12 +137,23 @@ impl Outbox {
         let mut queue = self.lock();
         queue.closed = true;
         queue.bytes = 0;
+        queue.lost += queue.frames.len() + queue.held.len();
         let (frames, held) = (
             std::mem::take(&mut queue.frames),
             std::mem::take(&mut queue.held),
         );
         drop(queue);
         drop((frames, held));
+    }
+
+    /// Notes that a frame which was taken from here hasn't gone out in full.
+    pub fn note_lost(&self) {
+        self.lock().lost += 1;
+    }
+
+    /// How many frames were [forgotten](Outbox::shut), or have not gone out in full.
+    pub fn lost(&self) -> usize {
+        self.lock().lost
     }
 
     /// Notes that the service thread is to look at this queue; `true` if it

@@ -153,6 +153,7 @@ impl Conn {
             id: self.id,
             initiator,
             frame,
+            unsent: self.outbox.lost(),
         }
     }
 }

@@ -262,6 +262,10 @@ impl Outside<'_> {
         self.0.kill_later();
     }
 
+    pub fn holds_output(&self) -> bool {
+        self.0.holds_output()
+    }
+
     pub fn unsent(&self) -> Option<u64> {
         self.0.unsent()
     }

@@ -21,6 +21,9 @@ impl Engine {
         }
         self.shared.close(conn.id);
         conn.outbox.shut();
+        if conn.wsi.with(|wsi| wsi.holds_output()) == Some(true) {
+            conn.outbox.note_lost();
+        }
         let conn = Rc::clone(conn);
         self.tell(Box::new(move |engine| {
             // Taken out: a call below this one on the stack may be using it.

@@ -282,7 +282,10 @@ impl Engine {
         conn.written.set(conn.written.get() + 1);
         let result = wsi.write(frame.kind, &mut frame.payload);
         match result {
-            Err(_) => conn.outbox.shut(),
+            Err(_) => {
+                conn.outbox.note_lost();
+                conn.outbox.shut();
+            }
             Ok(()) if conn.deflate => conn.in_flight.borrow_mut().push(frame.payload),
             Ok(()) => self.spare.keep(frame.payload),
         }
