@@ -39,6 +39,14 @@ pub enum Error {
         /// What it was.
         what: &'static str,
     },
+    /// The system refused what a context needs.
+    #[non_exhaustive]
+    System {
+        /// What it was.
+        what: &'static str,
+        /// The system's reason.
+        source: io::Error,
+    },
     /// The key log can't be started.
     #[cfg(feature = "keylog")]
     KeyLog(crate::keylog::KeyLogError),
@@ -83,6 +91,10 @@ impl fmt::Display for Error {
                 "libwebsockets could not create {what}; its own messages are in the log \
                  (target libwebsockets::lws)"
             ),
+            Error::System { what, source } => {
+                let hint = crate::client::hint(source);
+                write!(f, "cannot get {what}: {source}{hint}")
+            }
             #[cfg(feature = "keylog")]
             Error::KeyLog(e) => e.fmt(f),
             Error::OnlyOneContext => f.write_str(
@@ -98,7 +110,9 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Error::InvalidInput(e) => Some(e),
-            Error::File { source, .. } | Error::Listen { source, .. } => Some(source),
+            Error::File { source, .. }
+            | Error::Listen { source, .. }
+            | Error::System { source, .. } => Some(source),
             #[cfg(feature = "keylog")]
             Error::KeyLog(e) => Some(e),
             _ => None,

@@ -6,6 +6,8 @@ mod common;
 
 use common::peer::{upgrade, Raw};
 use common::{loopback, Echo};
+#[cfg(target_os = "linux")]
+use libwebsockets::Error;
 use libwebsockets::{Client, ConnectError, ConnectFailure, Context};
 use log::{Log, Metadata, Record};
 use std::fs::File;
@@ -83,6 +85,18 @@ fn a_server_without_descriptors_waits_and_then_serves_on() {
     raw.send(upgrade("/", "").as_bytes());
 
     a_client_says_what_it_lacks(&mut context, addr);
+
+    #[cfg(target_os = "linux")]
+    {
+        let error = Context::builder().build().unwrap_err();
+        let Error::System { source, .. } = &error else {
+            panic!("{error:?}");
+        };
+        assert_eq!(source.raw_os_error(), Some(libc::EMFILE));
+        let text = error.to_string();
+        assert!(text.contains(&source.to_string()), "{text}");
+        assert!(text.contains("ulimit"), "{text}");
+    }
 
     common::rests(&mut context);
     let lines = COUNTER.0.load(Ordering::Relaxed);

@@ -65,11 +65,16 @@ fn subprotocols_that_are_not_served_are_refused_with_400() {
         let answer = ask(server.addr(), &upgrade("/", &lines));
         assert_eq!(answer.status, 400, "{offer}");
     }
-    let only = serve(|vhost| vhost.subprotocol("v1", |_| Ok(Echo)).unwrap());
-    assert_eq!(
-        ask(only.addr(), &upgrade("/", "")).status,
-        400,
-        "none is offered"
+    let only = serve(|vhost| {
+        let vhost = vhost.subprotocol("v1", |_| Ok(Echo)).unwrap();
+        vhost.subprotocol("v2", |_| Ok(Echo)).unwrap()
+    });
+    let answer = ask(only.addr(), &upgrade("/", ""));
+    assert_eq!(answer.status, 400, "none is offered");
+    assert!(
+        answer.body.ends_with("must be offered: v1, v2"),
+        "{}",
+        answer.body
     );
 }
 

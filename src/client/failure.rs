@@ -204,7 +204,7 @@ impl CertificateProblem {
 }
 
 /// What to do about an error of the system.
-fn hint(error: &io::Error) -> &'static str {
+pub(crate) fn hint(error: &io::Error) -> &'static str {
     if is_out_of_descriptors(error) {
         return "; no descriptor is left: close some connections, or raise the limit (ulimit -n)";
     }

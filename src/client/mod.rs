@@ -13,6 +13,7 @@ pub use backoff::Backoff;
 pub use connecting::Connecting;
 pub(crate) use connecting::{Ticket, Token};
 pub use error::ConnectError;
+pub(crate) use failure::hint;
 pub use failure::{CertificateProblem, ConnectFailure, ConnectStep};
 
 use crate::connection::WebSocketConfig;

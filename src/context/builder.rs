@@ -208,9 +208,10 @@ impl Context {
         };
         let c_string = |text: &str| {
             CString::new(text).map_err(|_| {
-                Error::from(crate::error::InvalidInput::new(
-                    "a name holds a NUL character",
-                ))
+                Error::from(crate::error::InvalidInput::new(format!(
+                    "the name {} holds a NUL character: leave it out",
+                    crate::error::Shown(text)
+                )))
             })
         };
         let (ping_after, hangup_after) = vhost.config.idle_seconds();

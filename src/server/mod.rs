@@ -19,6 +19,15 @@ pub(crate) struct VhostState {
 }
 
 impl VhostState {
+    /// The subprotocols that the vhost has.
+    pub fn names(&self) -> String {
+        let names = self.vhost.subprotocols.iter();
+        names
+            .map(|(name, _)| &**name)
+            .collect::<Vec<_>>()
+            .join(", ")
+    }
+
     /// The factory for the first of the client's subprotocols that the vhost
     /// has, as the C library will choose it; `None`: there is no agreement.
     pub fn choose(&self, offered: &[String]) -> Option<(Option<&str>, &Factory)> {

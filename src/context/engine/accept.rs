@@ -57,7 +57,14 @@ impl Engine {
         let request = Request::read(wsi, &vhost.vhost.name)?;
         let Some((subprotocol, factory)) = vhost.choose(request.offered_subprotocols()) else {
             let status = http::StatusCode::BAD_REQUEST;
-            return Err(Refusal::new(status).body("none of the subprotocols offered is served"));
+            let why = match request.offered_subprotocols() {
+                [] => format!(
+                    "one of these subprotocols must be offered: {}",
+                    vhost.names()
+                ),
+                _ => "none of the subprotocols offered is served".to_owned(),
+            };
+            return Err(Refusal::new(status).body(why));
         };
         let request = request.with_subprotocol(subprotocol);
         let made = self.guard(|| factory(&request).map_err(Refusal::by_application));

@@ -68,10 +68,9 @@ impl EventLoop {
         // SAFETY: takes no pointer.
         let fd = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
         if fd < 0 {
-            let error = io::Error::last_os_error();
-            complain(&format!("epoll_create1: {error}"));
-            return Err(Error::Library {
+            return Err(Error::System {
                 what: "an epoll descriptor",
+                source: io::Error::last_os_error(),
             });
         }
         let epoll = Rc::new(Epoll {
