@@ -1,6 +1,6 @@
 //! The crate's errors. Each says what to change.
 
-use crate::message::Message;
+use crate::message::{Message, MAX_CONTROL_PAYLOAD};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::{fmt, io};
@@ -196,8 +196,8 @@ pub enum SendError {
     Full(Box<Message>),
     /// The connection is closing or closed, or never was (a stale id), or its context is gone.
     Closed(Box<Message>),
-    /// A ping or pong with more than 125 bytes (RFC 6455 §5.5), or a message of more than
-    /// 2,147,483,583 bytes: the C library counts in an `int`, the frame's header included.
+    /// A ping or pong with more than [`MAX_CONTROL_PAYLOAD`] bytes, or a message with more
+    /// than [`Message::MAX_LEN`].
     TooLong(Box<Message>),
 }
 
@@ -220,9 +220,10 @@ impl fmt::Display for SendError {
             SendError::Closed(_) => f.write_str("the connection is closing or closed"),
             SendError::TooLong(m) => write!(
                 f,
-                "a payload of {} bytes is too long (a control frame has at most 125, a message \
-                 at most 2147483647)",
-                m.len()
+                "a payload of {} bytes is too long (a control frame has at most \
+                 {MAX_CONTROL_PAYLOAD}, a message at most {})",
+                m.len(),
+                Message::MAX_LEN
             ),
         }
     }

@@ -345,6 +345,8 @@ mod tests {
         let outbox = Outbox::new(1000);
         let refused = outbox.push(Message::ping(vec![0; 126])).unwrap_err();
         assert!(matches!(refused, SendError::TooLong(_)));
+        let limit = Message::MAX_LEN.to_string();
+        assert!(refused.to_string().contains(&limit), "{refused}");
         outbox.push(Message::ping(vec![0; 125])).unwrap();
     }
 }

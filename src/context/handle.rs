@@ -38,8 +38,9 @@ pub struct Broadcast {
     pub queued: usize,
     /// Connections whose queue was full.
     pub full: Vec<ConnectionId>,
-    /// No connection takes a message that is so long: more than 125 bytes of a ping or a pong
-    /// (RFC 6455 §5.5), or about 2 GiB.
+    /// No connection takes a message that is so long: a ping or a pong of more than
+    /// [`MAX_CONTROL_PAYLOAD`](crate::message::MAX_CONTROL_PAYLOAD) bytes, or another message
+    /// of more than [`Message::MAX_LEN`].
     pub too_long: bool,
 }
 

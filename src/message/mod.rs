@@ -34,6 +34,10 @@ pub enum Message {
 }
 
 impl Message {
+    /// The longest text or binary message that can be sent, in bytes: nearly 2 GiB, for the C
+    /// library counts them, with the frame's header, in an `int`.
+    pub const MAX_LEN: usize = i32::MAX as usize - 64;
+
     /// A text message.
     pub fn text(text: impl Into<Text>) -> Self {
         Message::Text(text.into())
@@ -67,8 +71,7 @@ impl Message {
     /// Whether no connection can send it.
     pub(crate) fn is_too_long(&self) -> bool {
         let longest = match self {
-            // lws refuses more than INT_MAX, frame header included.
-            Message::Text(_) | Message::Binary(_) => i32::MAX as usize - 64,
+            Message::Text(_) | Message::Binary(_) => Message::MAX_LEN,
             Message::Ping(_) | Message::Pong(_) => MAX_CONTROL_PAYLOAD,
             Message::Close(_) => return false, // it is cut to what fits
         };
