@@ -1,6 +1,7 @@
 //! What other threads may ask of a context.
 
 use super::bell::Bell;
+use super::commands::{Command, Commands};
 use super::Context;
 use crate::client::{Client, Connecting, Ticket, Token};
 use crate::connection::ids::ById;
@@ -9,7 +10,6 @@ use crate::connection::{ConnectionId, Handler};
 use crate::error::{ConnectionGone, ContextGone, SendError};
 use crate::ffi::context::Waker;
 use crate::message::{CloseFrame, Message};
-use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard};
@@ -25,6 +25,11 @@ use std::time::Duration;
 ///
 /// After the context is dropped, what is asked is refused by an error; broadcasts
 /// then reach nobody, and `stop` does nothing.
+///
+/// What is asked of the context waits until its thread has time. Messages wait in the queue of
+/// their connection, which is bounded; of what is asked of one connection again and again, such
+/// as to pause reading, only the last waits. How many closures ([`run`](ContextHandle::run)) and
+/// clients ([`connect`](ContextHandle::connect)) may wait isn't bounded: that is up to who asks.
 #[derive(Clone)]
 pub struct ContextHandle {
     shared: Arc<Shared>,
@@ -44,18 +49,6 @@ pub struct Broadcast {
     pub too_long: bool,
 }
 
-/// What the service thread is asked to do.
-pub(crate) enum Command {
-    Connect(Box<Client>, Box<dyn Handler + Send>, Ticket),
-    /// To drop a connection, and whether its client connects again.
-    Drop(ConnectionId, bool),
-    /// Whether to read from a connection.
-    Read(ConnectionId, bool),
-    Cancel(Token),
-    Shutdown(CloseFrame, Duration),
-    Run(Box<dyn FnOnce(&mut Context) + Send>),
-}
-
 /// What handles and the service thread share.
 pub(crate) struct Shared {
     service_thread: ThreadId,
@@ -66,7 +59,7 @@ pub(crate) struct Shared {
     woken: Bell,
     gone: AtomicBool,
     stop: AtomicBool,
-    commands: Mutex<VecDeque<Command>>,
+    commands: Mutex<Commands>,
     /// Connections whose queue was filled from outside.
     dirty: Mutex<Vec<ConnectionId>>,
     /// The queues of open connections.
@@ -141,7 +134,7 @@ impl Shared {
     }
 
     pub fn take_command(&self) -> Option<Command> {
-        lock(&self.commands).pop_front()
+        lock(&self.commands).pop()
     }
 
     pub fn take_dirty(&self) -> Vec<ConnectionId> {
@@ -188,7 +181,7 @@ impl Shared {
             drop(commands);
             return Err(ContextGone);
         }
-        commands.push_back(command);
+        commands.push(command);
         drop(commands);
         self.wake();
         Ok(())

@@ -2,6 +2,7 @@
 
 pub(crate) mod bell;
 mod builder;
+mod commands;
 pub(crate) mod engine;
 mod handle;
 mod listen;

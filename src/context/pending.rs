@@ -1,8 +1,8 @@
 //! What is done between two turns of the C library's loop: commands of other
 //! threads, due timers, and connections that clients start.
 
+use super::commands::Command;
 use super::engine::Engine;
-use super::handle::Command;
 use super::timers::Due;
 use super::Context;
 use crate::client::attempt::Attempt;

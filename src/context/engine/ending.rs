@@ -5,7 +5,7 @@ use crate::client::attempt::Attempt;
 use crate::client::ConnectError;
 use crate::connection::state::{Conn, Stage};
 use crate::connection::Handler;
-use crate::context::handle::Command;
+use crate::context::commands::Command;
 use crate::context::timers::Due;
 use crate::ffi::wsi::Wsi;
 use std::rc::Rc;
