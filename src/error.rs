@@ -1,4 +1,8 @@
 //! The crate's errors. Each says what to change.
+//!
+//! What an error shows is complete, the system's reason included. So `source()` gives only what
+//! lies beneath that reason, mostly nothing: who shows a chain of errors shows none twice. To
+//! tell reasons apart, match the variants, whose fields have them.
 
 use crate::message::{Message, MAX_CONTROL_PAYLOAD};
 use std::fmt::Write as _;
@@ -6,12 +10,23 @@ use std::path::PathBuf;
 use std::{fmt, io};
 
 /// Why something could not be set up or run.
+///
+/// ```
+/// use libwebsockets::{CloseCode, Context, Error};
+/// use std::time::Duration;
+/// fn main() -> Result<(), Error> {
+///     let mut context = Context::builder().build()?;
+///     context.handle().shutdown(CloseCode::GOING_AWAY, Duration::ZERO)?;
+///     context.run()
+/// }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// A value given to a builder can't be used.
     InvalidInput(InvalidInput),
     /// A file named in the configuration can't be read.
+    #[non_exhaustive]
     File {
         /// What the file was for, as "certificate".
         purpose: &'static str,
@@ -21,6 +36,7 @@ pub enum Error {
         source: io::Error,
     },
     /// A server can't listen where it was told to.
+    #[non_exhaustive]
     Listen {
         /// The address or the socket's path.
         address: String,
@@ -28,6 +44,7 @@ pub enum Error {
         source: io::Error,
     },
     /// Certificates, keys, ciphers or TLS versions can't be used.
+    #[non_exhaustive]
     Tls {
         /// Which of them.
         what: String,
@@ -35,6 +52,7 @@ pub enum Error {
         reason: String,
     },
     /// The C library could not make what was asked for.
+    #[non_exhaustive]
     Library {
         /// What it was.
         what: &'static str,
@@ -47,6 +65,8 @@ pub enum Error {
         /// The system's reason.
         source: io::Error,
     },
+    /// The context is dropped.
+    ContextGone(ContextGone),
     /// The key log can't be started.
     #[cfg(feature = "keylog")]
     KeyLog(crate::keylog::KeyLogError),
@@ -95,6 +115,7 @@ impl fmt::Display for Error {
                 let hint = crate::client::hint(source);
                 write!(f, "cannot get {what}: {source}{hint}")
             }
+            Error::ContextGone(e) => e.fmt(f),
             #[cfg(feature = "keylog")]
             Error::KeyLog(e) => e.fmt(f),
             Error::OnlyOneContext => f.write_str(
@@ -109,12 +130,11 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Error::InvalidInput(e) => Some(e),
             Error::File { source, .. }
             | Error::Listen { source, .. }
-            | Error::System { source, .. } => Some(source),
+            | Error::System { source, .. } => source.source(),
             #[cfg(feature = "keylog")]
-            Error::KeyLog(e) => Some(e),
+            Error::KeyLog(e) => e.source(),
             _ => None,
         }
     }
@@ -123,6 +143,13 @@ impl std::error::Error for Error {
 impl From<InvalidInput> for Error {
     fn from(e: InvalidInput) -> Self {
         Error::InvalidInput(e)
+    }
+}
+
+/// So that what is asked of a [`ContextHandle`](crate::ContextHandle) can be passed on by `?`.
+impl From<ContextGone> for Error {
+    fn from(e: ContextGone) -> Self {
+        Error::ContextGone(e)
     }
 }
 
@@ -240,6 +267,7 @@ impl std::error::Error for SendError {}
 /// the connection is dropped once
 /// [`close_timeout`](crate::WebSocketConfig::close_timeout) is over, at the latest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ConnectionGone;
 
 impl fmt::Display for ConnectionGone {
@@ -252,6 +280,7 @@ impl std::error::Error for ConnectionGone {}
 
 /// The context is dropped; nothing can be asked of it any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ContextGone;
 
 impl fmt::Display for ContextGone {
@@ -261,3 +290,44 @@ impl fmt::Display for ContextGone {
 }
 
 impl std::error::Error for ContextGone {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::{ConnectError, ConnectFailure};
+    use std::error::Error as StdError;
+    use std::sync::Arc;
+
+    /// Lost: a chain of errors that is short enough to be read.
+    #[test]
+    fn no_error_shows_what_its_source_does() {
+        let io = |text: &str| io::Error::other(format!("beyond: {text}"));
+        let error = Error::listen("here", io("busy"));
+        let failure = ConnectFailure::io(io("refused"));
+        let errors: [Box<dyn StdError>; 7] = [
+            Box::new(Error::listen("here", io("busy"))),
+            Box::new(Error::from(InvalidInput::new("bad"))),
+            Box::new(Error::from(ContextGone)),
+            Box::new(Error::System {
+                what: "x",
+                source: io("none left"),
+            }),
+            Box::new(ConnectError::Setup(Arc::new(error))),
+            Box::new(failure.clone()),
+            Box::new(ConnectError::Failed {
+                url: "ws://h/".into(),
+                failure,
+            }),
+        ];
+        for error in &errors {
+            let mut shown = error.to_string();
+            let mut next = error.source();
+            while let Some(source) = next {
+                let text = source.to_string();
+                assert!(!shown.contains(&text), "{shown}: {text}");
+                shown = text;
+                next = source.source();
+            }
+        }
+    }
+}

@@ -152,7 +152,9 @@ use libz_sys as _;
 #[cfg(all(feature = "tls", not(feature = "aws-lc")))]
 use openssl_sys as _;
 
-pub use client::{Backoff, Client, ConnectError, ConnectFailure, Connecting};
+pub use client::{
+    Backoff, CertificateProblem, Client, ConnectError, ConnectFailure, ConnectStep, Connecting,
+};
 pub use connection::{
     Closed, Connection, ConnectionId, Fragment, Handler, Initiator, Role, WebSocketConfig,
 };

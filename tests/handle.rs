@@ -87,7 +87,7 @@ fn a_broadcast_to_some_reaches_those_that_are_open_and_nobody_else() {
     let some = [raws[0].0, stale, raws[2].0];
     let result = server.handle.broadcast_to(some, "to the room");
     assert_eq!((result.queued, &*result.full), (2, &[][..]));
-    server.handle.broadcast("to all");
+    let _ = server.handle.broadcast("to all");
     for (i, (_, raw)) in raws.iter_mut().enumerate() {
         if i != 1 {
             assert_eq!(raw.frame().unwrap().payload, b"to the room");
@@ -390,7 +390,7 @@ fn what_a_handler_asks_of_the_handle_calls_no_other_handler_meanwhile() {
             // Held while everything is asked: a handler's call would find it taken.
             let open = self.0.borrow_mut();
             let handle = conn.handle();
-            handle.broadcast_to(open.iter().copied(), "to all");
+            let _ = handle.broadcast_to(open.iter().copied(), "to all");
             handle.send(open[1], "to one").unwrap();
             handle.close(open[1], CloseCode::NORMAL).unwrap();
             handle.abort(open[2]).unwrap();
@@ -426,7 +426,7 @@ fn a_shutdown_sends_what_is_queued_and_a_close_frame_to_each_and_ends_run() {
     for _ in 0..3 {
         events.open();
     }
-    server.handle.broadcast("last words");
+    let _ = server.handle.broadcast("last words");
     let frame = CloseFrame::new(CloseCode::GOING_AWAY, "closing time").unwrap();
     server.handle.shutdown(frame, WAIT).unwrap();
     for socket in &mut sockets {

@@ -251,7 +251,9 @@ fn a_bad_path_by_api_is_an_error_of_the_build_and_names_the_path() {
         .keylog(KeyLog::file(&path))
         .build()
         .unwrap_err();
-    assert!(matches!(&error, Error::KeyLog(KeyLogError::ParentMissing { path: p }) if *p == path));
+    assert!(
+        matches!(&error, Error::KeyLog(KeyLogError::ParentMissing { path: p, .. }) if *p == path)
+    );
     assert!(error.to_string().contains(&format!("{path:?}")), "{error}");
     assert!(error.to_string().contains("create it"), "{error}");
 

@@ -41,7 +41,10 @@ fn echoes(path: &Path) {
 #[track_caller]
 fn refuses(path: &Path, reason: ErrorKind) -> String {
     let error = try_serve(path).err().expect("an error");
-    let Error::Listen { address, source } = &error else {
+    let Error::Listen {
+        address, source, ..
+    } = &error
+    else {
         panic!("{error:?}");
     };
     assert_eq!(Path::new(address), path);

@@ -77,11 +77,8 @@ impl fmt::Display for ConnectError {
 impl std::error::Error for ConnectError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            ConnectError::Setup(e) => Some(&**e),
-            ConnectError::Failed {
-                failure: ConnectFailure::Io(e),
-                ..
-            } => Some(&**e),
+            ConnectError::Setup(e) => e.source(),
+            ConnectError::Failed { failure, .. } => failure.source(),
             _ => None,
         }
     }

@@ -46,6 +46,7 @@ pub enum ConnectFailure {
     /// The server ended the connection, or broke it off, before a step was done.
     HungUp(ConnectStep),
     /// The server's certificate isn't accepted.
+    #[non_exhaustive]
     Certificate {
         /// What is wrong with it.
         problem: CertificateProblem,
@@ -54,6 +55,7 @@ pub enum ConnectFailure {
     },
     /// The TLS handshake failed for another reason: there is no version or cipher that both
     /// speak, the server wants a certificate of the client, or doesn't speak TLS.
+    #[non_exhaustive]
     Tls {
         /// The alert by which the server said so, if it did (RFC 8446 §6.2): 116 is
         /// `certificate_required`.
@@ -182,6 +184,15 @@ impl fmt::Display for ConnectFailure {
                 write!(f, "what answers is no WebSocket server: {what}")
             }
             ConnectFailure::Other(reason) => f.write_str(reason),
+        }
+    }
+}
+
+impl std::error::Error for ConnectFailure {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            ConnectFailure::Io(error) => error.source(),
+            _ => None,
         }
     }
 }

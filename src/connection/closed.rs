@@ -4,7 +4,7 @@ use super::ConnectionId;
 use crate::message::CloseFrame;
 
 /// Who ended a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Initiator {
     /// This side asked for it.

@@ -38,6 +38,7 @@ pub struct ContextHandle {
 /// How a broadcast went.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
+#[must_use = "it says who didn't get the message"]
 pub struct Broadcast {
     /// Connections whose queue took the message.
     pub queued: usize,

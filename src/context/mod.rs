@@ -126,6 +126,7 @@ impl Context {
     /// in again. [`run`](Context::run) asks for it itself;
     /// [`service`](Context::service) goes on regardless, but returns when there is
     /// something new to be asked for.
+    #[must_use = "it is said once"]
     pub fn take_stop(&mut self) -> bool {
         self.engine.take_stop()
     }

@@ -18,11 +18,13 @@ pub enum KeyLogError {
     /// The path is empty.
     EmptyPath,
     /// The path contains a NUL, which no file name can.
+    #[non_exhaustive]
     NulInPath {
         /// The path as it was given.
         path: PathBuf,
     },
     /// The path has a brace that begins or ends no known placeholder.
+    #[non_exhaustive]
     Placeholder {
         /// The path as it was given.
         path: PathBuf,
@@ -31,32 +33,38 @@ pub enum KeyLogError {
     },
     /// Names of files to be removed don't tell processes apart, or have a
     /// directory in them.
+    #[non_exhaustive]
     NoProcess {
         /// The names' template as it was given.
         path: PathBuf,
     },
     /// A file that was to be removed doesn't look like a key log.
+    #[non_exhaustive]
     NotALog {
         /// The file.
         path: PathBuf,
     },
     /// The file would lie on another machine, or it can't be told that it
     /// doesn't (Windows).
+    #[non_exhaustive]
     NetworkPath {
         /// The log's path.
         path: PathBuf,
     },
     /// The directory that the file should lie in doesn't exist.
+    #[non_exhaustive]
     ParentMissing {
         /// The log's path.
         path: PathBuf,
     },
     /// The path is a symbolic link, which is never followed.
+    #[non_exhaustive]
     Symlink {
         /// The log's path.
         path: PathBuf,
     },
     /// The path is something else than a regular file.
+    #[non_exhaustive]
     NotRegular {
         /// The log's path.
         path: PathBuf,
@@ -64,6 +72,7 @@ pub enum KeyLogError {
         kind: &'static str,
     },
     /// The file belongs to another user (Unix).
+    #[non_exhaustive]
     NotOwner {
         /// The log's path.
         path: PathBuf,
@@ -73,6 +82,7 @@ pub enum KeyLogError {
         user: u32,
     },
     /// The file's mode lets its group or others read or write it (Unix).
+    #[non_exhaustive]
     OpenToOthers {
         /// The log's path.
         path: PathBuf,
@@ -80,6 +90,7 @@ pub enum KeyLogError {
         mode: u32,
     },
     /// The file belongs to somebody else, who may read it (Windows).
+    #[non_exhaustive]
     AnothersFile {
         /// The log's path.
         path: PathBuf,
@@ -88,11 +99,13 @@ pub enum KeyLogError {
     },
     /// The file system keeps no access lists, so that everybody can read the file
     /// (Windows, on FAT).
+    #[non_exhaustive]
     NoAccessLists {
         /// The log's path.
         path: PathBuf,
     },
     /// The file holds something of the other format: lines, or pcapng.
+    #[non_exhaustive]
     OtherFormat {
         /// The log's path.
         path: PathBuf,
@@ -100,6 +113,7 @@ pub enum KeyLogError {
         pcapng: bool,
     },
     /// Old files couldn't begin to be compressed; they stay as they are.
+    #[non_exhaustive]
     Compress {
         /// The log's path.
         path: PathBuf,
@@ -107,16 +121,19 @@ pub enum KeyLogError {
         source: io::Error,
     },
     /// The thread that writes couldn't be started.
+    #[non_exhaustive]
     Thread {
         /// The system's reason.
         source: io::Error,
     },
     /// The system refused to write to a descriptor.
+    #[non_exhaustive]
     Descriptor {
         /// The system's reason.
         source: io::Error,
     },
     /// The system refused to open or examine the file.
+    #[non_exhaustive]
     Open {
         /// The log's path.
         path: PathBuf,
@@ -125,6 +142,7 @@ pub enum KeyLogError {
     },
     /// A new file couldn't be begun, or what belongs to that couldn't be done;
     /// records go on to be written.
+    #[non_exhaustive]
     Rotate {
         /// The log's path.
         path: PathBuf,
@@ -132,6 +150,7 @@ pub enum KeyLogError {
         source: io::Error,
     },
     /// A log that was to be removed with its context couldn't be.
+    #[non_exhaustive]
     Remove {
         /// The log's path.
         path: PathBuf,
@@ -139,6 +158,7 @@ pub enum KeyLogError {
         source: io::Error,
     },
     /// The system refused to append a record.
+    #[non_exhaustive]
     Write {
         /// The log's path.
         path: PathBuf,
@@ -278,7 +298,7 @@ impl Error for KeyLogError {
             | Self::Open { source, .. }
             | Self::Rotate { source, .. }
             | Self::Remove { source, .. }
-            | Self::Write { source, .. } => Some(source),
+            | Self::Write { source, .. } => source.source(),
             _ => None,
         }
     }

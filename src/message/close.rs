@@ -44,6 +44,8 @@ impl CloseCode {
     pub const SERVICE_RESTART: CloseCode = CloseCode(1012);
     /// 1013: the service is overloaded; try again later.
     pub const TRY_AGAIN_LATER: CloseCode = CloseCode(1013);
+    /// 1014: a gateway got an invalid answer from the server behind it.
+    pub const BAD_GATEWAY: CloseCode = CloseCode(1014);
 
     /// A code that may be sent: 1000–1003, 1007–1014 (registered) or 3000–4999
     /// (for libraries, frameworks and applications).
@@ -74,6 +76,15 @@ impl CloseCode {
 impl fmt::Display for CloseCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+/// As [`CloseCode::new`].
+impl TryFrom<u16> for CloseCode {
+    type Error = InvalidInput;
+
+    fn try_from(code: u16) -> Result<Self, InvalidInput> {
+        CloseCode::new(code)
     }
 }
 
@@ -169,8 +180,9 @@ mod tests {
         for good in [1000, 1003, 1007, 1014, 3000, 4999] {
             assert_eq!(CloseCode::new(good).unwrap().get(), good);
         }
+        assert_eq!(CloseCode::try_from(1014), Ok(CloseCode::BAD_GATEWAY));
         for bad in [0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000] {
-            assert!(CloseCode::new(bad).is_err(), "{bad}");
+            assert!(CloseCode::try_from(bad).is_err(), "{bad}");
         }
     }
 

@@ -114,6 +114,12 @@ impl From<&[u8]> for Message {
     }
 }
 
+impl<const N: usize> From<&[u8; N]> for Message {
+    fn from(bytes: &[u8; N]) -> Self {
+        Message::binary(bytes)
+    }
+}
+
 impl From<Vec<u8>> for Message {
     fn from(bytes: Vec<u8>) -> Self {
         Message::binary(bytes)
@@ -140,6 +146,7 @@ mod tests {
     fn conversions_keep_the_payload_and_choose_the_kind() {
         assert_eq!(Message::from("é").as_text(), Some("é"));
         assert_eq!(Message::from(vec![1, 2]).as_bytes(), [1, 2]);
+        assert_eq!(Message::from(b"ab"), Message::from(&b"ab"[..]));
         assert_eq!(Message::from("abc").len(), 3);
         assert!(Message::Close(None).is_empty());
         assert_eq!(Message::ping("x").as_text(), None);

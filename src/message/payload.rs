@@ -3,6 +3,7 @@
 
 use crate::ffi::unmask::{self, Mask};
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::ops::{Deref, DerefMut};
 use std::string::FromUtf8Error;
 
@@ -172,6 +173,12 @@ impl From<Vec<u8>> for Payload {
     }
 }
 
+impl From<Payload> for Vec<u8> {
+    fn from(payload: Payload) -> Self {
+        payload.into_vec()
+    }
+}
+
 impl From<&str> for Payload {
     fn from(text: &str) -> Self {
         text.as_bytes().into()
@@ -217,6 +224,26 @@ impl Deref for Text {
 
     fn deref(&self) -> &str {
         self.as_str()
+    }
+}
+
+impl AsRef<str> for Text {
+    fn as_ref(&self) -> &str {
+        self
+    }
+}
+
+/// An empty text.
+impl Default for Text {
+    fn default() -> Self {
+        "".into()
+    }
+}
+
+/// As a `str`.
+impl Hash for Text {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
     }
 }
 

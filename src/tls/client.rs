@@ -19,6 +19,7 @@ use crate::ffi::tls::{ClientCtx, SslCtx};
 /// set, and each change of a file that they name, takes the memory of another `SSL_CTX` until
 /// the context is dropped.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[must_use]
 pub struct ClientTls {
     system_roots: bool,
     roots: Vec<Pem>,

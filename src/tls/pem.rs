@@ -10,6 +10,7 @@ use std::time::SystemTime;
 ///
 /// Bytes are zeroed when they are dropped, and never shown.
 #[derive(Clone, PartialEq, Eq, Hash)]
+#[must_use]
 pub struct Pem(Kind);
 
 #[derive(Clone, PartialEq, Eq, Hash)]

@@ -24,6 +24,7 @@ pub enum ClientCertificates {
 /// The minimum version is TLS 1.2. Compression and renegotiation are off. What can't be used is
 /// an error of [`ContextBuilder::build`](crate::ContextBuilder::build).
 #[derive(Clone, Debug)]
+#[must_use]
 pub struct ServerTls {
     certificate: Pem,
     key: Pem,

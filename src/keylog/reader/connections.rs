@@ -59,6 +59,16 @@ impl FromIterator<Record> for Connections {
     }
 }
 
+/// As [`Connections::iter`].
+impl<'a> IntoIterator for &'a Connections {
+    type Item = &'a ConnectionSecrets;
+    type IntoIter = std::slice::Iter<'a, ConnectionSecrets>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.list.iter()
+    }
+}
+
 impl Connections {
     /// None yet.
     pub fn new() -> Self {

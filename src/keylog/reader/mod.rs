@@ -73,6 +73,7 @@ pub enum ParseError {
     /// Reading failed.
     Io(io::Error),
     /// A line is no record.
+    #[non_exhaustive]
     Line {
         /// Which, from 1.
         number: u64,
@@ -92,6 +93,7 @@ pub enum LineError {
     /// Its second field isn't hexadecimal, or has an odd number of digits.
     Random,
     /// Its second field has another length than its label asks for.
+    #[non_exhaustive]
     RandomLength {
         /// How many bytes it stands for.
         found: usize,
@@ -101,6 +103,7 @@ pub enum LineError {
     Secret,
     /// Its third field has another length than its label asks for, as that of a
     /// line that was cut off.
+    #[non_exhaustive]
     SecretLength {
         /// How many bytes it stands for.
         found: usize,
@@ -219,8 +222,8 @@ impl fmt::Display for ParseError {
 impl std::error::Error for ParseError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            ParseError::Io(error) => Some(error),
-            ParseError::Line { reason, .. } => Some(reason),
+            ParseError::Io(error) => error.source(),
+            ParseError::Line { .. } => None,
         }
     }
 }

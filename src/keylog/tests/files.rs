@@ -127,8 +127,14 @@ fn a_file_in_the_place_of_a_directory_is_the_systems_error() {
     let dir = Dir::new("notdir");
     let path = dir.file("file", b"").join("keys.log");
     let error = refused(&path);
-    let source = std::error::Error::source(&error).expect("the system's reason");
+    let KeyLogError::Open { source, .. } = &error else {
+        panic!("{error:?}");
+    };
     assert!(error.to_string().contains(&source.to_string()));
+    assert!(
+        std::error::Error::source(&error).is_none(),
+        "it would be shown twice"
+    );
 }
 
 #[test]
