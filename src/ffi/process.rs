@@ -18,24 +18,17 @@ pub(crate) fn is_alive(pid: u32) -> bool {
 #[cfg(windows)]
 #[doc(alias = "OpenProcess")]
 pub(crate) fn is_alive(pid: u32) -> bool {
-    use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle, RawHandle};
-
-    // The values are those of the Windows SDK.
-    const SYNCHRONIZE: u32 = 0x0010_0000;
-    const ERROR_INVALID_PARAMETER: i32 = 87;
-    const WAIT_OBJECT_0: u32 = 0;
-
-    #[link(name = "kernel32")]
-    unsafe extern "system" {
-        fn OpenProcess(access: u32, inherit: i32, pid: u32) -> RawHandle;
-        fn WaitForSingleObject(handle: RawHandle, milliseconds: u32) -> u32;
-    }
+    use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
+    use windows_sys::Win32::Foundation::{ERROR_INVALID_PARAMETER, WAIT_OBJECT_0};
+    use windows_sys::Win32::System::Threading::{
+        OpenProcess, WaitForSingleObject, PROCESS_SYNCHRONIZE,
+    };
 
     // SAFETY: the function takes any number.
-    let handle = unsafe { OpenProcess(SYNCHRONIZE, 0, pid) };
+    let handle = unsafe { OpenProcess(PROCESS_SYNCHRONIZE, 0, pid) };
     if handle.is_null() {
         let error = std::io::Error::last_os_error();
-        return error.raw_os_error() != Some(ERROR_INVALID_PARAMETER);
+        return error.raw_os_error() != Some(ERROR_INVALID_PARAMETER as i32);
     }
     // SAFETY: it was opened just now, and nobody else has it.
     let handle = unsafe { OwnedHandle::from_raw_handle(handle) };

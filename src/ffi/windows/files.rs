@@ -1,58 +1,28 @@
 //! Opening and creating files, and what can be asked of an open one.
 
+use super::ok;
 use super::security::{current_user, owner_alone};
-use super::{ok, Memory};
-use std::ffi::{c_void, OsStr};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::windows::ffi::OsStrExt;
-use std::os::windows::io::{AsRawHandle, FromRawHandle, RawHandle};
+use std::os::windows::io::{AsRawHandle, FromRawHandle};
 use std::path::{Component, Path, Prefix};
 use std::ptr::null_mut;
+use windows_sys::Win32::Foundation::{ERROR_ALREADY_EXISTS, INVALID_HANDLE_VALUE};
+use windows_sys::Win32::Security::SECURITY_ATTRIBUTES;
+use windows_sys::Win32::Storage::FileSystem::{
+    CreateFileW, FileIdInfo, FileStandardInfo, GetFileInformationByHandle,
+    GetFileInformationByHandleEx, GetVolumeInformationByHandleW, BY_HANDLE_FILE_INFORMATION,
+    FILE_ACCESS_RIGHTS, FILE_FLAGS_AND_ATTRIBUTES, FILE_ID_INFO, FILE_SHARE_MODE, OPEN_ALWAYS,
+};
+use windows_sys::Win32::System::SystemServices::FILE_PERSISTENT_ACLS;
 
-/// How a file is opened; the values are those of the Windows SDK.
+/// How a file is opened.
 pub(crate) struct Mode {
-    pub access: u32,
-    pub share: u32,
-    pub flags: u32,
-}
-
-/// `SECURITY_ATTRIBUTES` of minwinbase.h.
-#[repr(C)]
-struct SecurityAttributes {
-    length: u32,
-    descriptor: Memory,
-    inherit_handle: i32,
-}
-
-#[link(name = "kernel32")]
-unsafe extern "system" {
-    fn CreateFileW(
-        name: *const u16,
-        access: u32,
-        share: u32,
-        security: *const SecurityAttributes,
-        disposition: u32,
-        flags: u32,
-        template: RawHandle,
-    ) -> RawHandle;
-    fn GetFileInformationByHandle(file: RawHandle, information: *mut c_void) -> i32;
-    fn GetFileInformationByHandleEx(
-        file: RawHandle,
-        class: u32,
-        information: *mut c_void,
-        length: u32,
-    ) -> i32;
-    fn GetVolumeInformationByHandleW(
-        file: RawHandle,
-        name: *mut u16,
-        name_length: u32,
-        serial_number: *mut u32,
-        longest_name: *mut u32,
-        flags: *mut u32,
-        file_system: *mut u16,
-        file_system_length: u32,
-    ) -> i32;
+    pub access: FILE_ACCESS_RIGHTS,
+    pub share: FILE_SHARE_MODE,
+    pub flags: FILE_FLAGS_AND_ATTRIBUTES,
 }
 
 /// Opens a file, or creates it with an access list that has one entry: the user
@@ -61,14 +31,11 @@ unsafe extern "system" {
 /// it was created.
 #[doc(alias = "CreateFileW")]
 pub(crate) fn open_or_create(path: &Path, mode: &Mode) -> io::Result<(File, bool)> {
-    const OPEN_ALWAYS: u32 = 4;
-    const ERROR_ALREADY_EXISTS: i32 = 183;
-
     let descriptor = owner_alone(&current_user()?)?;
-    let security = SecurityAttributes {
-        length: size_of::<SecurityAttributes>() as u32,
-        descriptor: descriptor.as_ptr(),
-        inherit_handle: 0,
+    let security = SECURITY_ATTRIBUTES {
+        nLength: size_of::<SECURITY_ATTRIBUTES>() as u32,
+        lpSecurityDescriptor: descriptor.as_ptr(),
+        bInheritHandle: 0,
     };
     let name = system_name(path);
     // SAFETY: the name ends with a NUL, the descriptor lives until the end of this
@@ -86,12 +53,13 @@ pub(crate) fn open_or_create(path: &Path, mode: &Mode) -> io::Result<(File, bool
     };
     // Of a file that was there, too.
     let said = io::Error::last_os_error();
-    if handle.addr() == usize::MAX {
-        return Err(said); // INVALID_HANDLE_VALUE
+    if handle == INVALID_HANDLE_VALUE {
+        return Err(said);
     }
     // SAFETY: the handle is open, and nobody else has it.
     let file = unsafe { File::from_raw_handle(handle) };
-    Ok((file, said.raw_os_error() != Some(ERROR_ALREADY_EXISTS)))
+    let was_there = said.raw_os_error() == Some(ERROR_ALREADY_EXISTS as i32);
+    Ok((file, !was_there))
 }
 
 /// What becomes of an open file.
@@ -104,9 +72,8 @@ pub(crate) struct Standing {
 
 #[doc(alias = "GetFileInformationByHandleEx")]
 pub(crate) fn standing(file: &File) -> io::Result<Standing> {
-    const FILE_STANDARD_INFO: u32 = 1;
-
-    /// `FILE_STANDARD_INFO` of winbase.h.
+    /// `FILE_STANDARD_INFO` of winbase.h. That of windows-sys has Rust's `bool`, which a byte
+    /// of the system's isn't, whatever it is.
     #[repr(C)]
     #[derive(Default)]
     struct Information {
@@ -123,7 +90,7 @@ pub(crate) fn standing(file: &File) -> io::Result<Standing> {
     // SAFETY: the handle is open as long as `file`; `found` has the layout and the length
     // that the function fills, and is valid for the write.
     ok(unsafe {
-        GetFileInformationByHandleEx(file.as_raw_handle(), FILE_STANDARD_INFO, at, length)
+        GetFileInformationByHandleEx(file.as_raw_handle(), FileStandardInfo, at, length)
     })?;
     Ok(Standing {
         // Some file systems count the name that goes, and some know of one always.
@@ -136,62 +103,36 @@ pub(crate) fn standing(file: &File) -> io::Result<Standing> {
 #[doc(alias = "GetFileInformationByHandleEx")]
 #[doc(alias = "GetFileInformationByHandle")]
 pub(crate) fn file_id(file: &File) -> io::Result<(u64, u128)> {
-    const FILE_ID_INFO: u32 = 18;
-
-    /// `FILE_ID_INFO` of winbase.h.
-    #[repr(C)]
-    #[derive(Default)]
-    struct Information {
-        volume: u64,
-        number: [u8; 16],
-    }
-
-    /// `BY_HANDLE_FILE_INFORMATION` of fileapi.h.
-    #[repr(C)]
-    #[derive(Default)]
-    struct ByHandle {
-        attributes: u32,
-        creation_time: [u32; 2],
-        access_time: [u32; 2],
-        write_time: [u32; 2],
-        volume: u32,
-        size: [u32; 2],
-        links: u32,
-        index_high: u32,
-        index_low: u32,
-    }
-
     let handle = file.as_raw_handle();
-    let mut found = Information::default();
-    let length = size_of::<Information>() as u32;
+    let mut found = FILE_ID_INFO::default();
+    let length = size_of::<FILE_ID_INFO>() as u32;
     let at = std::ptr::from_mut(&mut found).cast();
     // SAFETY: the handle is open as long as `file`; `found` has the layout and the length
     // that the function fills, and is valid for the write.
-    let whole = unsafe { GetFileInformationByHandleEx(handle, FILE_ID_INFO, at, length) };
+    let whole = unsafe { GetFileInformationByHandleEx(handle, FileIdInfo, at, length) };
     if whole != 0 {
-        return Ok((found.volume, u128::from_le_bytes(found.number)));
+        let number = u128::from_le_bytes(found.FileId.Identifier);
+        return Ok((found.VolumeSerialNumber, number));
     }
     // Half of the number, which is the whole of it where a file system has no more (FAT); on
     // ReFS two files may have the same half.
-    let mut found = ByHandle::default();
+    let mut found = BY_HANDLE_FILE_INFORMATION::default();
     // SAFETY: as above.
-    ok(unsafe { GetFileInformationByHandle(handle, std::ptr::from_mut(&mut found).cast()) })?;
-    let number = u64::from(found.index_high) << 32 | u64::from(found.index_low);
-    Ok((found.volume.into(), number.into()))
+    ok(unsafe { GetFileInformationByHandle(handle, &mut found) })?;
+    let number = u64::from(found.nFileIndexHigh) << 32 | u64::from(found.nFileIndexLow);
+    Ok((found.dwVolumeSerialNumber.into(), number.into()))
 }
 
 /// Whether the file's file system keeps access lists: FAT doesn't, and lets everybody in.
 #[doc(alias = "GetVolumeInformationByHandleW")]
 pub(crate) fn keeps_access_lists(file: &File) -> io::Result<bool> {
-    const FILE_PERSISTENT_ACLS: u32 = 8;
-
     let mut flags = 0;
-    let (handle, none) = (file.as_raw_handle(), null_mut());
+    let (handle, serial) = (file.as_raw_handle(), null_mut());
     // SAFETY: the handle is open as long as `file`, and `flags` valid for a write; what is
     // NULL isn't wanted.
     ok(unsafe {
         let (name, system) = (null_mut(), null_mut());
-        GetVolumeInformationByHandleW(handle, name, 0, none, null_mut(), &mut flags, system, 0)
+        GetVolumeInformationByHandleW(handle, name, 0, serial, null_mut(), &mut flags, system, 0)
     })?;
     Ok(flags & FILE_PERSISTENT_ACLS != 0)
 }

@@ -10,28 +10,22 @@ pub(crate) use security::{is_ours, owner};
 use std::ffi::c_void;
 use std::io;
 use std::ptr::NonNull;
+use windows_sys::core::BOOL;
+use windows_sys::Win32::Foundation::LocalFree;
 
-/// A security descriptor or a text, allocated by `LocalAlloc`.
-type Memory = *mut c_void;
-
-#[link(name = "kernel32")]
-unsafe extern "system" {
-    fn LocalFree(memory: Memory) -> Memory;
-}
-
-/// What `LocalAlloc` gave; freed when dropped.
+/// A security descriptor or a text, given by `LocalAlloc`; freed when dropped.
 struct Local(NonNull<c_void>);
 
 impl Local {
     /// # Safety
     /// `memory` is NULL or was given by `LocalAlloc`, to us.
-    unsafe fn new(memory: Memory) -> io::Result<Self> {
-        NonNull::new(memory)
+    unsafe fn new<T>(memory: *mut T) -> io::Result<Self> {
+        NonNull::new(memory.cast())
             .map(Local)
             .ok_or_else(|| io::ErrorKind::OutOfMemory.into())
     }
 
-    fn as_ptr(&self) -> Memory {
+    fn as_ptr(&self) -> *mut c_void {
         self.0.as_ptr()
     }
 
@@ -59,8 +53,7 @@ impl Drop for Local {
     }
 }
 
-/// The system's `BOOL`.
-fn ok(result: i32) -> io::Result<()> {
+fn ok(result: BOOL) -> io::Result<()> {
     match result {
         0 => Err(io::Error::last_os_error()),
         _ => Ok(()),

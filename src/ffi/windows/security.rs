@@ -1,60 +1,33 @@
 //! Users, and who may do what with a file.
 
-use super::{ok, Local, Memory};
-use std::ffi::c_void;
+use super::{ok, Local};
 use std::fs::File;
 use std::io;
-use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle, RawHandle};
-use std::ptr::{null, null_mut};
-
-#[link(name = "kernel32")]
-unsafe extern "system" {
-    fn GetCurrentProcess() -> RawHandle;
-}
-
-#[link(name = "advapi32")]
-unsafe extern "system" {
-    fn OpenProcessToken(process: RawHandle, access: u32, token: *mut RawHandle) -> i32;
-    fn GetTokenInformation(
-        token: RawHandle,
-        class: u32,
-        information: *mut c_void,
-        length: u32,
-        needed: *mut u32,
-    ) -> i32;
-    fn GetSecurityInfo(
-        handle: RawHandle,
-        kind: u32,
-        information: u32,
-        owner: *mut Memory,
-        group: *mut Memory,
-        list: *mut Memory,
-        system_list: *mut Memory,
-        descriptor: *mut Memory,
-    ) -> u32;
-    fn ConvertSidToStringSidW(sid: *const c_void, text: *mut Memory) -> i32;
-    fn ConvertStringSecurityDescriptorToSecurityDescriptorW(
-        text: *const u16,
-        revision: u32,
-        descriptor: *mut Memory,
-        size: *mut u32,
-    ) -> i32;
-}
+use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
+use std::ptr::null_mut;
+use windows_sys::Win32::Security::Authorization::{
+    ConvertSidToStringSidW, ConvertStringSecurityDescriptorToSecurityDescriptorW, GetSecurityInfo,
+    SDDL_REVISION_1, SE_FILE_OBJECT,
+};
+use windows_sys::Win32::Security::{
+    GetTokenInformation, TokenUser, OWNER_SECURITY_INFORMATION, PSID, TOKEN_QUERY, TOKEN_USER,
+};
+use windows_sys::Win32::System::Threading::{GetCurrentProcess, OpenProcessToken};
 
 /// The identifier (SID) of the user or group that a file belongs to. The handle has the right
 /// to read that.
 #[doc(alias = "GetSecurityInfo")]
 pub(crate) fn owner(file: &File) -> io::Result<String> {
-    const SE_FILE_OBJECT: u32 = 1;
-    const OWNER: u32 = 1;
+    const OWNER: u32 = OWNER_SECURITY_INFORMATION;
 
     let (mut sid, mut descriptor) = (null_mut(), null_mut());
     // SAFETY: the handle is open, both pointers are valid for a write; what is NULL isn't
     // wanted.
     let error = unsafe {
-        let (handle, none) = (file.as_raw_handle(), null_mut());
+        let (handle, kind) = (file.as_raw_handle(), SE_FILE_OBJECT);
         let (owner, all) = (&mut sid, &mut descriptor);
-        GetSecurityInfo(handle, SE_FILE_OBJECT, OWNER, owner, none, none, none, all)
+        let (group, list, system_list) = (null_mut(), null_mut(), null_mut());
+        GetSecurityInfo(handle, kind, OWNER, owner, group, list, system_list, all)
     };
     if error != 0 {
         return Err(io::Error::from_raw_os_error(error as i32));
@@ -75,9 +48,6 @@ pub(crate) fn is_ours(sid: &str) -> io::Result<bool> {
 /// The identifier (SID) of the user whom this process runs as.
 #[doc(alias = "GetTokenInformation")]
 pub(super) fn current_user() -> io::Result<String> {
-    const TOKEN_QUERY: u32 = 8;
-    const TOKEN_USER: u32 = 1;
-
     let mut token = null_mut();
     // SAFETY: the function has no precondition, and returns a constant.
     let process = unsafe { GetCurrentProcess() };
@@ -85,28 +55,28 @@ pub(super) fn current_user() -> io::Result<String> {
     ok(unsafe { OpenProcessToken(process, TOKEN_QUERY, &mut token) })?;
     // SAFETY: the handle is open, and nobody else has it.
     let token = unsafe { OwnedHandle::from_raw_handle(token) };
-    // A TOKEN_USER, whose first member is a pointer to the SID behind it.
-    let mut user = [null::<c_void>(); 32];
+    // The SID lies behind it, of 68 bytes at most.
+    let mut user = [TOKEN_USER::default(); 8];
     let mut needed = 0;
-    // SAFETY: the buffer is aligned for a TOKEN_USER, and valid for a write of that length.
+    // SAFETY: the buffer is of such structs, and valid for a write of that length.
     ok(unsafe {
         GetTokenInformation(
             token.as_raw_handle(),
-            TOKEN_USER,
+            TokenUser,
             user.as_mut_ptr().cast(),
             size_of_val(&user) as u32,
             &mut needed,
         )
     })?;
     // SAFETY: the call before left a pointer to a SID, which lies in `user`.
-    unsafe { sid_text(user[0]) }
+    unsafe { sid_text(user[0].User.Sid) }
 }
 
 /// An identifier as text.
 ///
 /// # Safety
 /// `sid` points to a SID.
-unsafe fn sid_text(sid: *const c_void) -> io::Result<String> {
+unsafe fn sid_text(sid: PSID) -> io::Result<String> {
     let mut text = null_mut();
     // SAFETY: it is a SID (contract of this function), and `text` valid for a write.
     ok(unsafe { ConvertSidToStringSidW(sid, &mut text) })?;
@@ -120,8 +90,6 @@ unsafe fn sid_text(sid: *const c_void) -> io::Result<String> {
 /// directory hands down, with all rights for the user.
 #[doc(alias = "ConvertStringSecurityDescriptorToSecurityDescriptorW")]
 pub(super) fn owner_alone(user: &str) -> io::Result<Local> {
-    const SDDL_REVISION_1: u32 = 1;
-
     let text = format!("D:P(A;;FA;;;{user})\0");
     let text: Vec<u16> = text.encode_utf16().collect();
     let mut descriptor = null_mut();
@@ -143,29 +111,20 @@ mod tests {
     use super::*;
     use crate::keylog::{self, KeyLog};
     use std::path::Path;
-
-    #[link(name = "advapi32")]
-    unsafe extern "system" {
-        fn ConvertSecurityDescriptorToStringSecurityDescriptorW(
-            descriptor: Memory,
-            revision: u32,
-            information: u32,
-            text: *mut Memory,
-            length: *mut u32,
-        ) -> i32;
-    }
+    use windows_sys::Win32::Security::Authorization::ConvertSecurityDescriptorToStringSecurityDescriptorW;
+    use windows_sys::Win32::Security::DACL_SECURITY_INFORMATION;
 
     /// The access list of a file, as text.
     fn access_list(path: &Path) -> String {
-        const SE_FILE_OBJECT: u32 = 1;
-        const DACL: u32 = 4;
+        const DACL: u32 = DACL_SECURITY_INFORMATION;
         let file = File::open(path).unwrap();
         let (mut descriptor, mut text) = (null_mut(), null_mut());
-        let none = null_mut();
         // SAFETY: the handle is open, `descriptor` valid for a write; what is NULL isn't wanted.
         let error = unsafe {
-            let (handle, at) = (file.as_raw_handle(), &mut descriptor);
-            GetSecurityInfo(handle, SE_FILE_OBJECT, DACL, none, none, none, none, at)
+            let (handle, kind) = (file.as_raw_handle(), SE_FILE_OBJECT);
+            let (owner, group, list) = (null_mut(), null_mut(), null_mut());
+            let (system_list, all) = (null_mut(), &mut descriptor);
+            GetSecurityInfo(handle, kind, DACL, owner, group, list, system_list, all)
         };
         assert_eq!(error, 0);
         // SAFETY: the function gives us this memory.
@@ -175,7 +134,7 @@ mod tests {
         ok(unsafe {
             ConvertSecurityDescriptorToStringSecurityDescriptorW(
                 from,
-                1,
+                SDDL_REVISION_1,
                 DACL,
                 &mut text,
                 null_mut(),

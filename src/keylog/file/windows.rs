@@ -10,20 +10,11 @@ use std::io;
 use std::os::windows::fs::{FileTimesExt, OpenOptionsExt};
 use std::path::{Component, Path, Prefix};
 use std::time::SystemTime;
-
-// The names are those of the Windows SDK.
-const FILE_READ_DATA: u32 = 0x0001;
-const FILE_APPEND_DATA: u32 = 0x0004;
-const FILE_READ_ATTRIBUTES: u32 = 0x0080;
-const FILE_WRITE_ATTRIBUTES: u32 = 0x0100;
-const READ_CONTROL: u32 = 0x0002_0000;
-const SYNCHRONIZE: u32 = 0x0010_0000;
-const FILE_SHARE_READ: u32 = 1;
-const FILE_SHARE_WRITE: u32 = 2;
-const FILE_SHARE_DELETE: u32 = 4;
-const FILE_FLAG_OPEN_REPARSE_POINT: u32 = 0x0020_0000;
-/// Without a further flag: the server of a pipe may not act in our name.
-const SECURITY_SQOS_PRESENT: u32 = 0x0010_0000;
+use windows_sys::Win32::Storage::FileSystem::{
+    FILE_APPEND_DATA, FILE_FLAG_OPEN_REPARSE_POINT, FILE_READ_ATTRIBUTES, FILE_READ_DATA,
+    FILE_SHARE_DELETE, FILE_SHARE_READ, FILE_SHARE_WRITE, FILE_WRITE_ATTRIBUTES, READ_CONTROL,
+    SECURITY_SQOS_PRESENT, SYNCHRONIZE,
+};
 
 /// Refuses devices, pipes and, unless they are allowed, files on other machines.
 pub(super) fn check_path(path: &Path, rules: &Rules) -> Result<(), KeyLogError> {
@@ -108,6 +99,7 @@ fn create(path: &Path, more: u32) -> io::Result<(File, bool)> {
             | SYNCHRONIZE
             | more,
         share: FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE,
+        // Without a further flag: the server of a pipe may not act in our name.
         flags: FILE_FLAG_OPEN_REPARSE_POINT | SECURITY_SQOS_PRESENT,
     };
     open_or_create(path, &mode)
