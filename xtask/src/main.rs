@@ -45,9 +45,11 @@ Verbs:
   test [--tls NAME] [ARGS]        setup, vendor, then `cargo test --workspace ARGS`
                                     --tls NAME      the tests that meet the TLS library,
                                                     with `system` OpenSSL, `vendored`,
-                                                    `openssl-1.1.1` or `aws-lc`
-  ci [--all] [--allow-skips]      format, lint, documentation, package, sanitizer, fuzz
-                                  targets, Windows, and soak and conformance in short
+                                                    `openssl-1.1.1`, `openssl-sslkeylog`
+                                                    or `aws-lc`
+  ci [--all] [--allow-skips]      format, lint, documentation, public API, package,
+                                  sanitizer, fuzz targets, Windows, and soak, bench echo
+                                  and conformance in short
                                     --all           also what takes long: AWS-LC, features,
                                                     the oldest Rust
                                     --allow-skips   pass although this machine lacks what

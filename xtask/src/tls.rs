@@ -278,6 +278,13 @@ mod tests {
     }
 
     #[test]
+    fn the_help_names_each_library() {
+        for (name, _) in LIBRARIES {
+            assert!(crate::HELP.contains(&format!("`{name}`")), "{name}");
+        }
+    }
+
+    #[test]
     fn another_library_is_refused_with_those_that_there_are() {
         for given in [&["--tls"][..], &["--tls", "gnutls"]] {
             let why = Library::take(&args(given)).unwrap_err().to_string();

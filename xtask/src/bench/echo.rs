@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use super::cores::Cores;
+use super::options;
 use super::programs::Programs;
 use super::samples::{busier, busy, median, of, ratio, Rounds, Sample};
 use super::verdict::Verdicts;
@@ -17,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::patience::{self, Lines, MUCH_PATIENCE, PATIENCE};
 use crate::{paths, process, setup, vendor};
 
-const HELP: &str = "\
+pub const HELP: &str = "\
 Usage: cargo xtask bench echo [--quick] [--rounds N] [--ms N] [--only TEXT]... [--peer NAME]...
                               [--aws-lc]
 
@@ -160,8 +161,6 @@ impl Options {
         };
         let mut args = args.iter();
         while let Some(name) = args.next() {
-            let mut value = || args.next().ok_or_else(|| Error::new(HELP));
-            let number = |value: &String| value.parse::<u32>().map_err(|_| Error::new(HELP));
             match name.as_str() {
                 "--aws-lc" => options.aws_lc = true,
                 "--quick" => {
@@ -170,18 +169,28 @@ impl Options {
                     options.ms = 150;
                     options.peers = vec!["lws".to_owned()];
                 }
-                "--rounds" => options.rounds = number(value()?)?.max(1) as usize,
-                "--ms" => options.ms = number(value()?)?,
-                "--only" => options.only.push(value()?.clone()),
-                "--peer" => options.peers.push(value()?.clone()),
-                _ => return Err(Error::new(HELP)),
+                "--rounds" => options.rounds = options::count(name, &mut args)? as usize,
+                "--ms" => options.ms = options::count(name, &mut args)?,
+                "--only" => {
+                    let text = options::value(name, &mut args, "a part of cells' names")?;
+                    options.only.push(text.to_owned());
+                }
+                "--peer" => {
+                    let taken = SERVERS[1..].iter().map(|(name, ..)| *name);
+                    let taken = taken.collect::<Vec<_>>().join(", ");
+                    let peer = options::value(name, &mut args, &taken)?;
+                    if !SERVERS.iter().any(|(known, ..)| *known == peer) {
+                        return Err(options::not_taken(name, peer, &taken));
+                    }
+                    options.peers.push(peer.to_owned());
+                }
+                _ => {
+                    let taken = "`--quick`, `--rounds`, `--ms`, `--only`, `--peer` and `--aws-lc`";
+                    return Err(options::unknown("echo", name, taken));
+                }
             }
         }
-        let known = |peer: &String| SERVERS.iter().any(|(name, ..)| name == peer);
-        match options.peers.iter().all(known) {
-            true => Ok(options),
-            false => Err(Error::new(HELP)),
-        }
+        Ok(options)
     }
 
     /// Refuses a choice of cells that names none, for nothing would fail then.
@@ -456,6 +465,17 @@ mod tests {
     fn unknown_peers_are_refused() {
         let args = |name: &str| vec!["--peer".to_string(), name.to_string()];
         assert!(Options::parse(&args("lws")).is_ok());
-        assert!(Options::parse(&args("nginx")).is_err());
+        let why = Options::parse(&args("nginx")).err().unwrap().to_string();
+        assert!(why.contains("`nginx`") && why.contains("lws, tun"), "{why}");
+    }
+
+    #[test]
+    fn a_wrong_argument_is_named() {
+        for wrong in [&["--ms"][..], &["--ms", "0"], &["--many"]] {
+            let args: Vec<String> = wrong.iter().map(ToString::to_string).collect();
+            let why = Options::parse(&args).err().unwrap().to_string();
+            assert!(why.contains(&format!("`{}`", wrong[0])), "{why}");
+            assert_eq!(why.lines().count(), 1, "{why}");
+        }
     }
 }

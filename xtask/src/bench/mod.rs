@@ -3,6 +3,7 @@
 mod cores;
 pub mod echo;
 mod keylog;
+mod options;
 mod programs;
 mod ratio;
 mod samples;
@@ -20,13 +21,13 @@ pub const PROGRAMS: [&str; 3] = [
     "bench/tls,bench/keylog",
 ];
 
-/// A benchmark: its name and what runs it.
-type Benchmark = (&'static str, fn(&[String]) -> Result<()>);
+/// A benchmark: its name, what it says of itself, and what runs it.
+type Benchmark = (&'static str, &'static str, fn(&[String]) -> Result<()>);
 
 const BENCHMARKS: &[Benchmark] = &[
-    ("echo", echo::run),
-    ("keylog", keylog::run),
-    ("tls", tls::run),
+    ("echo", echo::HELP, echo::run),
+    ("keylog", keylog::HELP, keylog::run),
+    ("tls", tls::HELP, tls::run),
 ];
 
 /// Runs the benchmark that the first argument names; without one, all of them, also after
@@ -35,8 +36,15 @@ pub fn run(args: &[String]) -> Result<()> {
     let Some((name, rest)) = args.split_first() else {
         return all();
     };
-    let found = BENCHMARKS.iter().find(|(known, _)| known == name);
-    let (_, benchmark) = found.ok_or_else(|| unknown(name))?;
+    let found = BENCHMARKS.iter().find(|(known, ..)| known == name);
+    let (_, help, benchmark) = found.ok_or_else(|| unknown(name))?;
+    if rest
+        .first()
+        .is_some_and(|arg| arg == "--help" || arg == "-h")
+    {
+        print!("{help}");
+        return Ok(());
+    }
     benchmark(rest)
 }
 
@@ -52,7 +60,7 @@ pub fn needs_linux(verb: &str) -> Result<()> {
 
 fn all() -> Result<()> {
     let mut failed = Vec::new();
-    for (name, benchmark) in BENCHMARKS {
+    for (name, _, benchmark) in BENCHMARKS {
         println!("== bench {name}");
         if let Err(why) = benchmark(&[]) {
             println!("{why}");
@@ -66,7 +74,7 @@ fn all() -> Result<()> {
 }
 
 fn unknown(given: &str) -> Error {
-    let names: Vec<_> = BENCHMARKS.iter().map(|(name, _)| *name).collect();
+    let names: Vec<_> = BENCHMARKS.iter().map(|(name, ..)| *name).collect();
     Error::new(format!(
         "no benchmark `{given}`; there are: {}",
         names.join(", ")

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::options;
 use super::programs::{Load, Programs, Server};
 use super::ratio::Comparison;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::{setup, vendor};
 
 const SERVER: &str = "handshake_server";
@@ -20,6 +21,12 @@ const PARALLEL: u32 = 8;
 
 /// Unless `--rounds` says otherwise.
 const ROUNDS: u32 = 20;
+
+pub const HELP: &str = "\
+Usage: cargo xtask bench tls [--rounds N]
+
+  --rounds N   rounds of each pair of servers (default 20)
+";
 
 /// Runs the benchmark.
 pub fn run(args: &[String]) -> Result<()> {
@@ -58,13 +65,15 @@ pub fn run(args: &[String]) -> Result<()> {
 }
 
 fn rounds(args: &[String]) -> Result<u32> {
-    let words: Vec<&str> = args.iter().map(String::as_str).collect();
-    let rounds = match words[..] {
-        [] => Some(ROUNDS),
-        ["--rounds", count] => count.parse().ok().filter(|count| *count > 0),
-        _ => None,
-    };
-    rounds.ok_or_else(|| Error::new("usage: cargo xtask bench tls [--rounds N]"))
+    let mut rounds = ROUNDS;
+    let mut args = args.iter();
+    while let Some(name) = args.next() {
+        match name.as_str() {
+            "--rounds" => rounds = options::count(name, &mut args)?,
+            _ => return Err(options::unknown("tls", name, "`--rounds` alone")),
+        }
+    }
+    Ok(rounds)
 }
 
 struct Bench {
@@ -105,5 +114,7 @@ mod tests {
         for wrong in [&["--rounds"][..], &["--rounds", "0"], &["3"]] {
             assert!(rounds(&args(wrong)).is_err(), "{wrong:?}");
         }
+        let why = rounds(&args(&["--tls", "aws-lc"])).unwrap_err();
+        assert!(why.to_string().contains("`--tls`"), "{why}");
     }
 }
