@@ -2,13 +2,13 @@
 //! compiled by clang so that the fuzzer sees its branches too.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::error::{Error, IoContext, Result};
-use crate::patience;
+use crate::process::{self, Child};
 use crate::sanitize::Toolchain;
-use crate::{paths, process, setup, tools, vendor};
+use crate::{paths, setup, tools, vendor};
 
 /// How long each target runs unless the arguments say otherwise.
 const SECONDS: u64 = 60;
@@ -135,7 +135,7 @@ impl Drop for Sockets {
     }
 }
 
-/// A target that runs. It is killed when this is dropped.
+/// A target that runs.
 struct Run {
     child: Child,
     log: PathBuf,
@@ -177,19 +177,15 @@ impl Run {
                 // in one run what it took in another. At the end it is looked for, too.
                 "-detect_leaks=0",
             ]);
-        let child = run
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(file)
-            .spawn()
-            .map_err(|e| Error::new(format!("cannot start {}: {e}", program.display())))?;
+        run.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
+        let child = Child::start(target, &mut run)?;
         Ok(Run { child, log })
     }
 
     /// The number of runs, or why it failed.
     fn wait(mut self, seconds: u64) -> std::result::Result<u64, String> {
         let limit = Duration::from_secs(seconds + 300);
-        let status = match patience::end(&mut self.child, "it", limit) {
+        let status = match self.child.end(limit) {
             Ok(status) => status,
             Err(why) => return Err(why.to_string()),
         };
@@ -206,12 +202,6 @@ impl Run {
                 Err(format!("{status}, see {}", self.log.display()))
             }
         }
-    }
-}
-
-impl Drop for Run {
-    fn drop(&mut self) {
-        patience::kill(&mut self.child);
     }
 }
 
@@ -282,21 +272,5 @@ mod tests {
         let log = "x\nstat::number_of_executed_units: 1234\nstat::average_exec_per_sec: 5\n";
         assert_eq!(runs(log), Some(1234));
         assert_eq!(runs("crash"), None);
-    }
-
-    /// Lost: a processor, to a target that nobody waits for.
-    #[cfg(unix)]
-    #[test]
-    fn a_target_ends_with_its_run() {
-        let child = Command::new("sleep").arg("600").spawn().unwrap();
-        let ask = format!("kill -0 {}", child.id());
-        let runs = || process::succeeds(Command::new("sh").args(["-c", &ask]));
-        let run = Run {
-            child,
-            log: PathBuf::new(),
-        };
-        assert!(runs());
-        drop(run);
-        assert!(!runs());
     }
 }

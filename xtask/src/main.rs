@@ -14,7 +14,6 @@ mod lock;
 mod msrv;
 mod package;
 mod paths;
-mod patience;
 mod process;
 mod sanitize;
 mod setup;

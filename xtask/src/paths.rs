@@ -30,6 +30,11 @@ pub fn target_dir() -> PathBuf {
     FOUND.get_or_init(find).clone()
 }
 
+/// A program of the workspace, as `cargo build --release` makes it.
+pub fn released(program: &str) -> PathBuf {
+    target_dir().join("release").join(program)
+}
+
 /// Relative values count from the current directory, as they do for Cargo.
 fn given(var: Option<OsString>) -> Option<PathBuf> {
     let dir = PathBuf::from(var.filter(|v| !v.is_empty())?);

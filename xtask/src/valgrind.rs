@@ -3,11 +3,11 @@
 //! and the key log's doctor.
 
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use crate::error::{Error, IoContext, Result};
-use crate::patience::{self, Lines, MUCH_PATIENCE, PATIENCE};
-use crate::{paths, process, setup, vendor};
+use crate::process::{self, Child, MUCH_PATIENCE, PATIENCE};
+use crate::{paths, setup, vendor};
 
 /// The exit status with which Valgrind tells of an error.
 const FOUND: u8 = 99;
@@ -34,7 +34,7 @@ pub fn run() -> Result<()> {
     conversation("chat", &["--port", "0"])?;
     println!("valgrind: the key log's demonstration");
     let mut demo = valgrind("keylog");
-    let ended = patience::status(demo.stdout(Stdio::null()), MUCH_PATIENCE)?;
+    let ended = process::status_within(demo.stdout(Stdio::null()), MUCH_PATIENCE)?;
     if !ended.success() {
         return Err(Error::new(format!("the demonstration ended with {ended}")));
     }
@@ -49,7 +49,7 @@ pub fn run() -> Result<()> {
         doctor.args(file).stdout(Stdio::null());
         doctor.stderr(Stdio::null());
         // It finds fault with most of them, and with a program that has no log.
-        match patience::status(&mut doctor, MUCH_PATIENCE)?.code() {
+        match process::status_within(&mut doctor, MUCH_PATIENCE)?.code() {
             Some(0 | 1) => {}
             _ => return Err(Error::new(format!("valgrind finds fault with {doctor:?}"))),
         }
@@ -68,15 +68,15 @@ fn conversation(example: &str, options: &[&str]) -> Result<()> {
     if echoes {
         server.arg("--deflate");
     }
-    let mut server = Server::start(server)?;
-    let url = server.url()?.replace("NAME", "anna");
+    let mut server = Child::start("the server", &mut server)?;
+    let url = url(&mut server)?.replace("NAME", "anna");
     let mut client = Ok(());
     for what in [["--message", "hello"], ["--size", "300000"]] {
         let mut program = valgrind("echo_client");
         program.args([&url, "--insecure", "--deflate", "--count", "3"]);
         program.args(what).stdout(Stdio::null());
         // One that hangs doesn't keep the server from being looked at.
-        let ended = patience::status(program.stderr(Stdio::null()), MUCH_PATIENCE);
+        let ended = process::status_within(program.stderr(Stdio::null()), MUCH_PATIENCE);
         let ended = ended.map_or(None, |status| status.code());
         if ended != Some(0) && (echoes || ended != Some(1)) {
             client = Err(Error::new(format!(
@@ -85,8 +85,8 @@ fn conversation(example: &str, options: &[&str]) -> Result<()> {
         }
     }
     // It ends in an orderly way at this signal.
-    let stopped = process::run(Command::new("kill").arg(server.0.id().to_string()));
-    let status = patience::end(&mut server.0, "the server", MUCH_PATIENCE)?;
+    let stopped = process::run(Command::new("kill").arg(server.id().to_string()));
+    let status = server.end(MUCH_PATIENCE)?;
     client.and(stopped)?;
     match status.code() {
         Some(0) => Ok(()),
@@ -106,32 +106,13 @@ fn program(example: &str) -> PathBuf {
     paths::target_dir().join("debug/examples").join(example)
 }
 
-/// A server that doesn't outlive this value.
-struct Server(Child);
-
-impl Server {
-    fn start(mut command: Command) -> Result<Self> {
-        let child = command.spawn();
-        let child = child.map_err(|e| Error::new(format!("cannot start valgrind: {e}")))?;
-        Ok(Server(child))
-    }
-
-    /// Where it listens, which its first line tells.
-    fn url(&mut self) -> Result<String> {
-        let printed = self.0.stdout.take().map(Lines::of);
-        let line = printed.map_or(Ok(None), |lines| lines.next("the server", PATIENCE))?;
-        let line = line.unwrap_or_default();
-        match line.rsplit(' ').next() {
-            Some(url) if url.starts_with("ws") => Ok(url.to_owned()),
-            _ => Err(Error::new(format!(
-                "the server doesn't tell its address, but {line:?}"
-            ))),
-        }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        patience::kill(&mut self.0);
+/// Where a server listens, which its first line tells.
+fn url(server: &mut Child) -> Result<String> {
+    let line = server.only_line(PATIENCE)?.unwrap_or_default();
+    match line.rsplit(' ').next() {
+        Some(url) if url.starts_with("ws") => Ok(url.to_owned()),
+        _ => Err(Error::new(format!(
+            "the server doesn't tell its address, but {line:?}"
+        ))),
     }
 }

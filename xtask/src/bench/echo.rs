@@ -6,8 +6,8 @@
 //! and asks them in turns, in another order in each round. The machine's mood is then
 //! the same for all, and the ratios of one round can be compared.
 
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use super::cores::Cores;
 use super::options;
@@ -15,8 +15,8 @@ use super::programs::Programs;
 use super::samples::{busier, busy, median, of, ratio, Rounds, Sample};
 use super::verdict::Verdicts;
 use crate::error::{Error, Result};
-use crate::patience::{self, Lines, MUCH_PATIENCE, PATIENCE};
-use crate::{paths, process, setup, vendor};
+use crate::process::{self, Child, MUCH_PATIENCE, PATIENCE};
+use crate::{paths, setup, vendor};
 
 pub const HELP: &str = "\
 Usage: cargo xtask bench echo [--quick] [--rounds N] [--ms N] [--only TEXT]... [--peer NAME]...
@@ -114,7 +114,7 @@ pub fn run(args: &[String]) -> Result<()> {
     process::run(&mut build)?;
     let folder = paths::target_dir().join("bench");
     std::fs::create_dir_all(&folder).map_err(|e| Error::new(format!("{folder:?}: {e}")))?;
-    process::run(Command::new(program("certificate")).arg(&folder))?;
+    process::run(Command::new(paths::released("certificate")).arg(&folder))?;
 
     println!(
         "ours: messages, or handshakes, a second. Others: ours as a multiple of theirs, by \
@@ -127,7 +127,7 @@ pub fn run(args: &[String]) -> Result<()> {
             setup::satisfy(&[setup::CXX])?;
             Programs::build("echo-aws-lc", &["aws-lc"], &["echo_server"])?.path("echo_server")
         }
-        false => program("echo_server"),
+        false => paths::released("echo_server"),
     };
     print!("{}", row("", SERVERS.map(|(name, ..)| name.into()), "load"));
     let cores = Cores::find();
@@ -239,7 +239,7 @@ impl Options {
             let wanted = wanted && (openssl.is_empty() || tls.is_some());
             let program = match name == SERVERS[0].0 {
                 true => ours.to_owned(),
-                false => program(file),
+                false => paths::released(file),
             };
             wanted
                 .then(|| Server::start(cores.server(&program), tls, openssl))
@@ -262,19 +262,11 @@ impl Server {
             command.arg("--key").arg(folder.join("key.pem"));
             command.args(options);
         }
-        let mut child = command
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(|e| Error::new(format!("cannot start {command:?}: {e}")))?;
-        let printed = child.stdout.take().map(Lines::of);
-        let mut server = Server {
-            child,
-            port: String::new(),
-        };
         let name = format!("{command:?}");
-        let port = printed.map_or(Ok(None), |lines| lines.next(&name, PATIENCE))?;
-        server.port = port.ok_or_else(|| Error::new(format!("{name} doesn't tell its port")))?;
-        Ok(server)
+        let mut child = Child::start(&name, command.stdout(Stdio::piped()))?;
+        let port = child.only_line(PATIENCE)?;
+        let port = port.ok_or_else(|| Error::new(format!("{name} doesn't tell its port")))?;
+        Ok(Server { child, port })
     }
 
     fn ask(&self, cores: &Cores, ms: u32, cell: &Cell, folder: &Path) -> Result<Sample> {
@@ -293,7 +285,7 @@ impl Server {
             ),
             What::Upgrades { parallel } => ("upgrade_load", vec![("--parallel", parallel)]),
         };
-        let mut command = cores.client(&program(load));
+        let mut command = cores.client(&paths::released(load));
         command.args(["--port", &self.port]);
         command.args(["--pid", &self.child.id().to_string()]);
         command.args(["--ms", &ms.to_string()]);
@@ -303,14 +295,8 @@ impl Server {
         if cell.tls {
             command.arg("--cert").arg(folder.join("cert.pem"));
         }
-        let (_, text) = patience::output(&mut command, MUCH_PATIENCE)?;
+        let (_, text) = process::output_within(&mut command, MUCH_PATIENCE)?;
         Sample::parse(&text).ok_or_else(|| Error::new(format!("the load of {} failed", cell.name)))
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        patience::kill(&mut self.child);
     }
 }
 
@@ -397,10 +383,6 @@ fn row(name: &str, columns: [String; SERVERS.len()], load: &str) -> String {
     let [ours, others @ ..] = columns;
     let others: String = others.iter().map(|text| format!(" {text:>14}")).collect();
     format!("{name:<24} {ours:>9}{others} {load:>6}\n")
-}
-
-fn program(name: &str) -> PathBuf {
-    paths::target_dir().join("release").join(name)
 }
 
 #[cfg(test)]

@@ -3,11 +3,11 @@
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{ChildStdin, Command, Stdio};
 
 use crate::error::{Error, IoContext, Result};
-use crate::patience::{self, Lines, MUCH_PATIENCE, PATIENCE};
-use crate::{paths, process};
+use crate::paths;
+use crate::process::{self, Child, MUCH_PATIENCE, PATIENCE};
 
 /// The programs as they were built with some features.
 pub struct Programs(PathBuf);
@@ -24,7 +24,7 @@ impl Programs {
         let to = paths::target_dir().join("bench").join(name);
         fs::create_dir_all(&to).doing("create", &to)?;
         for program in programs {
-            let built = paths::target_dir().join("release").join(program);
+            let built = paths::released(program);
             fs::copy(&built, to.join(program)).doing("copy", &built)?;
         }
         Ok(Programs(to))
@@ -40,7 +40,6 @@ impl Programs {
 pub struct Server {
     child: Child,
     input: Option<ChildStdin>,
-    output: Lines,
     port: u16,
     /// Of the server itself, though something that watches it was started.
     pid: u32,
@@ -50,16 +49,10 @@ impl Server {
     /// Starts a program, and waits until it says `listening PORT PID`.
     pub fn start(command: &mut Command) -> Result<Self> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command
-            .spawn()
-            .map_err(|e| Error::new(format!("cannot start {command:?}: {e}")))?;
-        let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
-            return Err(Error::new("a server without pipes"));
-        };
+        let mut child = Child::start("a server", command)?;
         let mut server = Server {
+            input: child.take_input(),
             child,
-            input: Some(input),
-            output: Lines::of(output),
             port: 0,
             pid: 0,
         };
@@ -85,26 +78,20 @@ impl Server {
     /// Ends it; what it printed last.
     pub fn end(mut self) -> Result<String> {
         drop(self.input.take());
-        let status = patience::end(&mut self.child, "a server", PATIENCE)?;
+        let status = self.child.end(PATIENCE)?;
         if !status.success() {
             return Err(Error::new(format!("a server has failed: {status}")));
         }
-        self.output.rest("a server", PATIENCE)
+        self.child.rest(PATIENCE)
     }
 
-    fn line(&mut self) -> Result<String> {
-        let line = self.output.next("a server", PATIENCE)?;
+    fn line(&self) -> Result<String> {
+        let line = self.child.line(PATIENCE)?;
         line.ok_or_else(Server::silent)
     }
 
     fn silent() -> Error {
         Error::new("a server has ended too early")
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        patience::kill(&mut self.child);
     }
 }
 
@@ -140,7 +127,7 @@ impl Load<'_> {
         command.args(["--count", &self.count.to_string()]);
         command.args(["--parallel", &self.parallel.to_string()]);
         command.args(self.options).stdin(Stdio::null());
-        let (status, text) = patience::output(&mut command, MUCH_PATIENCE)?;
+        let (status, text) = process::output_within(&mut command, MUCH_PATIENCE)?;
         if !status.success() {
             return Err(Error::new("a client has failed"));
         }

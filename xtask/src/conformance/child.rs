@@ -1,18 +1,17 @@
-//! Programs that run beside this one, and end with it.
+//! Programs that run beside this one, and what they print.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, IoContext, Result};
-use crate::patience::{self, Lines};
+use crate::process::Child;
 
-/// A program that is killed when this is dropped.
+/// A program with a log, whose end is told where it fails.
 pub struct Running {
     child: Child,
-    name: String,
     log: PathBuf,
 }
 
@@ -36,8 +35,7 @@ impl Running {
         let err = File::create(log).doing("create", log)?;
         command.stdout(Stdio::piped()).stderr(err);
         let mut running = Self::spawn(name, command, log)?;
-        let printed = running.child.stdout.take().map(Lines::of);
-        match printed.map_or(Ok(None), |lines| lines.next(name, limit)) {
+        match running.child.only_line(limit) {
             Ok(Some(line)) => Ok((running, line)),
             Ok(None) => Err(running.failed("ended before it was ready")),
             Err(_) => Err(running.failed("is not ready in time")),
@@ -45,10 +43,8 @@ impl Running {
     }
 
     fn spawn(name: &str, command: &mut Command, log: &Path) -> Result<Self> {
-        let child = command.stdin(Stdio::null()).spawn();
         Ok(Running {
-            child: child.map_err(|cause| Error::new(format!("cannot start {name}: {cause}")))?,
-            name: name.to_owned(),
+            child: Child::start(name, command.stdin(Stdio::null()))?,
             log: log.to_owned(),
         })
     }
@@ -57,7 +53,7 @@ impl Running {
     pub fn wait_for(&mut self, text: &str, limit: Duration) -> Result<()> {
         let deadline = Instant::now() + limit;
         while !fs::read_to_string(&self.log).is_ok_and(|log| log.contains(text)) {
-            if self.has_ended()?.is_some() {
+            if self.child.ended()?.is_some() {
                 return Err(self.failed("ended before it was ready"));
             }
             if Instant::now() > deadline {
@@ -70,23 +66,10 @@ impl Running {
 
     /// Waits until the program ends; whether it succeeded.
     pub fn wait(mut self, limit: Duration) -> Result<bool> {
-        let deadline = Instant::now() + limit;
-        loop {
-            if let Some(success) = self.has_ended()? {
-                return Ok(success);
-            }
-            if Instant::now() > deadline {
-                return Err(self.failed(&format!("doesn't end within {} s", limit.as_secs())));
-            }
-            thread::sleep(Duration::from_millis(50));
+        match self.child.end(limit) {
+            Ok(status) => Ok(status.success()),
+            Err(_) => Err(self.failed(&format!("doesn't end within {} s", limit.as_secs()))),
         }
-    }
-
-    fn has_ended(&mut self) -> Result<Option<bool>> {
-        let status = self.child.try_wait();
-        let status =
-            status.map_err(|e| Error::new(format!("cannot wait for {}: {e}", self.name)))?;
-        Ok(status.map(|status| status.success()))
     }
 
     /// An error with the end of the log.
@@ -94,12 +77,9 @@ impl Running {
         let log = fs::read(&self.log).unwrap_or_default();
         let end = &log[log.len().saturating_sub(2000)..];
         let end = String::from_utf8_lossy(end);
-        Error::new(format!("{} {what}; its output ends:\n{end}", self.name))
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        patience::kill(&mut self.child);
+        Error::new(format!(
+            "{} {what}; its output ends:\n{end}",
+            self.child.name()
+        ))
     }
 }

@@ -8,7 +8,7 @@ mod sizes;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use programs::{program, Process, Server};
+use programs::{Process, Server};
 use sizes::Sizes;
 
 use crate::error::{Error, IoContext, Result};
@@ -153,7 +153,7 @@ fn build() -> Result<Option<PathBuf>> {
         command.args(["-p", "peers", "--bin", "peer_lws"]);
     }
     process::run(&mut command)?;
-    Ok(peers.then(|| program("peer_lws")))
+    Ok(peers.then(|| paths::released("peer_lws")))
 }
 
 impl Options {

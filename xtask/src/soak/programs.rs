@@ -1,59 +1,38 @@
 //! The servers and clients of a soak, each a process of its own.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::paths;
-use crate::patience::{self, Lines, PATIENCE};
+use crate::process::{Child, PATIENCE};
 
-/// A process that doesn't outlive this value.
-pub struct Process {
-    child: Child,
-    name: String,
-    printed: Lines,
-}
+/// A server or a client.
+pub struct Process(Child);
 
 impl Process {
     fn start(name: &str, command: &mut Command) -> Result<Self> {
-        let mut child = command
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(|e| Error::new(format!("cannot start {name}: {e}")))?;
-        let out = child.stdout.take();
-        let printed = Lines::of(out.ok_or_else(|| Error::new("no output"))?);
-        let name = name.to_owned();
-        Ok(Process {
-            child,
-            name,
-            printed,
-        })
+        Child::start(name, command.stdout(Stdio::piped())).map(Process)
     }
 
     /// The next line that it prints; an empty one where its output ends.
     pub fn line(&mut self, limit: Duration) -> Result<String> {
-        let line = self.printed.next(&self.name, limit)?;
-        Ok(line.unwrap_or_default())
+        Ok(self.0.line(limit)?.unwrap_or_default())
     }
 
     /// Kills it, as `kill -9` does.
     pub fn kill(&mut self) {
-        patience::kill(&mut self.child);
-    }
-
-    /// Waits for its end.
-    fn end(&mut self, limit: Duration) -> Result<ExitStatus> {
-        patience::end(&mut self.child, &self.name, limit)
+        self.0.kill();
     }
 
     /// What a client found, once it has ended; it is killed if that takes too long.
     pub fn verdict(mut self, limit: Duration) -> std::result::Result<String, String> {
-        drop(self.child.stdin.take());
-        let status = self.end(limit).map_err(|e| e.to_string())?;
-        let text = self.printed.rest(&self.name, PATIENCE);
+        drop(self.0.take_input());
+        let status = self.0.end(limit).map_err(|e| e.to_string())?;
+        let text = self.0.rest(PATIENCE);
         let text = text.map_err(|e| e.to_string())?;
         let last = text.lines().last().unwrap_or_default();
         match last.split_once(": ") {
@@ -61,12 +40,6 @@ impl Process {
             Some(("FAILED", why)) => Err(why.to_owned()),
             _ => Err(format!("the client ended with {status}, and said {last:?}")),
         }
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        self.kill();
     }
 }
 
@@ -109,7 +82,7 @@ impl Server {
         command
             .arg("-c")
             .arg(format!("{shell}\nexec \"$0\" \"$@\""));
-        command.arg(program("soak_server"));
+        command.arg(paths::released("soak_server"));
         let mut process = Process::start("soak_server", command.args(options))?;
         let line = match process.line(PATIENCE) {
             Ok(line) => line,
@@ -117,7 +90,7 @@ impl Server {
         };
         let words: Vec<_> = line.split(' ').collect();
         let ["listening", plain, tls, pid] = words[..] else {
-            let ended = process.end(PATIENCE);
+            let ended = process.0.end(PATIENCE);
             return Ok(Err(ended.map_or_else(NotStarted::Hung, NotStarted::Ended)));
         };
         let options = ["--plain", plain, "--tls", tls, "--pid", pid];
@@ -143,7 +116,7 @@ impl Server {
     pub fn start_peer(program: &Path) -> Result<Self> {
         let mut process = Process::start("the server in C", &mut Command::new(program))?;
         let port = process.line(PATIENCE)?;
-        let pid = process.child.id().to_string();
+        let pid = process.0.id().to_string();
         let options = ["--plain", &port, "--pid", &pid].map(String::from).to_vec();
         Ok(Server { process, options })
     }
@@ -160,13 +133,13 @@ impl Server {
 
     /// How it ended, if it has.
     pub fn end(&mut self) -> Option<String> {
-        let ended = self.process.child.try_wait().ok().flatten();
+        let ended = self.process.0.ended().ok().flatten();
         ended.map(|status| format!("the server ended with {status}"))
     }
 
     /// Starts a client with a scenario's name and options.
     pub fn client(&self, scenario: &str, options: &[&str]) -> Result<Process> {
-        let mut command = Command::new(program("soak_client"));
+        let mut command = Command::new(paths::released("soak_client"));
         command
             .args(["--scenario", scenario])
             .args(&self.options)
@@ -174,11 +147,6 @@ impl Server {
         // A probe asks until its input ends; the others don't read it.
         Process::start("soak_client", command.stdin(Stdio::piped()))
     }
-}
-
-/// A program that was built for this.
-pub fn program(name: &str) -> PathBuf {
-    paths::target_dir().join("release").join(name)
 }
 
 #[cfg(all(test, unix))]

@@ -10,8 +10,7 @@ use crate::debian;
 use crate::error::{Error, IoContext, Result};
 use crate::lock;
 use crate::paths;
-use crate::patience::{self, MUCH_PATIENCE, PATIENCE};
-use crate::process::{self, find_program};
+use crate::process::{self, find_program, MUCH_PATIENCE, PATIENCE};
 
 /// Where Debian has the programs themselves; `wine` in PATH is a script there
 /// that tells whoever has no 32-bit Wine to install it.
@@ -103,7 +102,7 @@ impl Wine {
         let mut command = Command::new(&self.program);
         command.args(args).stdin(Stdio::null());
         command.stdout(Stdio::null()).stderr(Stdio::null());
-        let ended = patience::status(self.enter(&mut command), MUCH_PATIENCE)?;
+        let ended = process::status_within(self.enter(&mut command), MUCH_PATIENCE)?;
         if ended.success() {
             return Ok(());
         }
@@ -113,7 +112,7 @@ impl Wine {
     /// Waits until all programs in the prefix have ended, and its files are written.
     fn wait(&self) -> Result<()> {
         let mut command = Command::new(&self.server);
-        let ended = patience::status(self.enter(command.arg("-w")), MUCH_PATIENCE)?;
+        let ended = process::status_within(self.enter(command.arg("-w")), MUCH_PATIENCE)?;
         match ended.success() {
             true => Ok(()),
             false => Err(Error::new(format!("Wine's server ended with {ended}"))),
@@ -125,7 +124,7 @@ impl Drop for Wine {
     fn drop(&mut self) {
         // Whether there is still one to be stopped doesn't matter.
         let mut command = Command::new(&self.server);
-        let _ = patience::status(self.enter(command.arg("-k")), PATIENCE);
+        let _ = process::status_within(self.enter(command.arg("-k")), PATIENCE);
     }
 }
 

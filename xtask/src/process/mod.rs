@@ -1,16 +1,18 @@
 //! Starting other programs.
 
+mod child;
+
 use std::env;
 use std::ffi::{OsStr, OsString};
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::{compiler_cache, paths};
+use child::cannot_start;
+
+pub use child::{Child, MUCH_PATIENCE, PATIENCE};
 
 /// The Cargo that runs us.
 pub fn cargo_program() -> OsString {
@@ -93,36 +95,8 @@ pub fn run(command: &mut Command) -> Result<()> {
 }
 
 /// The same, with each line of its output looked at on its way to ours.
-pub fn run_and_look(command: &mut Command, mut look: impl FnMut(&str)) -> Result<()> {
-    let child = command.stdout(Stdio::piped()).spawn();
-    let mut child = child.map_err(|e| cannot_start(command, &e))?;
-    let cannot_wait = |e| Error::new(format!("cannot wait for a program: {e}"));
-    let (tell, lines) = mpsc::channel();
-    let output = child.stdout.take().map(BufReader::new);
-    thread::spawn(move || {
-        let lines = output.into_iter().flat_map(|output| output.split(b'\n'));
-        // Until nobody listens any more.
-        for line in lines.map_while(std::result::Result::ok) {
-            let _ = tell.send(line);
-        }
-    });
-    // Not to the end of the output: what the program leaves running may keep it open.
-    let mut ended = None;
-    let status = loop {
-        match lines.recv_timeout(Duration::from_millis(500)) {
-            Ok(line) => {
-                let line = String::from_utf8_lossy(&line);
-                println!("{line}");
-                look(line.trim_end());
-            }
-            Err(RecvTimeoutError::Disconnected) => break child.wait().map_err(cannot_wait)?,
-            // What it said last may still be on its way.
-            Err(RecvTimeoutError::Timeout) => match ended {
-                Some(status) => break status,
-                None => ended = child.try_wait().map_err(cannot_wait)?,
-            },
-        }
-    };
+pub fn run_and_look(command: &mut Command, look: impl FnMut(&str)) -> Result<()> {
+    let status = child(command.stdout(Stdio::piped()))?.look(look)?;
     match status.success() {
         true => Ok(()),
         false => Err(Error::Exit(exit_code(status))),
@@ -131,7 +105,12 @@ pub fn run_and_look(command: &mut Command, mut look: impl FnMut(&str)) -> Result
 
 /// Runs a command with the terminal inherited.
 pub fn status(command: &mut Command) -> Result<ExitStatus> {
-    command.status().map_err(|e| cannot_start(command, &e))
+    child(command)?.wait()
+}
+
+/// The same for a command that is killed if it takes too long, which is an error.
+pub fn status_within(command: &mut Command, limit: Duration) -> Result<ExitStatus> {
+    child(command)?.end(limit)
 }
 
 /// Runs a command silently and returns what it printed, if it succeeded.
@@ -140,19 +119,32 @@ pub fn output(command: &mut Command) -> Result<Option<String>> {
         .stdin(Stdio::null())
         .stderr(Stdio::null())
         .output()
-        .map_err(|e| cannot_start(command, &e))?;
+        .map_err(|e| cannot_start(&quoted(command), &e))?;
     let text = String::from_utf8_lossy(&out.stdout).into_owned();
     Ok(out.status.success().then_some(text))
+}
+
+/// Runs a command with the terminal inherited, but for what it prints, which comes with its
+/// status; it is killed if it takes too long, which is an error.
+pub fn output_within(command: &mut Command, limit: Duration) -> Result<(ExitStatus, String)> {
+    let mut child = child(command.stdout(Stdio::piped()))?;
+    // Not by looking each few milliseconds: that could disturb what is measured.
+    let text = child.rest(limit)?;
+    Ok((child.end(limit)?, text))
+}
+
+fn child(command: &mut Command) -> Result<Child> {
+    Child::start(&quoted(command), command)
+}
+
+/// What errors call a command's program.
+fn quoted(command: &Command) -> String {
+    format!("`{}`", command.get_program().to_string_lossy())
 }
 
 /// Whether a command can be started and succeeds; prints nothing.
 pub fn succeeds(command: &mut Command) -> bool {
     matches!(output(command), Ok(Some(_)))
-}
-
-fn cannot_start(command: &Command, cause: &std::io::Error) -> Error {
-    let program = command.get_program().to_string_lossy();
-    Error::new(format!("cannot start `{program}`: {cause}"))
 }
 
 /// The status to exit with; a process ended by signal N counts as 128 + N.
