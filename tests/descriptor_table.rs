@@ -116,11 +116,8 @@ fn without_a_reasonable_limit_the_context_has_its_own() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let before = limit(None);
     if before.rlim_max < 4096 {
-        println!(
-            "skipped: the hard limit of descriptors is {}",
-            before.rlim_max
-        );
-        return;
+        let hard = before.rlim_max;
+        return common::machine::skip(&format!("the hard limit of descriptors is {hard}"));
     }
     limit(Some(&rlimit {
         rlim_cur: 4096,

@@ -5,9 +5,10 @@
 mod common;
 
 use common::certs::Ca;
+use common::machine::{is_wine, removed_files_keep_their_names};
 use common::peer;
 use common::secrets::{labels, lines, open_tls, randoms, TLS12, TLS13};
-use common::temp::{is_wine, removed_files_keep_their_names, TempDir};
+use common::temp::TempDir;
 use common::{client_context, loopback, probe, Echo, Running};
 use libwebsockets::keylog::{KeyLog, KeyLogError, Problem, Source};
 use libwebsockets::{Client, Context, Error};

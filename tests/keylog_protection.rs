@@ -82,10 +82,8 @@ fn play_with_mounts(mount: &str, part: &str, log: &Path) -> Option<Ended> {
         log,
     );
     if ended.status == Some(NOT_ALLOWED) || ended.stderr.starts_with("unshare:") {
-        println!(
-            "skipped: no mounts are allowed here: {}",
-            ended.stderr.trim()
-        );
+        let why = ended.stderr.trim();
+        common::machine::skip(&format!("no mounts are allowed here: {why}"));
         return None;
     }
     Some(ended)
@@ -314,8 +312,7 @@ fn change_root(keylog: KeyLog, path: &Path) {
 #[test]
 fn a_log_that_was_opened_before_chroot_goes_on() {
     if !is_root() {
-        println!("skipped: only root can change its root directory");
-        return;
+        return common::machine::skip("only root can change its root directory");
     }
     for (part, same_folder) in [
         ("change root", false),
@@ -360,8 +357,7 @@ fn give_up_rights(keylog: KeyLog) {
 #[test]
 fn a_log_that_cannot_be_rotated_after_rights_were_given_up_goes_on() {
     if !is_root() {
-        println!("skipped: only root can become another user");
-        return;
+        return common::machine::skip("only root can become another user");
     }
     let dir = TempDir::new();
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();

@@ -6,9 +6,10 @@
 mod common;
 
 use common::certs::{tls_over, Ca};
+use common::machine::removed_files_keep_their_names;
 use common::peer::{self, tcp};
 use common::secrets::{lines, open_tls, Line};
-use common::temp::{removed_files_keep_their_names, TempDir};
+use common::temp::TempDir;
 use common::{loopback, probe, Echo, Running};
 use libwebsockets::keylog::{AutoOff, Filter, KeyLog, MemoryLog, Retention, Rotation};
 use libwebsockets::{Client, Context};

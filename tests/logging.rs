@@ -6,9 +6,10 @@
 mod common;
 
 use common::certs::Ca;
+use common::machine::removed_files_keep_their_names;
 use common::peer::{self, Raw};
 use common::secrets::{lines, open_tls};
-use common::temp::{removed_files_keep_their_names, TempDir};
+use common::temp::TempDir;
 use common::{client_context, free_port, loopback, probe, serve, Echo, Running};
 use libwebsockets::keylog::KeyLog;
 use libwebsockets::{Client, Context, Refusal};

@@ -11,6 +11,8 @@ pub mod certs;
 #[path = "../../src/ffi/keylog/fork_tests/child.rs"]
 pub mod child;
 pub mod events;
+#[path = "../../src/keylog/tests/machine.rs"]
+pub mod machine;
 #[path = "../../examples/common/pcapng.rs"]
 pub mod pcapng;
 pub mod peer;

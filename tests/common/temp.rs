@@ -3,21 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Whether a file that was removed keeps its name until everybody has closed it:
-/// Wine does that, Windows and Unix don't.
-pub fn removed_files_keep_their_names() -> bool {
-    if is_wine() {
-        println!("skipped: Wine keeps the names of removed files that are open");
-    }
-    is_wine()
-}
-
-/// Whether this is Wine, whose appends to one file by two handles may overwrite each other,
-/// as those of Windows don't.
-pub fn is_wine() -> bool {
-    cfg!(windows) && Path::new(r"C:\windows\system32\winecfg.exe").exists()
-}
-
 /// A folder of its own for a test, removed when this is dropped.
 pub struct TempDir(PathBuf);
 

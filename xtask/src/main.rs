@@ -41,7 +41,10 @@ Verbs:
                                     --archive FILE  use this archive, do not fetch
                                     --force         redo it even if up to date
   demo [-- ARGS]                  setup, vendor, then run the `keylog` example
-  test [--tls NAME] [ARGS]        setup, vendor, then `cargo test --workspace ARGS`
+  test [--allow-skips] [--tls NAME] [ARGS]
+                                  setup, vendor, then `cargo test --workspace ARGS`
+                                    --allow-skips   leave out tests for which this machine
+                                                    lacks something
                                     --tls NAME      the tests that meet the TLS library,
                                                     with `system` OpenSSL, `vendored`,
                                                     `openssl-1.1.1`, `openssl-sslkeylog`
@@ -52,7 +55,7 @@ Verbs:
                                     --all           also what takes long: AWS-LC, features,
                                                     the oldest Rust
                                     --allow-skips   pass although this machine lacks what
-                                                    a check takes
+                                                    a check, or a test, takes
   sanitize address|thread|undefined [-- ARGS]
                                   run the tests under a sanitizer, the C library included
   system [--only SUITE,...] [-- ARGS]

@@ -7,6 +7,7 @@ mod files;
 #[cfg(unix)]
 mod full_pipe;
 mod hook;
+pub(crate) mod machine;
 mod pcapng;
 mod queue;
 mod records;
@@ -20,6 +21,8 @@ mod windows;
 
 use super::{Facts, KeyLog, KeyLogHandle, Session};
 use crate::connection::Role;
+pub(crate) use machine::is_wine;
+use machine::{leave_out, removed_files_keep_their_names};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{mpsc, Arc};
@@ -81,17 +84,16 @@ fn in_time(patience: Duration, f: impl FnOnce() + Send + 'static) {
     thread.join().unwrap();
 }
 
-/// Whether this is Wine, which does some things to files otherwise than Windows.
-pub(crate) fn is_wine() -> bool {
-    cfg!(windows) && Path::new(r"C:\windows\system32\winecfg.exe").exists()
-}
-
-/// Whether a file that was removed keeps its name until everybody has closed it.
-fn removed_files_keep_their_names() -> bool {
-    if is_wine() {
-        println!("skipped: Wine keeps the names of removed files that are open");
-    }
-    is_wine()
+/// Lost: what nobody misses, for its test says that it has passed.
+#[test]
+fn what_a_machine_lacks_fails_a_test_unless_skips_are_allowed() {
+    leave_out("nothing", true);
+    let refused = std::panic::catch_unwind(|| leave_out("no root", false)).unwrap_err();
+    let why = refused.downcast::<String>().unwrap();
+    assert!(
+        why.contains("no root") && why.contains("LIBWEBSOCKETS_ALLOW_SKIPS"),
+        "{why}"
+    );
 }
 
 /// What every secret of these tests consists of.

@@ -201,8 +201,8 @@ fn new_files_are_their_owners_alone() {
 #[test]
 fn many_that_rotate_one_file_agree_and_lose_nothing() {
     if is_wine() {
-        // Who waits for the lock in vain appends without it, on a busy machine.
-        println!("skipped: what two handles append at once may be lost under Wine");
+        // Who waits for the lock in vain appends without it, on a busy machine: what two
+        // handles append at once may be lost there.
         return;
     }
     let dir = Dir::new("rotate-many");
