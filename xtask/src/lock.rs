@@ -56,23 +56,20 @@ mod tests {
     use std::sync::mpsc;
     use std::time::Duration;
 
+    /// Lost: the tests of a run whose server another one stops.
     #[test]
     fn a_second_run_waits_for_the_first() {
-        let path = std::env::temp_dir().join(format!("xtask-lock-{}", std::process::id()));
-        let first = hold(&path).unwrap();
-        let (tell, told) = mpsc::channel();
-        let second = std::thread::spawn({
-            let path = path.clone();
-            move || {
-                let file = hold(&path).unwrap();
-                tell.send(()).unwrap();
-                drop(file);
-            }
-        });
-        assert!(told.recv_timeout(Duration::from_millis(200)).is_err());
-        drop(first);
-        told.recv_timeout(Duration::from_secs(30)).unwrap();
-        second.join().unwrap();
-        std::fs::remove_file(&path).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        for lock in [hold, insist] {
+            let first = lock(&path).unwrap();
+            let (tell, told) = mpsc::channel();
+            let other = path.clone();
+            let second = std::thread::spawn(move || tell.send(lock(&other).is_ok()));
+            assert!(told.recv_timeout(Duration::from_millis(200)).is_err());
+            drop(first);
+            assert_eq!(told.recv_timeout(Duration::from_secs(30)), Ok(true));
+            second.join().unwrap().unwrap();
+        }
     }
 }

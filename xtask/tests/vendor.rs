@@ -14,12 +14,11 @@ const GOOD_PATCH: &str = "--- a/lib/a.c\n+++ b/lib/a.c\n@@ -2 +2 @@\n-two\n+zwei
 const BAD_PATCH: &str = "--- a/lib/a.c\n+++ b/lib/a.c\n@@ -2 +2 @@\n-three\n+drei\n";
 
 /// A checkout with an archive, removed when it is dropped.
-struct Checkout(PathBuf);
+struct Checkout(tempfile::TempDir);
 
 impl Checkout {
-    fn new(tag: &str) -> Self {
-        let name = format!("xtask-vendor-{}-{tag}", std::process::id());
-        let checkout = Self(std::env::temp_dir().join(name));
+    fn new() -> Self {
+        let checkout = Self(tempfile::tempdir().unwrap());
         fs::create_dir_all(checkout.path("xtask")).unwrap();
         fs::create_dir_all(checkout.path("vendor/patches")).unwrap();
         checkout.patch(GOOD_PATCH);
@@ -28,7 +27,7 @@ impl Checkout {
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
+        self.0.path().join(name)
     }
 
     /// Makes these bytes the archive, and the one that the manifest names.
@@ -96,13 +95,6 @@ impl Checkout {
     }
 }
 
-impl Drop for Checkout {
-    fn drop(&mut self) {
-        // Nothing is lost by a folder that stays.
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 fn collect(dir: &Path, top: &Path, files: &mut BTreeMap<String, Vec<u8>>) {
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
@@ -136,7 +128,7 @@ fn archive(a_c: &str) -> Vec<u8> {
 
 #[test]
 fn a_tree_is_made_and_patched_once_and_again_for_another_patch() {
-    let checkout = Checkout::new("good");
+    let checkout = Checkout::new();
     assert!(checkout.succeeds().contains("is ready, with 1 patch(es)"));
     let files = checkout.content("vendor/libwebsockets");
     let names: Vec<_> = files.keys().map(String::as_str).collect();
@@ -151,7 +143,7 @@ fn a_tree_is_made_and_patched_once_and_again_for_another_patch() {
 
 #[test]
 fn a_tree_is_made_again_when_more_is_left_out() {
-    let checkout = Checkout::new("leave");
+    let checkout = Checkout::new();
     checkout.succeeds();
     let file = checkout.path("vendor/manifest.toml");
     let manifest = fs::read_to_string(&file).unwrap();
@@ -165,7 +157,7 @@ fn a_tree_is_made_again_when_more_is_left_out() {
 /// The lock's file can't be opened where a folder is in its place, whoever runs this.
 #[test]
 fn a_tree_that_is_up_to_date_needs_nothing_to_be_written() {
-    let checkout = Checkout::new("readonly");
+    let checkout = Checkout::new();
     checkout.succeeds();
     fs::remove_file(checkout.path("vendor/.lock")).unwrap();
     fs::create_dir(checkout.path("vendor/.lock")).unwrap();
@@ -183,7 +175,7 @@ fn another_archive_than_the_manifests_is_refused() {
         fs::write(&file, bytes).unwrap();
     };
     let said = ["is not the archive", "expected:", "got:"];
-    Checkout::new("hash").fails(other_of_the_same_size, &said);
+    Checkout::new().fails(other_of_the_same_size, &said);
 }
 
 #[test]
@@ -193,7 +185,7 @@ fn an_archive_that_was_cut_is_called_truncated() {
         let bytes = fs::read(&file).unwrap();
         fs::write(&file, &bytes[..bytes.len() / 2]).unwrap();
     };
-    Checkout::new("cut").fails(cut, &["is truncated"]);
+    Checkout::new().fails(cut, &["is truncated"]);
 }
 
 // The manifest of a new version may be given the hash of a broken download.
@@ -203,12 +195,12 @@ fn an_archive_that_ends_early_is_refused_though_its_hash_is_right() {
         let bytes = archive("one\ntwo\n");
         checkout.archive(&bytes[..bytes.len() / 2]);
     };
-    Checkout::new("early").fails(cut, &["a.tar.gz", "damaged archive"]);
+    Checkout::new().fails(cut, &["a.tar.gz", "damaged archive"]);
 }
 
 #[test]
 fn a_patch_that_does_not_apply_is_named_with_its_hunk() {
     let change = |checkout: &Checkout| checkout.patch(BAD_PATCH);
     let said = ["0001-two.patch", "does not apply", "hunk 1", "`three`"];
-    Checkout::new("patch").fails(change, &said);
+    Checkout::new().fails(change, &said);
 }

@@ -60,14 +60,17 @@ pub fn run(args: &[String]) -> Result<()> {
         &[feature, "keylog"],
         &programs,
     )?;
-    let dir = Scratch::new()?;
+    let folder = paths::target_dir().join("bench");
+    fs::create_dir_all(&folder).doing("create", &folder)?;
+    // Another run has its own.
+    let dir = tempfile::tempdir_in(&folder).doing("create a folder in", &folder)?;
     let bench = Bench {
         without: without.path(SERVER),
         with: with.path(SERVER),
         rustls: with.path(RUSTLS),
         client: with.path(CLIENT),
-        log: dir.0.join("keys.log"),
-        dir: &dir.0,
+        log: dir.path().join("keys.log"),
+        dir: dir.path(),
     };
     let mut verdicts = Verdicts::default();
     bench.instructions(rounds, &mut verdicts)?;
@@ -317,27 +320,6 @@ fn list(calls: &Calls) -> String {
         .iter()
         .map(|(name, count)| format!("{name} {count:.2}"));
     each.collect::<Vec<_>>().join(", ")
-}
-
-/// A folder that is removed with what is in it.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new() -> Result<Self> {
-        // Another run has its own.
-        let name = format!("scratch-{}", std::process::id());
-        let dir = paths::target_dir().join("bench").join(name);
-        // Of an earlier process with this id.
-        let _ = fs::remove_dir_all(&dir);
-        fs::create_dir_all(&dir).doing("create", &dir)?;
-        Ok(Scratch(dir))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }
 
 #[cfg(test)]

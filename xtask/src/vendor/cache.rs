@@ -58,39 +58,35 @@ mod tests {
     use crate::error::Error;
 
     /// Stores a file that is to hold "abc"; what is in the cache afterwards.
-    fn try_store(tag: &str, file: &Path) -> (std::result::Result<(), Error>, Vec<String>) {
-        let dir = std::env::temp_dir().join(format!("xtask-cache-{}-{tag}", std::process::id()));
-        fs::create_dir_all(&dir).unwrap();
+    fn try_store(file: &Path) -> (std::result::Result<(), Error>, Vec<String>) {
+        let dir = tempfile::tempdir().unwrap();
         let expected = Archive {
             file: "a.tar.gz".into(),
             size: 3,
             sha256: archive::sha256(b"abc"),
         };
-        let result = store(file, &dir.join("a.tar.gz"), &expected);
+        let result = store(file, &dir.path().join("a.tar.gz"), &expected);
         let names = fs::read_dir(&dir).unwrap();
         let names = names.map(|e| e.unwrap().file_name().into_string().unwrap());
-        let names = names.collect();
-        fs::remove_dir_all(&dir).unwrap();
-        (result, names)
+        (result, names.collect())
     }
 
     #[test]
     fn a_right_file_is_stored_and_a_wrong_copy_is_not_kept() {
-        let file = std::env::temp_dir().join(format!("xtask-cache-file-{}", std::process::id()));
+        let file = tempfile::NamedTempFile::new().unwrap();
         for (content, right) in [("abc", true), ("abd", false)] {
             fs::write(&file, content).unwrap();
-            let (result, names) = try_store(content, &file);
+            let (result, names) = try_store(file.path());
             assert_eq!(result.is_ok(), right);
             assert_eq!(names.len(), usize::from(right), "{names:?}");
         }
-        fs::remove_file(&file).unwrap();
     }
 
     /// Nothing is mapped at address 0, so that reading fails with an error of the disk's kind.
     #[cfg(target_os = "linux")]
     #[test]
     fn a_copy_that_fails_leaves_nothing() {
-        let (result, names) = try_store("fails", Path::new("/proc/self/mem"));
+        let (result, names) = try_store(Path::new("/proc/self/mem"));
         assert!(result.unwrap_err().to_string().contains("cannot copy"));
         assert!(names.is_empty(), "{names:?}");
     }

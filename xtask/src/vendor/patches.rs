@@ -109,22 +109,22 @@ mod tests {
     #[test]
     fn a_patch_with_crlf_is_the_same_patch() {
         let text = "--- a/f\n+++ b/f\n@@ -2 +2 @@\n-two\n+zwei\n";
-        let dir = std::env::temp_dir().join(format!("xtask-crlf-{}", std::process::id()));
-        fs::create_dir_all(&dir).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path();
         fs::write(dir.join("0001-a.patch"), text.replace('\n', "\r\n")).unwrap();
-        let loaded = load(&dir).unwrap();
+        let loaded = load(dir).unwrap();
         assert_eq!(loaded[0].text, text.as_bytes());
         fs::write(dir.join("f"), "one\ntwo\n").unwrap();
-        apply_to_tree(&loaded[0], &dir).unwrap();
+        apply_to_tree(&loaded[0], dir).unwrap();
         assert_eq!(fs::read(dir.join("f")).unwrap(), b"one\nzwei\n");
-        fs::remove_dir_all(&dir).unwrap();
         // Within a line it is content.
         assert_eq!(unix_lines(b"a\rb\n\r"), b"a\rb\n\r");
     }
 
     #[test]
     fn changes_creates_and_deletes_files() {
-        let tree = std::env::temp_dir().join(format!("xtask-patches-{}", std::process::id()));
+        let tree = tempfile::tempdir().unwrap();
+        let tree = tree.path();
         fs::create_dir_all(tree.join("lib")).unwrap();
         fs::write(tree.join("lib/a.c"), "one\ntwo\n").unwrap();
         fs::write(tree.join("gone"), "x\n").unwrap();
@@ -133,17 +133,16 @@ mod tests {
              --- /dev/null\n+++ b/new/b.c\n@@ -0,0 +1 @@\n+b\n\
              --- a/gone\n+++ /dev/null\n@@ -1 +0,0 @@\n-x\n",
         );
-        apply_to_tree(&all, &tree).unwrap();
+        apply_to_tree(&all, tree).unwrap();
         assert_eq!(fs::read(tree.join("lib/a.c")).unwrap(), b"one\nzwei\n");
         assert_eq!(fs::read(tree.join("new/b.c")).unwrap(), b"b\n");
         assert!(!tree.join("gone").exists());
 
-        let why = apply_to_tree(&all, &tree).unwrap_err().to_string();
+        let why = apply_to_tree(&all, tree).unwrap_err().to_string();
         assert!(why.contains("0001-test.patch: does not apply"), "{why}");
         assert!(why.contains("hunk 1"), "{why}");
         let missing = patch("--- a/no.c\n+++ b/no.c\n@@ -1 +1 @@\n-a\n+b\n");
-        let why = apply_to_tree(&missing, &tree).unwrap_err().to_string();
+        let why = apply_to_tree(&missing, tree).unwrap_err().to_string();
         assert!(why.contains("no.c"), "{why}");
-        fs::remove_dir_all(&tree).unwrap();
     }
 }

@@ -79,13 +79,6 @@ impl Drop for NewTree {
 mod tests {
     use super::*;
 
-    fn scratch(tag: &str) -> PathBuf {
-        let dir = std::env::temp_dir().join(format!("xtask-tree-{}-{tag}", std::process::id()));
-        let _ = fs::remove_dir_all(&dir);
-        fs::create_dir_all(&dir).unwrap();
-        dir
-    }
-
     fn names(dir: &Path) -> Vec<String> {
         let entries = fs::read_dir(dir).unwrap();
         entries
@@ -95,36 +88,36 @@ mod tests {
 
     #[test]
     fn commit_replaces_the_tree() {
-        let dir = scratch("commit");
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path();
         for content in ["1", "2"] {
-            let new = NewTree::create(&dir).unwrap();
+            let new = NewTree::create(dir).unwrap();
             fs::write(new.path().join("f"), content).unwrap();
             new.commit().unwrap();
-            assert_eq!(fs::read_to_string(path(&dir).join("f")).unwrap(), content);
+            assert_eq!(fs::read_to_string(path(dir).join("f")).unwrap(), content);
         }
-        assert_eq!(names(&dir), ["libwebsockets"]);
-        fs::remove_dir_all(&dir).unwrap();
+        assert_eq!(names(dir), ["libwebsockets"]);
     }
 
     #[test]
     fn nothing_half_made_stays() {
-        let dir = scratch("drop");
-        drop(NewTree::create(&dir).unwrap());
-        assert!(names(&dir).is_empty());
-        fs::remove_dir_all(&dir).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path();
+        drop(NewTree::create(dir).unwrap());
+        assert!(names(dir).is_empty());
     }
 
     #[test]
     fn clean_repairs_after_a_killed_run() {
-        let dir = scratch("clean");
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path();
         fs::create_dir_all(dir.join(NEW).join("half")).unwrap();
         fs::create_dir_all(dir.join(OLD).join("whole")).unwrap();
-        clean(&dir).unwrap();
-        assert_eq!(names(&dir), ["libwebsockets"]);
-        assert!(path(&dir).join("whole").is_dir());
+        clean(dir).unwrap();
+        assert_eq!(names(dir), ["libwebsockets"]);
+        assert!(path(dir).join("whole").is_dir());
         fs::create_dir_all(dir.join(OLD)).unwrap();
-        clean(&dir).unwrap();
-        assert_eq!(names(&dir), ["libwebsockets"]);
-        fs::remove_dir_all(&dir).unwrap();
+        clean(dir).unwrap();
+        assert_eq!(names(dir), ["libwebsockets"]);
     }
 }
