@@ -86,14 +86,6 @@ impl<'a> Sources<'a> {
     }
 }
 
-/// Removes a working directory.
-pub fn remove(dir: &Path) -> Result<()> {
-    if dir.exists() {
-        fs::remove_dir_all(dir).doing("remove", dir)?;
-    }
-    Ok(())
-}
-
 /// apt's hooks may clean the system's cache, which is not ours to touch. As root,
 /// apt would switch to a user who may not write to our directories.
 const APT_CONFIG: &str = "\

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use crate::error::{IoContext, Result};
 use crate::process;
 
 /// The root of the repository: the parent of this package's directory.
@@ -28,6 +29,14 @@ pub fn target_dir() -> PathBuf {
             .unwrap_or_else(|| root.join("target"))
     };
     FOUND.get_or_init(find).clone()
+}
+
+/// Removes a folder with what is in it, if it is there.
+pub fn remove(dir: &Path) -> Result<()> {
+    if dir.exists() {
+        std::fs::remove_dir_all(dir).doing("remove", dir)?;
+    }
+    Ok(())
 }
 
 /// A program of the workspace, as `cargo build --release` makes it.

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::debian::{self, Sources};
+use crate::debian::Sources;
 use crate::error::{Error, IoContext, Result};
 use crate::{lock, paths, process, setup};
 
@@ -80,7 +80,7 @@ impl Library {
 fn bring(release: &str, cache: &Path) -> Result<()> {
     setup::satisfy(&[setup::XZ])?;
     let work = cache.join("apt");
-    debian::remove(&work)?;
+    paths::remove(&work)?;
     println!("std: fetching Debian's source package rustc ({SUITE}) with apt ...");
     let sources = Sources::open(&work, SUITE)?;
     let versions = sources.versions("rustc")?;
@@ -107,9 +107,9 @@ fn bring(release: &str, cache: &Path) -> Result<()> {
         return Err(Error::new(format!("{archive} has no library/Cargo.toml")));
     }
     let place = cache.join(release);
-    debian::remove(&place)?;
+    paths::remove(&place)?;
     fs::rename(&unpacked, &place).doing("rename", &unpacked)?;
-    debian::remove(&work)
+    paths::remove(&work)
 }
 
 /// The version of a package whose upstream release is this one, the newest last.

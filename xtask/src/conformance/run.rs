@@ -11,7 +11,7 @@ use super::child::Running;
 use super::report::Report;
 use super::suite::{home, Kind, Suite};
 use crate::error::{Error, IoContext, Result};
-use crate::{debian, paths};
+use crate::paths;
 
 /// How soon a program is ready; the first start of a Python compiles a lot.
 const START: Duration = Duration::from_secs(60);
@@ -63,7 +63,7 @@ impl Bench<'_> {
             self.suite.kind.name(),
             name.replace(", ", "-")
         ));
-        debian::remove(&dir)?;
+        paths::remove(&dir)?;
         fs::create_dir_all(&dir).doing("create", &dir)?;
         match role {
             Role::Server => self.server(tls, &dir)?,

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use crate::error::{Error, IoContext, Result};
 use crate::process::{self, find_program};
-use crate::{debian, paths, setup};
+use crate::{paths, setup};
 
 const AUTOBAHN: &str = "autobahntestsuite==25.10.1";
 const KOSOKU: &str = "kosoku==0.1.0";
@@ -123,7 +123,7 @@ impl Suite {
             return Ok(());
         }
         println!("conformance: installing {} with pip ...", self.package());
-        debian::remove(&self.dir)?;
+        paths::remove(&self.dir)?;
         fs::create_dir_all(home()).doing("create", &home())?;
         match self.kind {
             Kind::Kosoku => {

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use super::manifest::Manifest;
-use crate::debian::{self, Sources};
+use crate::debian::Sources;
 use crate::error::{Error, Result};
+use crate::paths;
 
 /// Fetches the archive into a working directory in the cache and hands it to
 /// `accept`; the working directory is removed in any case.
@@ -14,9 +15,9 @@ pub fn fetch(
     accept: impl FnOnce(&Path) -> Result<()>,
 ) -> Result<()> {
     let work = cache.join("apt");
-    debian::remove(&work)?;
+    paths::remove(&work)?;
     let result = fetch_into(manifest, &work).and_then(|file| accept(&file));
-    debian::remove(&work)?;
+    paths::remove(&work)?;
     result
 }
 

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::TARGET;
-use crate::debian;
 use crate::error::{Error, IoContext, Result};
 use crate::std_sources::Library;
 use crate::{paths, process};
@@ -62,7 +61,7 @@ fn installed() -> Result<bool> {
 
 fn make(library: &Library, sysroot: &Path) -> Result<()> {
     println!("windows: compiling the standard library for {TARGET} ...");
-    debian::remove(sysroot)?;
+    paths::remove(sysroot)?;
     let work = paths::target_dir().join("windows/std");
     let source = work.join("src");
     fs::create_dir_all(&source).doing("create", &source)?;
@@ -101,5 +100,5 @@ fn make(library: &Library, sysroot: &Path) -> Result<()> {
             process::run(compile.env("RUSTC_BOOTSTRAP", "1"))?;
         }
     }
-    debian::remove(&work)
+    paths::remove(&work)
 }

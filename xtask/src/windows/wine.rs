@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::COMPILER;
-use crate::debian;
 use crate::error::{Error, IoContext, Result};
 use crate::lock;
 use crate::paths;
@@ -63,7 +62,7 @@ impl Wine {
             return Ok(wine);
         }
         println!("windows: preparing {} ...", version.trim());
-        debian::remove(&wine.prefix)?;
+        paths::remove(&wine.prefix)?;
         fs::create_dir_all(&wine.prefix).doing("create", &wine.prefix)?;
         wine.run(&["wineboot", "--init"])?;
         wine.wait()?;
@@ -125,29 +124,5 @@ impl Drop for Wine {
         // Whether there is still one to be stopped doesn't matter.
         let mut command = Command::new(&self.server);
         let _ = process::status_within(self.enter(command.arg("-k")), PATIENCE);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::mpsc;
-    use std::thread;
-    use std::time::Duration;
-
-    /// Lost: the tests of a run whose server another one stops.
-    #[test]
-    fn runs_follow_one_another() {
-        let name = format!("xtask-prefix-{}.lock", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        let first = lock::insist(&path).unwrap();
-        let (tell, told) = mpsc::channel();
-        let other = path.clone();
-        let second = thread::spawn(move || tell.send(lock::insist(&other).is_ok()));
-        assert!(told.recv_timeout(Duration::from_millis(200)).is_err());
-        drop(first);
-        assert_eq!(told.recv_timeout(PATIENCE), Ok(true));
-        second.join().unwrap().unwrap();
-        fs::remove_file(&path).unwrap();
     }
 }
