@@ -6,7 +6,7 @@ use common::{client_context, eventually, probe, serve, Echo, Event};
 use libwebsockets::{Client, CloseCode};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Both tests are about the whole process: one at a time.
+/// The tests are about the whole process: one at a time.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 fn alone() -> MutexGuard<'static, ()> {
@@ -123,4 +123,57 @@ fn connections_that_come_and_go_leave_nothing_behind() {
 /// The descriptors that are open in this process.
 fn descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
+}
+
+/// Connects, and leaves at once without a trace, or the system would run out of ports.
+#[cfg(unix)]
+fn connects_and_resets(addr: std::net::SocketAddr) -> bool {
+    use std::os::fd::AsRawFd;
+    let Ok(peer) = std::net::TcpStream::connect(addr) else {
+        return false;
+    };
+    let linger = libc::linger {
+        l_onoff: 1,
+        l_linger: 0,
+    };
+    // SAFETY: the descriptor is a socket's, and the struct is read by its size.
+    let rc = unsafe {
+        libc::setsockopt(
+            peer.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_LINGER,
+            (&raw const linger).cast(),
+            size_of_val(&linger) as libc::socklen_t,
+        )
+    };
+    rc == 0
+}
+
+// Lost: all else that a context has to do, for as long as peers come.
+#[cfg(unix)]
+#[test]
+fn peers_that_only_connect_do_not_stop_the_loop() {
+    use std::time::{Duration, Instant};
+    let _alone = alone();
+    let server = serve(|vhost| vhost.accept(|_| Ok(Echo)));
+    let addr = server.addr();
+    let end = Instant::now() + Duration::from_secs(8);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            // Until nobody listens any more.
+            scope.spawn(|| while Instant::now() < end && connects_and_resets(addr) {});
+        }
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(3) {
+            let asked = Instant::now();
+            common::on_thread(&server.handle, |_| ());
+            let waited = asked.elapsed();
+            assert!(waited < Duration::from_secs(1), "{waited:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let asked = Instant::now();
+        server.stop().unwrap().unwrap();
+        let waited = asked.elapsed();
+        assert!(waited < Duration::from_secs(1), "{waited:?}");
+    });
 }

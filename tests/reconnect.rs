@@ -19,7 +19,19 @@ fn quick() -> Backoff {
     Backoff::new().first(Duration::from_millis(20)).jitter(0.0)
 }
 
+/// A server whose connections have this handler, and a context with what it takes to stay
+/// connected to it.
+fn pair(
+    handler: impl Handler + Clone + Send + 'static,
+    backoff: Backoff,
+) -> (Running, Running, Client) {
+    let server = serve(move |vhost| vhost.accept(move |_| Ok(handler.clone())));
+    let to = Client::new(&server.url("ws", "/")).unwrap();
+    (server, client_context(), to.reconnect(backoff))
+}
+
 /// Says good-bye to everybody.
+#[derive(Clone)]
 struct Dismisses;
 
 impl Handler for Dismisses {
@@ -58,12 +70,11 @@ fn a_client_that_closes_stays_closed_whose_ever_frame_is_the_first() {
 /// Lost: the server's rest. It accepts, and closes at once, as one does that has no room.
 #[test]
 fn a_server_that_lets_in_and_closes_is_asked_less_and_less_often() {
-    let server = serve(|vhost| vhost.accept(|_| Ok(Dismisses)));
-    let client = client_context();
+    let (_server, client, to) = pair(
+        Dismisses,
+        quick().first(Duration::from_millis(500)).attempts(2),
+    );
     let (probe, events) = probe();
-    let to = Client::new(&server.url("ws", "/"))
-        .unwrap()
-        .reconnect(quick().first(Duration::from_millis(500)).attempts(2));
     let start = Instant::now();
     drop(client.handle.connect(to, probe).unwrap());
     for _ in 0..3 {
@@ -80,18 +91,15 @@ fn a_server_that_lets_in_and_closes_is_asked_less_and_less_often() {
 /// restarts of its server, however long they are apart.
 #[test]
 fn a_connection_that_lasted_is_no_failure() {
+    #[derive(Clone)]
     struct Lasts;
     impl Handler for Lasts {
         fn on_pong(&mut self, conn: &mut Connection<'_>, _: &[u8]) {
             conn.close(CloseCode::SERVICE_RESTART);
         }
     }
-    let server = serve(|vhost| vhost.accept(|_| Ok(Lasts)));
-    let client = client_context();
+    let (_server, client, to) = pair(Lasts, quick().attempts(1));
     let (probe, events) = probe();
-    let to = Client::new(&server.url("ws", "/"))
-        .unwrap()
-        .reconnect(quick().attempts(1));
     drop(client.handle.connect(to, probe).unwrap());
     for _ in 0..4 {
         let id = events.open();
@@ -199,12 +207,8 @@ fn an_attempt_that_is_under_way_can_be_cancelled() {
 
 #[test]
 fn a_connection_that_is_open_is_the_last_once_its_client_is_cancelled() {
-    let server = serve(|vhost| vhost.accept(|_| Ok(Echo)));
-    let client = client_context();
+    let (server, client, to) = pair(Echo, quick());
     let (probe, events) = probe();
-    let to = Client::new(&server.url("ws", "/"))
-        .unwrap()
-        .reconnect(quick());
     let connecting = client.handle.connect(to, probe).unwrap();
     let id = events.open();
     connecting.cancel();
@@ -218,13 +222,8 @@ fn a_connection_that_is_open_is_the_last_once_its_client_is_cancelled() {
 
 #[test]
 fn a_shutdown_of_a_client_that_reconnects_is_its_end() {
-    let server = serve(|vhost| vhost.accept(|_| Ok(Echo)));
-    let client = client_context();
+    let (_server, client, to) = pair(Echo, Backoff::new().first(Duration::from_millis(1)));
     let (probe, events) = probe();
-    let backoff = Backoff::new().first(Duration::from_millis(1));
-    let to = Client::new(&server.url("ws", "/"))
-        .unwrap()
-        .reconnect(backoff);
     drop(client.handle.connect(to, probe).unwrap());
     events.open();
     client.handle.shutdown(CloseCode::GOING_AWAY, WAIT).unwrap();
@@ -341,12 +340,8 @@ fn a_connection_that_is_given_up_is_followed_by_another() {
             true
         }
     }
-    let server = serve(|vhost| vhost.accept(|_| Ok(Echo)));
-    let client = client_context();
+    let (_server, client, to) = pair(Echo, quick());
     let (tell, told) = mpsc::channel();
-    let to = Client::new(&server.url("ws", "/"))
-        .unwrap()
-        .reconnect(quick());
     let start = Instant::now();
     let handler = GivesUp { tell, left: 2 };
     drop(client.handle.connect(to, handler).unwrap());
@@ -359,12 +354,8 @@ fn a_connection_that_is_given_up_is_followed_by_another() {
 
 #[test]
 fn another_thread_gives_a_connection_up() {
-    let server = serve(|vhost| vhost.accept(|_| Ok(Echo)));
-    let client = client_context();
+    let (_server, client, to) = pair(Echo, quick());
     let (probe, events) = probe();
-    let to = Client::new(&server.url("ws", "/"))
-        .unwrap()
-        .reconnect(quick());
     drop(client.handle.connect(to, probe).unwrap());
     let first = events.open();
     client.handle.reconnect(first).unwrap();

@@ -6,6 +6,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 
 /// Sends every message back.
+#[derive(Clone)]
 pub struct Echo;
 
 impl Handler for Echo {
