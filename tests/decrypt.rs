@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::capture::Relay;
+use common::capture::{self, Relay};
 use common::certs::{tls_stream, Ca};
 use common::peer::{open_over, read, read_close};
 use common::temp::TempDir;
@@ -15,7 +15,6 @@ use libwebsockets::tls::TlsVersion;
 use libwebsockets::{Client, CloseCode, Connection, Context, Handler, Message};
 use std::io::ErrorKind;
 use std::path::Path;
-use std::process::Command;
 
 const QUESTION: &str = "what is hidden in the first message";
 const ANSWER: &str = "nothing is hidden in the second one";
@@ -38,17 +37,10 @@ fn server(ca: &Ca, keylog: KeyLog) -> Running {
 }
 
 /// What tshark shows of the WebSocket frames in a capture.
-fn dissect(dir: &TempDir, capture: &Path, log: Option<&Path>) -> String {
-    // The variable is that of the example `keylog`.
-    let program = std::env::var_os("TSHARK").unwrap_or_else(|| "tshark".into());
-    let mut tshark = Command::new(program);
-    tshark
-        .args(["-n", "-r"])
-        .arg(capture)
-        .args(["-V", "-Y", "websocket"])
-        // Nobody's own settings: they may name a log of their own.
-        .env("HOME", dir.path())
-        .env("XDG_CONFIG_HOME", dir.path());
+fn dissect(dir: &TempDir, file: &Path, log: Option<&Path>) -> String {
+    let mut tshark = capture::tshark(dir.path());
+    tshark.args(["-n", "-r"]).arg(file);
+    tshark.args(["-V", "-Y", "websocket"]);
     if let Some(log) = log {
         tshark.arg("-o");
         tshark.arg(format!("tls.keylog_file:{}", log.display()));

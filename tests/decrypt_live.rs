@@ -13,12 +13,11 @@ use common::capture::{self, Conversation, Relay};
 use common::certs::{tls_stream, Ca};
 use common::peer::{open_over, read, read_close};
 use common::programs::Program;
+use common::secrets::logged as server;
 use common::temp::TempDir;
-use common::{loopback, Echo, Running};
+use common::Running;
 use libwebsockets::keylog::{KeyLog, Rotation};
-use libwebsockets::Context;
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 /// A file holds three handshakes: one with TLS 1.3 adds 778 or 938 bytes.
@@ -31,14 +30,6 @@ const ROUNDS: usize = 4;
 
 /// tshark takes seconds to start, and more on a machine that has much to do.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-fn server(ca: &Ca, keylog: KeyLog) -> Running {
-    let tls = ca.sign(&["localhost"]).server();
-    Running::start(move || {
-        let vhost = loopback().tls(tls).accept(|_| Ok(Echo));
-        Context::builder().vhost(vhost).keylog(keylog)
-    })
-}
 
 /// Sends a text that comes back, on a connection of its own.
 fn talk(server: &Running, ca: &Ca, text: &str) -> Conversation {
@@ -62,16 +53,11 @@ struct Live {
 
 impl Live {
     fn start(dir: &TempDir, log: &Path) -> Live {
-        let program = std::env::var_os("TSHARK").unwrap_or_else(|| "tshark".into());
-        let mut command = Command::new(program);
+        let mut command = capture::tshark(dir.path());
         command
             .args(["-n", "-l", "-i", "-", "-Y", "websocket.opcode == 1"])
             .args(["-T", "fields", "-e", "websocket.payload.text", "-o"])
-            .arg(format!("tls.keylog_file:{}", log.display()))
-            // Nobody's own settings, and a place for what it has captured.
-            .env("HOME", dir.path())
-            .env("XDG_CONFIG_HOME", dir.path())
-            .env("TMPDIR", dir.path());
+            .arg(format!("tls.keylog_file:{}", log.display()));
         let mut tshark = Program::try_start(&mut command)
             .unwrap_or_else(|e| panic!("tshark ({e}): `cargo xtask setup` installs it"));
         tshark.feed(&capture::header());

@@ -4,11 +4,10 @@
 
 mod common;
 
-use common::peer::{frame, http_head, patient, upgrade, Raw, BINARY, CONTINUATION, PONG, TEXT};
+use common::peer::{frame, upgrade, Raw, BINARY, CONTINUATION, PONG, TEXT};
 use common::roles::Ours;
 use common::{client_context, loopback, noise, probe, probed, rests, Event, Events, Running};
 use libwebsockets::{Client, Connection, Context, Fragment, Handler, Role, WebSocketConfig};
-use std::io::Write;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
@@ -92,41 +91,16 @@ fn a_client_survives_a_first_frame_that_inflates_to_nothing() {
     let (probe, events) = probe();
     let to = Client::new(&url).unwrap().config(deflating());
     drop(client.handle.connect(to, probe).unwrap());
-    let (mut tcp, _) = listener.accept().unwrap();
-    patient(&tcp);
-    let request = http_head(&mut tcp);
-    let key = request
-        .lines()
-        .find_map(|line| line.strip_prefix("Sec-WebSocket-Key: "))
-        .unwrap_or_else(|| panic!("{request}"));
-    let accept = tungstenite::handshake::derive_accept_key(key.as_bytes());
-    let answer = format!(
-        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
-    );
-    tcp.write_all(answer.as_bytes()).unwrap();
+    let extension = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
+    let mut raw = Raw::accept(&listener, extension);
     events.open();
     for (first, payload) in FRAMES
         .into_iter()
         .chain([(CONTINUATION, REST), (FIN | CONTINUATION, &[0x00][..])])
     {
-        tcp.write_all(&unmasked(first, payload)).unwrap();
+        raw.send_frame(first, payload);
     }
     expect_both(&events);
-}
-
-/// A frame as a server sends it.
-fn unmasked(first: u8, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![first];
-    match u8::try_from(payload.len()) {
-        Ok(short @ ..=125) => bytes.push(short),
-        _ => {
-            bytes.push(126);
-            bytes.extend_from_slice(&(payload.len() as u16).to_be_bytes());
-        }
-    }
-    bytes.extend_from_slice(payload);
-    bytes
 }
 
 #[test]

@@ -6,37 +6,16 @@ mod common;
 
 use common::certs::Ca;
 use common::machine::{is_wine, removed_files_keep_their_names};
-use common::peer;
-use common::secrets::{labels, lines, open_tls, randoms, TLS12, TLS13};
+use common::secrets::{
+    labels, lines, logged as server, open_tls, randoms, visit, visit_at, TLS12, TLS13,
+};
 use common::temp::TempDir;
-use common::{client_context, loopback, probe, Echo, Running};
+use common::{client_context, probe, Running};
 use libwebsockets::keylog::{KeyLog, KeyLogError, Problem, Source};
 use libwebsockets::{Client, Context, Error};
 use rustls::version::{TLS12 as V12, TLS13 as V13};
-use std::net::SocketAddr;
 #[cfg(unix)]
 use std::path::Path;
-
-/// An echo server over TLS, with this log.
-fn server(ca: &Ca, keylog: KeyLog) -> Running {
-    let tls = ca.sign(&["localhost", "127.0.0.1"]).server();
-    Running::start(move || {
-        let vhost = loopback().tls(tls).accept(|_| Ok(Echo));
-        Context::builder().vhost(vhost).keylog(keylog)
-    })
-}
-
-/// Opens and closes a connection; the random of its handshake.
-fn visit(server: &Running, ca: &Ca) -> String {
-    visit_at(server.addr(), ca)
-}
-
-fn visit_at(addr: SocketAddr, ca: &Ca) -> String {
-    let (mut socket, random) = open_tls(addr, ca.rustls_client());
-    socket.send("hello".into()).unwrap();
-    assert_eq!(peer::read(&mut socket), "hello".into());
-    random
-}
 
 #[test]
 fn path_by_api_per_context() {

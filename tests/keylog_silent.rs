@@ -8,9 +8,9 @@ mod common;
 use common::certs::{tls_over, Ca};
 use common::machine::removed_files_keep_their_names;
 use common::peer::{self, tcp};
-use common::secrets::{lines, open_tls, Line};
+use common::secrets::{lines, logged as server, open_tls, Line};
 use common::temp::TempDir;
-use common::{loopback, probe, Echo, Running};
+use common::{probe, Running};
 use libwebsockets::keylog::{AutoOff, Filter, KeyLog, MemoryLog, Retention, Rotation};
 use libwebsockets::{Client, Context};
 use rustls::version::{TLS12, TLS13};
@@ -81,14 +81,6 @@ fn leaked(text: &str, secrets: &BTreeSet<Line>) -> usize {
         shapes.any(|shape| text.contains(&shape))
     };
     secrets.iter().filter(leaks).count()
-}
-
-fn server(ca: &Ca, keylog: KeyLog) -> Running {
-    let tls = ca.sign(&["localhost"]).server();
-    Running::start(move || {
-        let vhost = loopback().tls(tls).accept(|_| Ok(Echo));
-        Context::builder().vhost(vhost).keylog(keylog)
-    })
 }
 
 /// A connection by each version, one that fails, and what the log then says.

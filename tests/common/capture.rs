@@ -7,9 +7,21 @@ use super::WAIT;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
 use std::path::Path;
+use std::process::Command;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
+
+/// A tshark with nobody's own settings, which may name a log of their own; what it keeps goes
+/// to this folder. The variable is that of the example `keylog`.
+pub fn tshark(dir: &Path) -> Command {
+    let program = std::env::var_os("TSHARK").unwrap_or_else(|| "tshark".into());
+    let mut tshark = Command::new(program);
+    for variable in ["HOME", "XDG_CONFIG_HOME", "TMPDIR"] {
+        tshark.env(variable, dir);
+    }
+    tshark
+}
 
 /// Who sent a piece.
 #[derive(Clone, Copy, PartialEq, Eq)]

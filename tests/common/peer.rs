@@ -170,12 +170,7 @@ impl Raw {
         let mut raw = Raw::over(stream);
         raw.serves = true;
         let request = raw.head();
-        let key = request
-            .lines()
-            .filter_map(|line| line.split_once(": "))
-            .find(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-key"))
-            .map(|(_, key)| derive_accept_key(key.as_bytes()))
-            .unwrap_or_else(|| panic!("no key: {request}"));
+        let key = accept_key(&request);
         let answer = format!(
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Accept: {key}\r\n{extra}\r\n"
@@ -440,6 +435,14 @@ pub fn is_not_waited_for(vhost: fn() -> libwebsockets::Vhost, bytes: &[u8]) {
 }
 
 /// The head of a request or an answer: reads one byte at a time up to an empty line,
+/// What answers the key of a client's request (RFC 6455, section 4.2.2).
+pub fn accept_key(request: &str) -> String {
+    let mut fields = request.lines().filter_map(|line| line.split_once(": "));
+    let key = fields.find(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-key"));
+    let (_, key) = key.unwrap_or_else(|| panic!("no key: {request}"));
+    derive_accept_key(key.as_bytes())
+}
+
 /// and so nothing behind it.
 #[track_caller]
 pub fn http_head(stream: &mut (impl Read + ?Sized)) -> String {

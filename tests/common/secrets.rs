@@ -126,7 +126,7 @@ pub fn open_tls(addr: SocketAddr, config: rustls::ClientConfig) -> (Socket, Stri
 
 /// An echo server over TLS, with this log.
 pub fn logged(ca: &Ca, keylog: KeyLog) -> Running {
-    let tls = ca.sign(&["localhost"]).server();
+    let tls = ca.sign(&["localhost", "127.0.0.1"]).server();
     Running::start(move || {
         let vhost = loopback().tls(tls).accept(|_| Ok(Echo));
         Context::builder().vhost(vhost).keylog(keylog)
@@ -136,7 +136,13 @@ pub fn logged(ca: &Ca, keylog: KeyLog) -> Running {
 /// Makes a connection, sees that it works, and ends it; the random of its handshake.
 #[track_caller]
 pub fn visit(server: &Running, ca: &Ca) -> String {
-    let (mut socket, random) = open_tls(server.addr(), ca.rustls_client());
+    visit_at(server.addr(), ca)
+}
+
+/// The same at an address of the server's.
+#[track_caller]
+pub fn visit_at(addr: SocketAddr, ca: &Ca) -> String {
+    let (mut socket, random) = open_tls(addr, ca.rustls_client());
     socket.send("hello".into()).unwrap();
     assert_eq!(super::peer::read(&mut socket), "hello".into());
     random

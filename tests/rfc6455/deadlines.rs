@@ -1,13 +1,12 @@
 //! Peers that stall, or trickle, in any phase: they are left in time, by deadlines that
 //! the builder sets unless it is told others.
 
-use crate::common::peer::{http_head, tcp, upgrade};
+use crate::common::peer::{accept_key, http_head, tcp, upgrade};
 use crate::common::{client_context, loopback, probe, Events, Running};
 use libwebsockets::{Client, Context, WebSocketConfig};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
-use tungstenite::handshake::derive_accept_key;
 
 /// How often a peer that trickles sends a byte.
 const TRICKLE: Duration = Duration::from_millis(300);
@@ -296,9 +295,7 @@ fn try_server(deadlines: Deadlines, peer: Peer) -> Result<(), String> {
         false => Box::new(tcp),
     };
     if peer.is_open() {
-        let request = http_head(&mut *stream);
-        let (_, key) = request.split_once("Sec-WebSocket-Key: ").unwrap();
-        let key = derive_accept_key(key.lines().next().unwrap().as_bytes());
+        let key = accept_key(&http_head(&mut *stream));
         let answer = format!(
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Accept: {key}\r\n\r\n"

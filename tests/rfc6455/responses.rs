@@ -1,11 +1,10 @@
 //! Answers to an opening handshake that a client refuses, and some that it mustn't.
 
-use crate::common::peer::{http_head, patient};
+use crate::common::peer::{accept_key, http_head, patient};
 use crate::common::{client_context, probe, Event};
 use libwebsockets::{Client, ConnectError, WebSocketConfig};
 use std::io::Write;
 use std::net::TcpListener;
-use tungstenite::handshake::derive_accept_key;
 
 /// What becomes of the attempt.
 #[derive(Clone, Copy)]
@@ -114,13 +113,7 @@ const DEFLATE_ROWS: &[Row] = &[
 fn answer(listener: &TcpListener, line: &str, by: &str) -> std::net::TcpStream {
     let (mut tcp, _) = listener.accept().unwrap();
     patient(&tcp);
-    let request = http_head(&mut tcp);
-    let key = request
-        .lines()
-        .filter_map(|line| line.split_once(": "))
-        .find(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-key"))
-        .map(|(_, key)| derive_accept_key(key.as_bytes()))
-        .unwrap();
+    let key = accept_key(&http_head(&mut tcp));
     let right = format!("{STATUS}{UPGRADE}{CONNECTION}{ACCEPT}\r\n");
     assert!(right.contains(line), "{line:?}");
     let altered = right.replace(line, by);
