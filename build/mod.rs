@@ -10,6 +10,7 @@ pub mod library;
 pub mod metadata;
 pub mod mingw;
 pub mod source;
+pub mod switches;
 pub mod system;
 pub mod vars;
 pub mod vendored;

@@ -3,6 +3,7 @@
 use super::config::{sanitizer_flags, Config};
 use super::configured::{self, Inputs};
 use super::library::Library;
+use super::switches::{self, Features};
 use super::{known, mingw, vars, versions, Result};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -94,53 +95,24 @@ fn folder(generator: Option<&OsStr>) -> String {
     format!("lws{name}")
 }
 
-/// The switches of the C build, each with its reason where the name doesn't say it.
+/// The switches of the C build: those of every build, and what depends on this machine.
 fn options(config: &Config) -> Result<Vec<(&'static str, OsString)>> {
     let on = |yes: bool| OsString::from(if yes { "ON" } else { "OFF" });
     let mut options = vec![
         ("LWS_WITH_STATIC", on(true)),
         ("LWS_WITH_SHARED", on(false)),
-        ("LWS_STATIC_PIC", on(true)),
         // Nothing is installed. The library would have the path of this build in it.
         ("CMAKE_INSTALL_PREFIX", "/usr/local".into()),
-        ("LWS_WITHOUT_TESTAPPS", on(true)),
-        ("LWS_WITH_MINIMAL_EXAMPLES", on(false)),
-        ("LWS_WITH_EXPORT_LWSTARGETS", on(false)),
-        // It would take the commit of whatever git checkout lies around it for its own.
-        ("CMAKE_DISABLE_FIND_PACKAGE_Git", on(true)),
-        // Compilers newer than the release warn of new things.
-        ("DISABLE_WERROR", on(true)),
-        // With one, two contexts on two threads race on lws' globals.
-        ("LWS_MAX_SMP", "2".into()),
-        // Its allocation counter is one of these globals.
-        ("LWS_HAVE_MALLOC_USABLE_SIZE", "0".into()),
-        ("LWS_WITH_SSL", on(config.tls)),
-        ("LWS_WITHOUT_EXTENSIONS", on(!config.deflate)),
-        ("LWS_WITH_ZLIB", on(config.deflate)),
-        ("LWS_WITH_BUNDLED_ZLIB", on(false)),
-        ("LWS_IPV6", on(config.ipv6)),
-        ("LWS_UNIX_SOCK", on(config.unix_sockets)),
-        // HTTP is bound later; its code is compiled, patched and tested now.
-        ("LWS_WITH_HTTP2", on(true)),
-        ("LWS_WITH_CACHE_NSCOOKIEJAR", on(true)),
-        // Event libraries come in through event_lib_custom, never as plugins.
-        ("LWS_WITH_EVLIB_PLUGINS", on(false)),
-        ("LWS_WITH_NETLINK", on(false)),
-        // Privileges are not its business here; where found, it would have to be linked.
-        ("LWS_HAVE_LIBCAP", on(false)),
-        // The http_proxy variable must not redirect an application's connections.
-        ("LWS_CLIENT_HTTP_PROXYING", on(false)),
-        // Two lines formatted for each connection, whoever wants them.
-        ("LWS_LOG_TAG_LIFECYCLE", on(false)),
-        // Its parser has a stack overflow (CVE-2025-11678).
-        ("LWS_WITH_SYS_ASYNC_DNS", on(false)),
     ];
-    options.extend(known::answers(&config.target).map(|(name, value)| (name, value.into())));
-    options.extend(
-        versions::switches()
-            .into_iter()
-            .map(|(name, value)| (name, value.into())),
-    );
+    let features = Features {
+        tls: config.tls,
+        deflate: config.deflate,
+        ipv6: config.ipv6,
+        unix_sockets: config.unix_sockets,
+    };
+    let fixed = switches::of(&features).into_iter();
+    let fixed = fixed.chain(known::answers(&config.target));
+    options.extend(fixed.map(|(name, value)| (name, value.into())));
     if let Some(aws_lc) = &config.aws_lc {
         let [ssl, crypto] = aws_lc.paths();
         // AWS-LC comes from BoringSSL, and has its interface where it isn't OpenSSL's.

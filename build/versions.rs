@@ -3,12 +3,12 @@
 //!
 //! | release | difference | what is done |
 //! |---|---|---|
-//! | 4.3 | declares a minimum of CMake that CMake 4 refuses | [`switches`] |
-//! | 4.4 | a key log of its own, which `SSLKEYLOGFILE` turns on | [`switches`] |
-//! | 4.4 | Secure Streams are on by default | [`switches`] |
+//! | 4.3 | declares a minimum of CMake that CMake 4 refuses | [`super::switches`] |
+//! | 4.4 | a key log of its own, which `SSLKEYLOGFILE` turns on | [`super::switches`] |
+//! | 4.4 | Secure Streams are on by default | [`super::switches`] |
 //! | 4.4, 5.0 | functions change their arguments or results | [`NOT_THE_SAME`] |
 //! | 4.4, 4.5, 5.0 | members of structs come and go, callback reasons come | bindings and the checks of layouts are made of the headers of this build; unknown reasons pass |
-//! | 5.0 | HTTP/3 is on by default and wants GnuTLS | [`switches`] |
+//! | 5.0 | HTTP/3 is on by default and wants GnuTLS | [`super::switches`] |
 //! | 5.0 | a bit of the server options has two meanings | [`NOT_THE_SAME`] |
 //! | 5.0 | IPv6 is on by default | the build always sets it; a vhost of the crate disables it by name |
 //! | 5.0 | cmake wants `plugins/` | [`check_tree`] |
@@ -86,22 +86,4 @@ fn version_of(tree: &Path) -> Option<Version> {
         number("MINOR")?,
         number("PATCH_NUMBER")?,
     ))
-}
-
-/// Switches of cmake that some of the versions have, and that the others ignore.
-pub fn switches() -> Vec<(&'static str, &'static str)> {
-    vec![
-        // cmake 4 refuses the minimum that lws 4.3 declares.
-        ("CMAKE_POLICY_VERSION_MINIMUM", "3.5"),
-        // lws >= 4.4 has a key log of its own, keyed on SSLKEYLOGFILE; two switches
-        // of different versions leave it out.
-        ("LWS_HAVE_SSL_CTX_set_keylog_callback", "OFF"),
-        ("LWS_WITH_TLS_KEYLOG", "OFF"),
-        // lws >= 4.4 has them on by default.
-        ("LWS_WITH_SECURE_STREAMS", "OFF"),
-        // lws 5.0: its default HTTP/3 build forces another TLS library.
-        ("LWS_WITH_HTTP3", "OFF"),
-        ("LWS_ROLE_QUIC", "OFF"),
-        ("LWS_ROLE_H3", "OFF"),
-    ]
 }

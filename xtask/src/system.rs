@@ -10,41 +10,18 @@ use std::process::Command;
 use crate::error::{Error, Result};
 use crate::{paths, process, setup, test, vendor};
 
-/// As in `build/vendored.rs`, where the reasons are, apart from what makes it a
-/// static library there.
-const SWITCHES: &[&str] = &[
-    "LWS_WITH_STATIC=OFF",
-    "LWS_WITH_SHARED=ON",
-    "LWS_STATIC_PIC=ON",
-    "LWS_WITHOUT_TESTAPPS=ON",
-    "LWS_WITH_MINIMAL_EXAMPLES=OFF",
-    "LWS_WITH_EXPORT_LWSTARGETS=OFF",
-    "CMAKE_DISABLE_FIND_PACKAGE_Git=ON",
-    "DISABLE_WERROR=ON",
-    "CMAKE_POLICY_VERSION_MINIMUM=3.5",
-    "LWS_MAX_SMP=2",
-    "LWS_HAVE_MALLOC_USABLE_SIZE=0",
-    "LWS_WITH_SSL=ON",
-    "LWS_WITHOUT_EXTENSIONS=OFF",
-    "LWS_WITH_ZLIB=ON",
-    "LWS_WITH_BUNDLED_ZLIB=OFF",
-    "LWS_IPV6=ON",
-    "LWS_UNIX_SOCK=ON",
-    "LWS_WITH_HTTP2=ON",
-    "LWS_WITH_CACHE_NSCOOKIEJAR=ON",
-    "LWS_WITH_EVLIB_PLUGINS=OFF",
-    "LWS_WITH_NETLINK=OFF",
-    "LWS_HAVE_LIBCAP=OFF",
-    "LWS_CLIENT_HTTP_PROXYING=OFF",
-    "LWS_LOG_TAG_LIFECYCLE=OFF",
-    "LWS_WITH_SYS_ASYNC_DNS=OFF",
-    "LWS_HAVE_SSL_CTX_set_keylog_callback=OFF",
-    "LWS_WITH_TLS_KEYLOG=OFF",
-    "LWS_WITH_SECURE_STREAMS=OFF",
-    "LWS_WITH_HTTP3=OFF",
-    "LWS_ROLE_QUIC=OFF",
-    "LWS_ROLE_H3=OFF",
-];
+#[path = "../../build/switches.rs"]
+mod switches;
+
+use switches::Features;
+
+/// What [`test::FEATURES`] and the default ones ask of the library.
+const ALL: Features = Features {
+    tls: true,
+    deflate: true,
+    ipv6: true,
+    unix_sockets: true,
+};
 
 /// Suites that say nothing of an installed library: each makes builds of its own,
 /// with the variables that it is about, or asks the compiler alone.
@@ -127,7 +104,13 @@ fn install(prefix: &Path) -> Result<()> {
         .arg(&build)
         .arg(define("CMAKE_INSTALL_PREFIX", prefix))
         .args(["-DCMAKE_BUILD_TYPE=Release", "-Wno-dev"])
-        .args(SWITCHES.iter().map(|switch| format!("-D{switch}")));
+        // Shared, unlike our own build.
+        .args(["-DLWS_WITH_STATIC=OFF", "-DLWS_WITH_SHARED=ON"])
+        .args(
+            switches::of(&ALL)
+                .iter()
+                .map(|(name, value)| format!("-D{name}={value}")),
+        );
     if process::find_program("ninja").is_some() {
         configure.args(["-G", "Ninja"]);
     }
@@ -168,32 +151,6 @@ fn cargo(prefix: &Path, verb: &[&str]) -> Result<Command> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Lost: a test of a library that our own build wouldn't make.
-    #[test]
-    fn switches_are_those_of_the_vendored_build() {
-        let root = paths::root();
-        let text = ["build/vendored.rs", "build/versions.rs"]
-            .map(|file| std::fs::read_to_string(root.join(file)).unwrap())
-            .concat();
-        for switch in SWITCHES {
-            let (name, _) = switch.split_once('=').unwrap();
-            assert!(text.contains(&format!("(\"{name}\",")), "{name}");
-        }
-        // What depends on the machine is no switch.
-        let found = text.lines().filter_map(|line| {
-            let name = line.strip_prefix("        (\"")?.split('"').next()?;
-            Some(name)
-        });
-        for name in found {
-            let ours = SWITCHES.iter().any(|s| s.split('=').next() == Some(name));
-            // Where a library is installed isn't what it is.
-            assert!(
-                ours || name == "CMAKE_INSTALL_PREFIX",
-                "{name} isn't set here"
-            );
-        }
-    }
 
     #[test]
     fn arguments_choose_suites() {
