@@ -6,6 +6,16 @@ use super::library::Library;
 use super::Result;
 use std::path::PathBuf;
 
+/// What is compiled where there is TLS.
+const TLS: [&str; 6] = [
+    "tls.c",
+    "tls_alerts.c",
+    "tls_certificates.c",
+    "tls_facts.c",
+    "tls_rules.c",
+    "tls_system_roots.c",
+];
+
 /// Compiles `csrc/` into a static library and links it.
 pub fn compile(config: &Config, library: &Library) -> Result<()> {
     let dir = config.manifest_dir.join("csrc");
@@ -20,7 +30,7 @@ pub fn compile(config: &Config, library: &Library) -> Result<()> {
         // Callbacks take what the TLS library gives them.
         .flag_if_supported("-Wno-unused-parameter");
     if config.tls {
-        cc.file(dir.join("tls.c"));
+        cc.files(TLS.map(|name| dir.join(name)));
     }
     if let Some(aws_lc) = &config.aws_lc {
         cc.flag("-include").flag(&aws_lc.names);
