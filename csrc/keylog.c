@@ -72,20 +72,44 @@ lwsrs_keylog_env_read(const char **value)
 static struct lwsrs_keylog_calls calls;
 static int hook_index = -1, records_index = -1;
 
+/*
+ * What is called may be the application's, in part, and comes while the TLS library is at work:
+ * an error that it leaves on this thread's queue would be taken for the handshake's. So each
+ * call but that of wants_lines(), which reads a switch, is between these two.
+ */
+static void
+leave(void)
+{
+	ERR_set_mark();
+}
+
+static void
+come_back(void)
+{
+	/* Down to the mark, or all, where the queue was empty and took none. */
+	ERR_pop_to_mark();
+}
+
 static void
 free_hook(void *parent, void *hook, CRYPTO_EX_DATA *ad, int index, long argl,
 	  void *argp)
 {
-	if (hook)
-		calls.free_hook(hook);
+	if (!hook)
+		return;
+	leave();
+	calls.free_hook(hook);
+	come_back();
 }
 
 static void
 free_records(void *parent, void *records, CRYPTO_EX_DATA *ad, int index,
 	     long argl, void *argp)
 {
-	if (records)
-		calls.free_records(records);
+	if (!records)
+		return;
+	leave();
+	calls.free_records(records);
+	come_back();
 }
 
 int
@@ -122,10 +146,12 @@ on_line(const SSL *ssl, const char *line)
 	if (!hook || !line)
 		return;
 	before = SSL_get_ex_data(ssl, records_index);
+	leave();
 	after = calls.line(hook, before, ssl, line, strlen(line));
 	if (after != before &&
 	    SSL_set_ex_data((SSL *)ssl, records_index, after) != 1)
 		calls.free_records(after);
+	come_back();
 }
 
 /*
@@ -155,8 +181,11 @@ on_info(const SSL *ssl, int where, int ret)
 	if (!(where & SSL_CB_HANDSHAKE_DONE))
 		return;
 	records = SSL_get_ex_data(ssl, records_index);
-	if (records)
-		calls.finished(records);
+	if (!records)
+		return;
+	leave();
+	calls.finished(records);
+	come_back();
 }
 
 int

@@ -113,6 +113,52 @@ mod exit {
         }
     }
 
+    /// Leaves an error on OpenSSL's queue of this thread, as its functions do that fail.
+    #[cfg(feature = "keylog")]
+    fn leave_an_error() {
+        let mut rubbish = [0u8].as_ptr();
+        // SAFETY: the pointer is to one byte, and the certificate is wanted nowhere else.
+        let none = unsafe { openssl_sys::d2i_X509(std::ptr::null_mut(), &mut rubbish, 1) };
+        assert!(none.is_null());
+        // SAFETY: it may be called at any time.
+        assert_ne!(unsafe { openssl_sys::ERR_peek_last_error() }, 0);
+    }
+
+    /// Lost: handshakes of an application whose key log calls OpenSSL.
+    #[cfg(feature = "keylog")]
+    #[test]
+    fn an_error_that_a_key_log_leaves_is_not_the_handshakes() {
+        use libwebsockets::keylog::{Filter, KeyLog, MemoryLog};
+        use libwebsockets::tls::TlsVersion::{Tls12, Tls13};
+
+        let filtered = || {
+            let filter = Filter::new().connections(|_| {
+                leave_an_error();
+                true
+            });
+            KeyLog::memory(&MemoryLog::new(1 << 16)).filter(filter)
+        };
+        let written = || KeyLog::function(|_| leave_an_error());
+        for keylog in [filtered as fn() -> KeyLog, written] {
+            let ca = Ca::new();
+            let tls = ca.sign(&["localhost"]).server();
+            let server = Running::start(move || {
+                let vhost = loopback().tls(tls).accept(|_| Ok(common::Echo));
+                Context::builder().vhost(vhost).keylog(keylog())
+            });
+            let client = Running::start(move || Context::builder().keylog(keylog()));
+            for version in [Tls12, Tls13] {
+                let url = format!("wss://localhost:{}/", server.addr().port());
+                let to = Client::new(&url).unwrap();
+                let to = to.tls(ca.trust().versions(version, version));
+                let (probe, events) = probe();
+                let connecting = client.handle.connect(to, probe).unwrap();
+                connecting.wait(common::WAIT).unwrap();
+                events.open();
+            }
+        }
+    }
+
     #[test]
     fn openssl_stays_until_the_process_is_gone() {
         if std::env::var_os(CHILD).is_some() {
