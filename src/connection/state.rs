@@ -5,7 +5,7 @@ use super::outbox::Outbox;
 use super::{Closed, ConnectionId, Handler, Initiator, Role, WebSocketConfig};
 use crate::client::attempt::Attempt;
 use crate::client::ConnectError;
-use crate::ffi::wsi::WsiCell;
+use crate::ffi::wsi_cell::WsiCell;
 use crate::message::{CloseFrame, Payload};
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;

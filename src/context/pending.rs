@@ -148,14 +148,11 @@ impl Context {
             #[cfg(not(feature = "_tls"))]
             tls: None,
             slot,
+            cell: &conn.wsi,
             ping_after,
             hangup_after,
         });
-        if let Some(wsi) = made {
-            conn.wsi.set(&wsi);
-        } else {
-            // Some failures free the wsi with no callback, others after one that ended it.
-            conn.wsi.clear();
+        if !made {
             self.engine.remove(slot);
             self.engine.finish(&conn);
         }

@@ -4,6 +4,7 @@ use super::context::RawContext;
 use super::sys;
 use super::vhost::{VhostId, ALPN, NO_SUBPROTOCOL};
 use super::wsi::Wsi;
+use super::wsi_cell::WsiCell;
 use std::ffi::CStr;
 use std::ptr::NonNull;
 
@@ -23,6 +24,8 @@ pub(crate) struct ConnectOptions<'a> {
     pub tls: Option<Relaxations>,
     /// The index of our own state, which [`super::wsi::Wsi::slot`] will give.
     pub slot: usize,
+    /// Holds the connection's wsi, as long as that lives.
+    pub cell: &'a WsiCell,
     /// Seconds of silence until a ping, and until the connection is dropped.
     pub ping_after: u16,
     pub hangup_after: u16,
@@ -39,9 +42,9 @@ pub(crate) struct Relaxations {
 
 impl RawContext {
     /// Starts a connection. Callbacks for it come during this call already, also
-    /// the last ones. `None`: the library gave up, without saying more.
+    /// the last ones. `false`: the library gave up, without saying more, and the cell is empty.
     #[doc(alias = "lws_client_connect_via_info")]
-    pub fn connect(&mut self, options: &ConnectOptions<'_>) -> Option<Wsi<'_>> {
+    pub fn connect(&mut self, options: &ConnectOptions<'_>) -> bool {
         use sys::lws_client_connect_ssl_connection_flags as flag;
 
         let mut flags = flag::LCCSCF_HTTP_NO_FOLLOW_REDIRECT.0;
@@ -61,7 +64,9 @@ impl RawContext {
                 }
             }
         }
-        let vhost = self.vhost(options.vhost)?;
+        let Some(vhost) = self.vhost(options.vhost) else {
+            return false;
+        };
         let policy = self.idle_policy(options.ping_after, options.hangup_after);
         let text = |text: Option<&CStr>| text.map_or(std::ptr::null(), CStr::as_ptr);
         let info = sys::lws_client_connect_info {
@@ -83,8 +88,14 @@ impl RawContext {
         // SAFETY: the context and the vhost are valid; the strings live during the call,
         // which copies them; the idle policy lives as long as the context.
         let wsi = unsafe { sys::lws_client_connect_via_info(&info) };
+        let Some(wsi) = NonNull::new(wsi) else {
+            // Some failures free the wsi with no callback, others after one that ended it.
+            options.cell.clear();
+            return false;
+        };
         // SAFETY: lws returns NULL for a wsi that it freed. This one it frees at the earliest
-        // when it services the context, which `Wsi` borrows from here.
-        NonNull::new(wsi).map(|wsi| unsafe { Wsi::new(wsi) })
+        // when it services the context.
+        options.cell.set(unsafe { &Wsi::new(wsi) });
+        true
     }
 }

@@ -141,6 +141,8 @@ impl Drop for RawContext {
         // SAFETY: the context is valid, and this is the only call. It is not made inside a
         // callback of this context: callbacks run while `service` or `connect` borrows it.
         unsafe { sys::lws_context_destroy(self.ptr.as_ptr()) };
+        // The library lets go of a wsi without a word, of which no way is known.
+        super::wsi_cell::forget_all(self.ptr.as_ptr());
     }
 }
 

@@ -37,12 +37,27 @@ pub(crate) enum Event<'cb> {
     Destroyed,
 }
 
+impl Event<'_> {
+    /// Whether only a connection has it whose opening handshake is done.
+    pub(super) fn is_of_websocket(&self) -> bool {
+        matches!(
+            self,
+            Event::ServerEstablished
+                | Event::ClientEstablished
+                | Event::Received(_)
+                | Event::Pong(_)
+                | Event::Writable
+                | Event::PeerClosed(_)
+        )
+    }
+}
+
 /// A piece of a message, as it came off the socket.
 #[derive(Clone, Copy)]
 pub(crate) struct Chunk<'cb> {
     pub data: &'cb [u8],
     /// What the bytes are masked with, on a connection that
-    /// [leaves that to us](super::wsi::Wsi::leave_masked).
+    /// [leaves that to us](super::wsi::WebSocket::leave_masked).
     pub mask: Option<Mask>,
     /// The last piece of a message.
     pub last: bool,

@@ -1,12 +1,10 @@
 //! The key log's hook in the TLS library, and the few system calls that it
 //! needs and the standard library doesn't offer.
 
+use super::ssl::Ssl;
 use super::sys;
-use crate::connection::Role;
 use crate::keylog::{forks, Facts, KeyLogHandle, Log, Session};
 use std::ffi::{c_char, c_int, c_void, CStr, OsString};
-use std::marker::PhantomData;
-use std::net::SocketAddr;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::ptr::NonNull;
 use std::sync::{Arc, OnceLock};
@@ -165,9 +163,11 @@ struct Hook {
 /// the same `ctx` changes nothing. A TLS library that refuses is a
 /// [`Problem::NoHook`](crate::keylog::Problem::NoHook) of the log.
 ///
+/// A connection that `ctx` has made before isn't logged, which is all that happens to it.
+///
 /// # Safety
-/// `ctx` is a live SSL_CTX of this process's TLS library that no connection uses
-/// yet, or that has its hook already; all connections that use it are of one thread.
+/// `ctx` is a live SSL_CTX of this process's TLS library, and this thread alone uses it and its
+/// connections.
 #[doc(alias = "SSL_CTX_set_keylog_callback")]
 pub(crate) unsafe fn attach(handle: &KeyLogHandle, vhost: &str, ctx: NonNull<sys::SSL_CTX>) {
     let log = handle.log();
@@ -245,6 +245,9 @@ unsafe extern "C" fn on_line(
     line: *const c_char,
     len: usize,
 ) -> *mut c_void {
+    let Some(ssl) = NonNull::new(ssl.cast_mut()) else {
+        return records;
+    };
     if hook.is_null() || line.is_null() {
         return records;
     }
@@ -358,51 +361,6 @@ impl Hook {
             self.log.count_filtered_connection();
             Session::ignored(Arc::clone(&self.log), Arc::clone(&self.vhost))
         })
-    }
-}
-
-/// A connection of the TLS library, during a callback of it.
-struct Ssl<'cb> {
-    ssl: *const sys::SSL,
-    _callback: PhantomData<&'cb ()>,
-}
-
-impl Ssl<'_> {
-    /// # Safety
-    /// `ssl` is valid as long as what is returned.
-    unsafe fn new(ssl: *const sys::SSL) -> Self {
-        Ssl {
-            ssl,
-            _callback: PhantomData,
-        }
-    }
-
-    #[doc(alias = "SSL_is_server")]
-    fn role(&self) -> Role {
-        // SAFETY: the connection is live (contract of `new`).
-        match unsafe { sys::lwsrs_ssl_is_server(self.ssl) } {
-            0 => Role::Client,
-            _ => Role::Server,
-        }
-    }
-
-    #[doc(alias = "SSL_get_servername")]
-    fn server_name(&self) -> Option<String> {
-        // SAFETY: the connection is live (contract of `new`).
-        let name = unsafe { sys::lwsrs_ssl_server_name(self.ssl) };
-        if name.is_null() {
-            return None;
-        }
-        // SAFETY: a NUL-terminated string of the connection's.
-        let name = unsafe { CStr::from_ptr(name) };
-        Some(name.to_string_lossy().into_owned())
-    }
-
-    #[doc(alias = "SSL_get_fd")]
-    fn peer_addr(&self) -> Option<SocketAddr> {
-        // SAFETY: the connection is live (contract of `new`).
-        let fd = unsafe { sys::lwsrs_ssl_fd(self.ssl) };
-        super::socket::peer_addr(sys::lws_sockfd_type::try_from(fd).ok()?)
     }
 }
 

@@ -23,6 +23,8 @@ pub(crate) mod process;
 pub(crate) mod sigxfsz;
 mod socket;
 #[cfg(feature = "_tls")]
+pub(crate) mod ssl;
+#[cfg(feature = "_tls")]
 pub(crate) mod tls;
 mod trampoline;
 pub(crate) mod unmask;
@@ -32,6 +34,7 @@ pub(crate) mod windows;
 #[cfg(feature = "_tls")]
 pub(crate) mod wipe;
 pub(crate) mod wsi;
+pub(crate) mod wsi_cell;
 
 #[cfg(fuzzing)]
 pub(crate) use trampoline::fuzz_decode;

@@ -2,12 +2,11 @@
 //! for clients. Both are configured by us, through the C glue: lws' own loading
 //! takes one CA of a bundle, no chain from memory, and says little of why.
 
+use super::ssl::CtxIdentity;
 use super::sys;
-use super::wsi::Wsi;
-use crate::client::CertificateProblem;
 use crate::error::{Error, Shown};
-use crate::tls::{CipherLists, ClientCertificates, Loaded, TlsInfo, TlsVersion};
-use std::ffi::{c_char, c_int, CStr, CString};
+use crate::tls::{CipherLists, ClientCertificates, Loaded, TlsVersion};
+use std::ffi::{c_int, CStr, CString};
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::sync::Once;
@@ -89,13 +88,15 @@ pub(crate) trait SslCtx {
         check(rc, || key.name())
     }
 
-    /// Sends the secrets of this SSL_CTX' connections to the context's key log.
+    /// Sends the secrets of this SSL_CTX' connections to the context's key log: of those that
+    /// it makes from now on.
     #[cfg(feature = "keylog")]
     fn attach_keylog(&self, engine: &crate::context::engine::Engine, vhost: &str) {
         let Some(ctx) = NonNull::new(self.as_ptr()) else {
             return;
         };
-        // SAFETY: the SSL_CTX is valid while `self` is and has made no connection yet.
+        // SAFETY: the SSL_CTX is valid while `self` is. What uses it stays, as `self`, with the
+        // service thread.
         unsafe { super::keylog::attach(engine.keylog(), vhost, ctx) };
     }
 
@@ -167,9 +168,9 @@ impl ServerCtx<'_> {
         check(rc, || "client certificate mode".into())
     }
 
-    /// What [`Wsi::tls_is_by`] compares; never dereferenced.
+    /// What [`Wsi::tls_is_by`](super::wsi::Wsi::tls_is_by) compares; never dereferenced.
     pub fn identity(&self) -> CtxIdentity {
-        CtxIdentity(self.ptr.as_ptr().addr())
+        CtxIdentity::of(self.ptr)
     }
 }
 
@@ -178,10 +179,6 @@ impl SslCtx for ServerCtx<'_> {
         self.ptr.as_ptr()
     }
 }
-
-/// Tells one SSL_CTX from another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct CtxIdentity(usize);
 
 /// Said of a program in which other crates use OpenSSL, and AWS-LC without its libssl:
 /// this crate's feature `aws-lc` adds that, and the linker may then take its functions
@@ -230,118 +227,4 @@ impl Drop for ClientCtx {
         // SAFETY: we own this reference; connections that still use it hold their own.
         unsafe { sys::lwsrs_tls_ctx_free(self.0.as_ptr()) };
     }
-}
-
-impl Wsi<'_> {
-    pub(super) fn ssl(&self) -> Option<NonNull<sys::SSL>> {
-        // SAFETY: the wsi is valid for 'cb.
-        NonNull::new(unsafe { sys::lws_get_ssl(self.as_ptr()) })
-    }
-
-    /// Whether this connection's handshake used that SSL_CTX, and by its rules.
-    pub fn tls_is_by(&self, ctx: CtxIdentity) -> bool {
-        self.ssl().is_some_and(|ssl| {
-            // SAFETY: a wsi's SSL is valid as long as the wsi.
-            let used = unsafe { sys::lwsrs_ssl_ctx(ssl.as_ptr()) };
-            // SAFETY: as above.
-            let kept = unsafe { sys::lwsrs_ssl_keeps_rules(ssl.as_ptr()) } != 0;
-            used.addr() == ctx.0 && kept
-        })
-    }
-
-    /// The facts of the TLS session; `None` on a plain connection.
-    pub fn tls_info(&self) -> Option<TlsInfo> {
-        let ssl = self.ssl()?.as_ptr();
-        // SAFETY: a wsi's SSL is valid as long as the wsi.
-        let version = unsafe { sys::lwsrs_ssl_version(ssl) };
-        // SAFETY: as above.
-        let cipher = unsafe { sys::lwsrs_ssl_cipher(ssl) };
-        // SAFETY: as above.
-        let server_name = unsafe { sys::lwsrs_ssl_server_name(ssl) };
-        Some(TlsInfo {
-            // SAFETY: null or a static NUL-terminated string.
-            version: unsafe { owned(version) }.unwrap_or_default(),
-            // SAFETY: null or a static NUL-terminated string.
-            cipher: unsafe { owned(cipher) }.unwrap_or_default(),
-            // SAFETY: null or a NUL-terminated string that lives as long as the SSL.
-            server_name: unsafe { owned(server_name) },
-            alpn: alpn(ssl),
-            peer_certificate: peer_certificate(ssl),
-        })
-    }
-}
-
-/// Why a client's handshake failed.
-impl Wsi<'_> {
-    /// What is wrong with the server's certificate, and in the TLS library's words.
-    #[doc(alias = "SSL_get_verify_result")]
-    pub fn certificate_problem(&self) -> Option<(CertificateProblem, String)> {
-        let ssl = self.ssl()?.as_ptr();
-        let mut reason = std::ptr::null();
-        // SAFETY: a wsi's SSL is valid as long as the wsi; the pointer is to a pointer.
-        let problem = unsafe { sys::lwsrs_ssl_certificate_problem(ssl, &mut reason) };
-        let problem = match problem as u32 {
-            0 => return None,
-            sys::LWSRS_CERT_UNKNOWN_ISSUER => CertificateProblem::UnknownIssuer,
-            sys::LWSRS_CERT_SELF_SIGNED => CertificateProblem::SelfSigned,
-            sys::LWSRS_CERT_WRONG_NAME => CertificateProblem::WrongName,
-            sys::LWSRS_CERT_EXPIRED => CertificateProblem::Expired,
-            sys::LWSRS_CERT_NOT_YET_VALID => CertificateProblem::NotYetValid,
-            _ => CertificateProblem::Other,
-        };
-        // SAFETY: null or a static NUL-terminated string.
-        let reason = unsafe { owned(reason) }.unwrap_or_default();
-        Some((problem, reason))
-    }
-
-    /// The alert by which the server ended the connection.
-    pub fn tls_alert(&self) -> Option<u8> {
-        let ssl = self.ssl()?.as_ptr();
-        // SAFETY: a wsi's SSL is valid as long as the wsi.
-        let alert = unsafe { sys::lwsrs_ssl_alert(ssl) };
-        u8::try_from(alert).ok().filter(|alert| *alert != 0)
-    }
-
-    /// From now on no alert is kept: a client's connection is open.
-    pub fn ignore_tls_alerts(&self) {
-        if let Some(ssl) = self.ssl() {
-            // SAFETY: a wsi's SSL is valid as long as the wsi.
-            unsafe { sys::lwsrs_ssl_ignore_alerts(ssl.as_ptr()) };
-        }
-    }
-}
-
-fn alpn(ssl: *const sys::SSL) -> Option<Vec<u8>> {
-    let mut data = std::ptr::null();
-    // SAFETY: the callers pass a valid SSL; `data` is set to what it holds, or null.
-    let len = unsafe { sys::lwsrs_ssl_alpn(ssl, &mut data) };
-    if data.is_null() || len == 0 {
-        return None;
-    }
-    // SAFETY: the TLS library keeps `len` bytes there as long as the SSL lives.
-    Some(unsafe { std::slice::from_raw_parts(data, len) }.to_vec())
-}
-
-fn peer_certificate(ssl: *const sys::SSL) -> Option<Vec<u8>> {
-    // SAFETY: the callers pass a valid SSL; with length 0 nothing is written.
-    let len = unsafe { sys::lwsrs_ssl_peer_certificate(ssl, std::ptr::null_mut(), 0) };
-    if len == 0 {
-        return None;
-    }
-    let mut der = vec![0u8; len];
-    // SAFETY: the buffer has `len` bytes, and nothing is written where they don't suffice.
-    let written = unsafe { sys::lwsrs_ssl_peer_certificate(ssl, der.as_mut_ptr(), len) };
-    (written == len).then_some(der)
-}
-
-/// # Safety
-///
-/// `text` is null or NUL-terminated.
-unsafe fn owned(text: *const c_char) -> Option<String> {
-    if text.is_null() {
-        return None;
-    }
-    // SAFETY: as this function's contract.
-    let text = unsafe { CStr::from_ptr(text) };
-    Some(text.to_string_lossy().into_owned())
 }

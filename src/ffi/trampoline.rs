@@ -39,7 +39,11 @@ pub(super) unsafe extern "C" fn callback(
     };
     // SAFETY: what lws passed, unchanged.
     let run = AssertUnwindSafe(|| unsafe { dispatch(engine, wsi, reason, user, input, len) });
-    match catch_unwind(run) {
+    let result = catch_unwind(run);
+    if reason == sys::lws_callback_reasons::LWS_CALLBACK_WSI_DESTROY {
+        super::wsi_cell::forget(wsi);
+    }
+    match result {
         Ok(result) => result,
         Err(panic) => {
             engine.keep_panic(panic);
@@ -108,8 +112,13 @@ unsafe fn dispatch(
         }
         Err(Broken) => return -1,
     };
-    // SAFETY: the events decoded come with a real wsi, alive during the callback.
-    let wsi = unsafe { Wsi::new(wsi) };
+    let wsi = match event.is_of_websocket() {
+        // SAFETY: the events decoded come with a real wsi, alive during the callback; the library
+        // sends these in the ws role alone, which a wsi doesn't leave.
+        true => unsafe { Wsi::new_websocket(wsi) },
+        // SAFETY: as above, of any role.
+        false => unsafe { Wsi::new(wsi) },
+    };
     match engine.on_event(&wsi, event) {
         Verdict::Continue => 0,
         Verdict::Close => -1,

@@ -2,7 +2,6 @@
 
 use super::sys;
 use crate::message::{CloseFrame, Payload};
-use std::cell::Cell;
 use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::ptr::NonNull;
@@ -11,6 +10,7 @@ use std::ptr::NonNull;
 /// is serviced.
 pub(crate) struct Wsi<'cb> {
     ptr: NonNull<sys::lws>,
+    is_websocket: bool,
     _callback: PhantomData<&'cb mut sys::lws>,
 }
 
@@ -35,8 +35,29 @@ impl<'cb> Wsi<'cb> {
     pub(super) unsafe fn new(ptr: NonNull<sys::lws>) -> Self {
         Wsi {
             ptr,
+            is_websocket: false,
             _callback: PhantomData,
         }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`new`](Self::new), and the wsi is of the ws role as long as `'cb`.
+    pub(super) unsafe fn new_websocket(ptr: NonNull<sys::lws>) -> Self {
+        Wsi {
+            ptr,
+            is_websocket: true,
+            _callback: PhantomData,
+        }
+    }
+
+    /// It as one whose opening handshake is done, in callbacks that only such a one has.
+    pub fn websocket(&self) -> Option<WebSocket<'_>> {
+        self.is_websocket.then_some(WebSocket(self))
+    }
+
+    pub(super) fn ptr(&self) -> NonNull<sys::lws> {
+        self.ptr
     }
 
     pub(super) fn as_ptr(&self) -> *mut sys::lws {
@@ -80,13 +101,6 @@ impl<'cb> Wsi<'cb> {
         unsafe { sys::lws_rx_flow_control(self.as_ptr(), i32::from(on)) };
     }
 
-    /// From now on what a client sends may come [masked](super::event::Chunk::mask). Only
-    /// for a wsi of the ws role, in the server's.
-    pub fn leave_masked(&self) {
-        // SAFETY: the wsi is valid (contract of `new`) and of the ws role (rule of this method).
-        unsafe { sys::lwsrs_leave_masked(self.as_ptr()) };
-    }
-
     /// Closes the connection without a handshake, from the service loop, after
     /// the present callback.
     pub fn kill_later(&self) {
@@ -123,21 +137,6 @@ impl<'cb> Wsi<'cb> {
         user.addr().checked_sub(1)
     }
 
-    /// Sends one frame, whose payload must be kept until the next WRITEABLE or
-    /// the end: permessage-deflate reads it after this returns.
-    ///
-    /// Only for a wsi of the ws role that is open.
-    #[doc(alias = "lws_write")]
-    pub fn write(&self, kind: FrameKind, payload: &mut Payload) -> Result<(), Dead> {
-        let protocol = match kind {
-            FrameKind::Text => sys::lws_write_protocol::LWS_WRITE_TEXT,
-            FrameKind::Binary => sys::lws_write_protocol::LWS_WRITE_BINARY,
-            FrameKind::Ping => sys::lws_write_protocol::LWS_WRITE_PING,
-            FrameKind::Pong => sys::lws_write_protocol::LWS_WRITE_PONG,
-        };
-        self.write_as(protocol, payload)
-    }
-
     /// Writes a payload from behind its headroom, which the library may write to.
     pub(super) fn write_as(
         &self,
@@ -162,36 +161,6 @@ impl<'cb> Wsi<'cb> {
         }
     }
 
-    /// Sets what the close frame says that goes out when the callback returns
-    /// [`Verdict::Close`](super::event::Verdict::Close). Only for a wsi of the ws role.
-    #[doc(alias = "lws_close_reason")]
-    pub fn set_close_reason(&self, frame: &CloseFrame) {
-        let mut reason = frame.reason().as_bytes().to_vec();
-        let code = sys::lws_close_status(u32::from(frame.code().get()));
-        // SAFETY: the wsi is valid and of the ws role (rule of this method); the reason's
-        // bytes are copied by the call.
-        unsafe { sys::lws_close_reason(self.as_ptr(), code, reason.as_mut_ptr(), reason.len()) };
-    }
-
-    /// Lets permessage-deflate work in pieces of 16 KiB instead of 1 KiB; whether it was
-    /// agreed on.
-    #[doc(alias = "lws_set_extension_option")]
-    #[cfg(feature = "deflate")]
-    pub fn enlarge_deflate_buffers(&self) -> bool {
-        [c"rx_buf_size", c"tx_buf_size"].into_iter().all(|option| {
-            // SAFETY: the wsi is valid for 'cb; the strings are static.
-            let failed = unsafe {
-                sys::lws_set_extension_option(
-                    self.as_ptr(),
-                    c"permessage-deflate".as_ptr(),
-                    option.as_ptr(),
-                    c"14".as_ptr(),
-                )
-            };
-            failed == 0
-        })
-    }
-
     /// The status of the HTTP response that a client got, if it got one.
     #[doc(alias = "lws_http_client_http_response")]
     pub fn http_status(&self) -> Option<u16> {
@@ -211,66 +180,59 @@ impl<'cb> Wsi<'cb> {
     }
 }
 
-/// Remembers a wsi between callbacks.
-///
-/// It is set inside a callback of that wsi, or when a connect has made it, and
-/// cleared in its WSI_DESTROY callback, which the library sends before it frees the wsi; both happen on
-/// the service thread, and the cell can't leave it.
-pub(crate) struct WsiCell(Cell<Option<NonNull<sys::lws>>>);
+/// A wsi of the ws role.
+#[derive(Clone, Copy)]
+pub(crate) struct WebSocket<'a>(&'a Wsi<'a>);
 
-impl WsiCell {
-    pub fn empty() -> Self {
-        WsiCell(Cell::new(None))
+impl WebSocket<'_> {
+    /// From now on what a client sends may come [masked](super::event::Chunk::mask). Without
+    /// effect on what servers send.
+    pub fn leave_masked(self) {
+        // SAFETY: the wsi is valid and of the ws role (contract of `new_websocket`).
+        unsafe { sys::lwsrs_leave_masked(self.0.as_ptr()) };
     }
 
-    pub fn set(&self, wsi: &Wsi<'_>) {
-        self.0.set(Some(wsi.ptr));
+    /// Lets permessage-deflate work in pieces of 16 KiB instead of 1 KiB; whether it was
+    /// agreed on.
+    #[doc(alias = "lws_set_extension_option")]
+    #[cfg(feature = "deflate")]
+    pub fn enlarge_deflate_buffers(self) -> bool {
+        [c"rx_buf_size", c"tx_buf_size"].into_iter().all(|option| {
+            // SAFETY: as for `leave_masked`; the strings are static.
+            let failed = unsafe {
+                sys::lws_set_extension_option(
+                    self.0.as_ptr(),
+                    c"permessage-deflate".as_ptr(),
+                    option.as_ptr(),
+                    c"14".as_ptr(),
+                )
+            };
+            failed == 0
+        })
     }
 
-    pub fn clear(&self) {
-        self.0.set(None);
+    /// Sends one frame, whose payload must be kept until the next WRITEABLE or
+    /// the end: permessage-deflate reads it after this returns.
+    #[doc(alias = "lws_write")]
+    pub fn write(self, kind: FrameKind, payload: &mut Payload) -> Result<(), Dead> {
+        let protocol = match kind {
+            FrameKind::Text => sys::lws_write_protocol::LWS_WRITE_TEXT,
+            FrameKind::Binary => sys::lws_write_protocol::LWS_WRITE_BINARY,
+            FrameKind::Ping => sys::lws_write_protocol::LWS_WRITE_PING,
+            FrameKind::Pong => sys::lws_write_protocol::LWS_WRITE_PONG,
+        };
+        self.0.write_as(protocol, payload)
     }
 
-    pub fn is_set(&self) -> bool {
-        self.0.get().is_some()
-    }
-
-    pub fn holds(&self, wsi: &Wsi<'_>) -> bool {
-        self.0.get() == Some(wsi.ptr)
-    }
-
-    /// Calls `f` with the wsi, if it still lives. `f` gets only what doesn't
-    /// free a wsi within the call.
-    pub fn with<R>(&self, f: impl FnOnce(&Outside<'_>) -> R) -> Option<R> {
-        let ptr = self.0.get()?;
-        // SAFETY: the cell is cleared before the wsi is freed, on this same thread, and
-        // nothing in `Outside` frees one.
-        let wsi = unsafe { Wsi::new(ptr) };
-        Some(f(&Outside(wsi)))
-    }
-}
-
-/// What may be done with a wsi outside its own callbacks.
-pub(crate) struct Outside<'a>(Wsi<'a>);
-
-impl Outside<'_> {
-    pub fn request_writable(&self) {
-        self.0.request_writable();
-    }
-
-    pub fn kill_later(&self) {
-        self.0.kill_later();
-    }
-
-    pub fn holds_output(&self) -> bool {
-        self.0.holds_output()
-    }
-
-    pub fn unsent(&self) -> Option<u64> {
-        self.0.unsent()
-    }
-
-    pub fn set_reading(&self, on: bool) {
-        self.0.set_reading(on);
+    /// Sets what the close frame says that goes out when the callback returns
+    /// [`Verdict::Close`](super::event::Verdict::Close).
+    #[doc(alias = "lws_close_reason")]
+    pub fn set_close_reason(self, frame: &CloseFrame) {
+        let mut reason = frame.reason().as_bytes().to_vec();
+        let code = sys::lws_close_status(u32::from(frame.code().get()));
+        let wsi = self.0.as_ptr();
+        // SAFETY: the wsi is valid and of the ws role (contract of `new_websocket`); the
+        // reason's bytes are copied by the call.
+        unsafe { sys::lws_close_reason(wsi, code, reason.as_mut_ptr(), reason.len()) };
     }
 }

@@ -15,7 +15,7 @@ pub(crate) struct VhostState {
     pub vhost: Vhost,
     /// Which SSL_CTX its handshakes use.
     #[cfg(feature = "_tls")]
-    pub tls: std::cell::Cell<Option<crate::ffi::tls::CtxIdentity>>,
+    pub tls: std::cell::Cell<Option<crate::ffi::ssl::CtxIdentity>>,
 }
 
 impl VhostState {

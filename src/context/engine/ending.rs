@@ -163,8 +163,6 @@ impl Engine {
             .collect();
         self.by_id.borrow_mut().clear();
         for conn in left {
-            // The library let go of it without a word, of which no way is known.
-            conn.wsi.clear();
             self.finish(&conn);
         }
         loop {

@@ -84,7 +84,10 @@ impl Engine {
             self.keylog().log().count_unhooked_connection();
         }
         #[cfg(feature = "deflate")]
-        if wsi.enlarge_deflate_buffers() {
+        if wsi
+            .websocket()
+            .is_some_and(|websocket| websocket.enlarge_deflate_buffers())
+        {
             conn.assembler.borrow_mut().expect_deflate();
         }
         #[cfg(feature = "_tls")]
@@ -93,7 +96,9 @@ impl Engine {
         }
         if conn.role == Role::Server && !conn.fragments {
             // It is done while a message is put together.
-            wsi.leave_masked();
+            if let Some(websocket) = wsi.websocket() {
+                websocket.leave_masked();
+            }
         }
         self.shared.open(conn.id, Arc::clone(&conn.outbox));
         let ticket = match &mut *conn.attempt.borrow_mut() {
@@ -193,7 +198,9 @@ impl Engine {
     /// Sends a close frame by the verdict that is returned.
     pub(super) fn send_close(&self, conn: &Conn, wsi: &Wsi<'_>, frame: &CloseFrame) -> Verdict {
         self.leave_open(conn, Stage::Closing);
-        wsi.set_close_reason(frame);
+        if let Some(websocket) = wsi.websocket() {
+            websocket.set_close_reason(frame);
+        }
         Verdict::Close
     }
 
@@ -280,7 +287,10 @@ impl Engine {
     /// Writes a frame; if that fails, the queue is shut.
     fn write(&self, conn: &Conn, wsi: &Wsi<'_>, mut frame: Outgoing) -> Result<(), Dead> {
         conn.written.set(conn.written.get() + 1);
-        let result = wsi.write(frame.kind, &mut frame.payload);
+        let result = match wsi.websocket() {
+            Some(websocket) => websocket.write(frame.kind, &mut frame.payload),
+            None => Err(Dead),
+        };
         match result {
             Err(_) => {
                 conn.outbox.note_lost();

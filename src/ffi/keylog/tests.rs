@@ -22,8 +22,9 @@ fn line(log: &Arc<Log>, line: &[u8]) {
     let hook = std::ptr::from_mut(&mut hook).cast();
     let none = std::ptr::null_mut();
     let (text, len) = (line.as_ptr().cast(), line.len());
+    let ssl = NonNull::dangling().as_ptr();
     // SAFETY: both outlive the call; without a filter nothing is asked of the connection.
-    let records = unsafe { on_line(hook, none, std::ptr::null(), text, len) };
+    let records = unsafe { on_line(hook, none, ssl, text, len) };
     if !records.is_null() {
         // SAFETY: `on_line` made it.
         unsafe { free_records(records) };
