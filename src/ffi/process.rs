@@ -1,4 +1,12 @@
-//! What is asked about other processes.
+//! What is asked about this process and others.
+
+/// The user whose rights this process has.
+#[cfg(unix)]
+#[doc(alias = "geteuid")]
+pub(crate) fn effective_user() -> u32 {
+    // SAFETY: geteuid() has no precondition and can't fail.
+    unsafe { libc::geteuid() }
+}
 
 /// Whether a process with this id runs, or has ended and wasn't waited for yet.
 /// Where that can't be told, it does.

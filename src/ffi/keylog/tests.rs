@@ -1,12 +1,18 @@
 //! The hook, with handshakes in memory.
 
+use super::hook::{free_records, on_line, Hook};
+use super::probe::probed;
 use super::*;
 #[cfg(feature = "aws-lc")]
 use crate::ffi::aws_lc as ssl;
-use crate::keylog::{self, KeyLog};
+use crate::ffi::sys;
+use crate::keylog::{self, KeyLog, Log};
 #[cfg(not(feature = "aws-lc"))]
 use openssl_sys as ssl;
 use std::cell::Cell;
+use std::ffi::{c_char, c_int};
+use std::ptr::NonNull;
+use std::sync::Arc;
 
 thread_local! {
     /// Leaves hooks out, as a provided SSL_CTX or a reload of certificates may.

@@ -1,12 +1,17 @@
 //! Files on Unix: mode, owner, device and inode.
 
 use super::{Identity, Look, Rules};
-use crate::ffi::keylog as ffi;
+use crate::ffi::process::effective_user;
 use crate::keylog::KeyLogError;
 use std::fs::{self, File, FileType, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
+
+/// How a log is opened beyond appending: not through a symbolic link, not
+/// inherited by a program that is executed, without waiting for the reader of a
+/// FIFO, and without making a terminal ours.
+const OPEN_FLAGS: i32 = libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY;
 
 /// Whether a path's form alone forbids it; nothing does here.
 pub(super) fn check_path(_: &Path, _: &Rules) -> Result<(), KeyLogError> {
@@ -20,7 +25,7 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
         .append(true)
         .create(true)
         .mode(0o600)
-        .custom_flags(ffi::OPEN_FLAGS)
+        .custom_flags(OPEN_FLAGS)
         .open(path)
 }
 
@@ -31,7 +36,7 @@ pub(super) fn open_lock(path: &Path) -> io::Result<File> {
 pub(super) fn open_to_read(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .read(true)
-        .custom_flags(ffi::OPEN_FLAGS)
+        .custom_flags(OPEN_FLAGS)
         .open(path)
 }
 
@@ -52,7 +57,7 @@ pub(super) fn look(file: &File) -> io::Result<Look> {
 }
 
 pub(super) fn check_owner(path: &Path, found: &Metadata, rules: &Rules) -> Result<(), KeyLogError> {
-    let user = ffi::effective_user();
+    let user = effective_user();
     if found.uid() != user {
         return Err(KeyLogError::NotOwner {
             path: path.to_owned(),

@@ -1,10 +1,11 @@
-//! The key log's hook in the TLS library, and the few system calls that it
-//! needs and the standard library doesn't offer.
+//! What the TLS library calls with the secrets of each handshake.
 
-use super::ssl::Ssl;
-use super::sys;
-use crate::keylog::{forks, Facts, KeyLogHandle, Log, Session};
-use std::ffi::{c_char, c_int, c_void, CStr, OsString};
+use super::watch_forks;
+use crate::ffi::ssl::Ssl;
+use crate::ffi::sys;
+use crate::ffi::wsi::Wsi;
+use crate::keylog::{Facts, KeyLogHandle, Log, Session};
+use std::ffi::{c_char, c_int, c_void};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::ptr::NonNull;
 use std::sync::{Arc, OnceLock};
@@ -13,114 +14,7 @@ use std::sync::{Arc, OnceLock};
 /// itself takes less.
 const LONGEST: usize = 1 << 20;
 
-/// What the environment says.
-pub(crate) enum Variable {
-    /// Nothing, or this build reads no variable.
-    Unset,
-    /// A path.
-    Set(OsString),
-    /// Something, but the process runs with raised privileges.
-    #[cfg_attr(windows, allow(dead_code, reason = "there is no setuid"))]
-    Ignored,
-}
-
-/// The variable's name, as the C code was compiled.
-#[doc(alias = "lwsrs_keylog_env_name")]
-pub(crate) fn env_name() -> Option<&'static str> {
-    // SAFETY: the function has no precondition.
-    let name = unsafe { sys::lwsrs_keylog_env_name() };
-    // SAFETY: it returns a string literal, never NULL.
-    let name = unsafe { CStr::from_ptr::<'static>(name) };
-    name.to_str().ok().filter(|name| !name.is_empty())
-}
-
-/// Reads the variable, now.
-#[cfg(not(windows))]
-#[doc(alias = "lwsrs_keylog_env_read")]
-pub(crate) fn read_variable() -> Variable {
-    let mut value: *const c_char = std::ptr::null();
-    // SAFETY: `value` is valid for a write. The environment is read as by any
-    // getenv(3): who changes it meanwhile breaks the rules of std::env::set_var.
-    let found = unsafe { sys::lwsrs_keylog_env_read(&mut value) };
-    match u32::try_from(found) {
-        Ok(sys::LWSRS_KEYLOG_ENV_IGNORED) => Variable::Ignored,
-        Ok(sys::LWSRS_KEYLOG_ENV_SET) if !value.is_null() => {
-            // SAFETY: the C function left a string of the environment, which is
-            // copied at once.
-            let value = unsafe { CStr::from_ptr(value) };
-            path_value(value).map_or(Variable::Unset, Variable::Set)
-        }
-        _ => Variable::Unset,
-    }
-}
-
-/// Reads the variable, now. C has a copy of the environment from the program's
-/// start here, in the ANSI code page, which can't hold every path.
-#[cfg(windows)]
-pub(crate) fn read_variable() -> Variable {
-    env_name()
-        .and_then(std::env::var_os)
-        .filter(|value| !value.is_empty())
-        .map_or(Variable::Unset, Variable::Set)
-}
-
-#[cfg(unix)]
-fn path_value(value: &CStr) -> Option<OsString> {
-    use std::os::unix::ffi::OsStringExt;
-    Some(OsString::from_vec(value.to_bytes().to_vec()))
-}
-
-/// The TLS library's name and version, as it tells them at run time.
-#[doc(alias = "OpenSSL_version")]
-pub(crate) fn tls_library() -> &'static str {
-    // SAFETY: the function has no precondition.
-    let text = unsafe { sys::lwsrs_tls_version() };
-    // SAFETY: it returns a string literal of the library's, never NULL.
-    let text = unsafe { CStr::from_ptr::<'static>(text) };
-    text.to_str().unwrap_or("of an unknown name")
-}
-
-/// What the TLS library does with a key log's callback.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Probe {
-    /// It keeps one that it is given; some have the function, and it does nothing.
-    pub keeps_callback: bool,
-    /// Somebody else has set one before.
-    pub replaces_callback: bool,
-    /// Besides, it logs by itself, because the environment asks for that.
-    pub logs_by_itself: bool,
-}
-
-/// Whether the TLS library itself logs the secrets of all connections.
-pub(crate) fn library_logs() -> bool {
-    // SAFETY: the function has no precondition.
-    let logs = unsafe { sys::lwsrs_keylog_of_library() };
-    logs != 0
-}
-
-/// Tries the TLS library; `None` if it has no memory.
-#[doc(alias = "SSL_CTX_get_keylog_callback")]
-pub(crate) fn probe() -> Option<Probe> {
-    // SAFETY: the function has no precondition.
-    let found = unsafe { sys::lwsrs_keylog_probe() };
-    Some(probed(u32::try_from(found).ok()?))
-}
-
-fn probed(found: u32) -> Probe {
-    Probe {
-        keeps_callback: found & sys::LWSRS_KEYLOG_CALLBACK != 0,
-        replaces_callback: found & sys::LWSRS_KEYLOG_REPLACED != 0,
-        logs_by_itself: found & sys::LWSRS_KEYLOG_OF_LIBRARY != 0,
-    }
-}
-
-/// Whether the TLS library keeps a callback, as it was found the first time.
-pub(crate) fn keeps_callback() -> bool {
-    static KEEPS: OnceLock<bool> = OnceLock::new();
-    *KEEPS.get_or_init(|| probe().is_none_or(|found| found.keeps_callback))
-}
-
-impl super::wsi::Wsi<'_> {
+impl Wsi<'_> {
     /// Whether this connection's secrets come to a hook; `None` on a plain one.
     pub fn keylog_is_hooked(&self) -> Option<bool> {
         let ssl = self.ssl()?;
@@ -149,9 +43,9 @@ impl super::wsi::Wsi<'_> {
 }
 
 /// What an SSL_CTX knows of the key log; it is freed with it.
-struct Hook {
-    log: Arc<Log>,
-    vhost: Arc<str>,
+pub(super) struct Hook {
+    pub(super) log: Arc<Log>,
+    pub(super) vhost: Arc<str>,
 }
 
 /// Sends the secrets of every connection of `ctx` to the log, while it is on.
@@ -172,7 +66,7 @@ struct Hook {
 pub(crate) unsafe fn attach(handle: &KeyLogHandle, vhost: &str, ctx: NonNull<sys::SSL_CTX>) {
     let log = handle.log();
     #[cfg(test)]
-    if tests::FORGET.get() {
+    if super::tests::FORGET.get() {
         return;
     }
     if hook_ready() {
@@ -195,7 +89,7 @@ pub(crate) unsafe fn attach(handle: &KeyLogHandle, vhost: &str, ctx: NonNull<sys
     }
     if log.hook_refused() {
         // Vhosts are made under a lock, where no logger may run.
-        super::log::send(
+        crate::ffi::log::send(
             crate::keylog::TARGET,
             ::log::Level::Error,
             &crate::keylog::Problem::NoHook.to_string(),
@@ -238,7 +132,7 @@ unsafe extern "C" fn wants_lines(hook: *const c_void) -> c_int {
 /// `hook` is a live [`Hook`]; `records` is null or the connection's [`Session`],
 /// which nobody else uses now; `ssl` is the live connection, and `line` valid for
 /// `len` bytes; all until this returns.
-unsafe extern "C" fn on_line(
+pub(super) unsafe extern "C" fn on_line(
     hook: *mut c_void,
     records: *mut c_void,
     ssl: *const sys::SSL,
@@ -290,7 +184,7 @@ unsafe extern "C" fn on_finished(records: *mut c_void) {
 ///
 /// # Safety
 /// `records` is a [`Session`] that [`on_line`] made, and is used no more.
-unsafe extern "C" fn free_records(records: *mut c_void) {
+pub(super) unsafe extern "C" fn free_records(records: *mut c_void) {
     // SAFETY: the contract of this function; on_line took it from a Box.
     let session = unsafe { Box::from_raw(records.cast::<Session>()) };
     let log = session.log();
@@ -309,37 +203,6 @@ unsafe extern "C" fn free_hook(hook: *mut c_void) {
     let hook = unsafe { Box::from_raw(hook.cast::<Hook>()) };
     let log = Arc::clone(&hook.log);
     log.guard(move || drop(hook));
-}
-
-/// Has the log told of every fork, from now on; once in a process. `false`: no memory.
-///
-/// Before any file is opened and any thread started, for a child has to know that they are
-/// its parent's.
-#[doc(alias = "pthread_atfork")]
-pub(crate) fn watch_forks() -> bool {
-    static WATCHED: OnceLock<bool> = OnceLock::new();
-    *WATCHED.get_or_init(|| {
-        let [before, parent, child] =
-            [before_fork as unsafe extern "C" fn(), after_fork, on_fork].map(Some);
-        // SAFETY: the three stay valid for the process' life, and take nothing.
-        let result = unsafe { sys::lwsrs_keylog_watch_forks(before, parent, child) };
-        result == 0
-    })
-}
-
-/// What the system calls before a fork: it takes a lock that is held for moments.
-unsafe extern "C" fn before_fork() {
-    forks::about_to_fork();
-}
-
-/// What it calls in the parent, afterwards.
-unsafe extern "C" fn after_fork() {
-    forks::has_forked();
-}
-
-/// What it calls in the child.
-unsafe extern "C" fn on_fork() {
-    forks::forked();
 }
 
 impl Hook {
@@ -363,24 +226,3 @@ impl Hook {
         })
     }
 }
-
-/// How a log is opened beyond appending: not through a symbolic link, not
-/// inherited by a program that is executed, without waiting for the reader of a
-/// FIFO, and without making a terminal ours.
-#[cfg(unix)]
-pub(crate) const OPEN_FLAGS: i32 =
-    libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY;
-
-/// The user whose rights this process has.
-#[cfg(unix)]
-#[doc(alias = "geteuid")]
-pub(crate) fn effective_user() -> u32 {
-    // SAFETY: geteuid() has no precondition and can't fail.
-    unsafe { libc::geteuid() }
-}
-
-#[cfg(all(test, unix))]
-mod fork_tests;
-
-#[cfg(test)]
-pub(crate) mod tests;
