@@ -10,6 +10,8 @@ pub mod sys;
 mod aws_lc;
 pub(crate) mod connect;
 pub(crate) mod context;
+#[cfg(all(test, unix, feature = "keylog"))]
+pub(crate) mod descriptor;
 pub(crate) mod event;
 mod event_loop;
 pub(crate) mod headers;

@@ -2,6 +2,7 @@
 //! doesn't end.
 
 use super::{in_time, line, record};
+use crate::ffi::descriptor::set_nonblocking;
 use crate::keylog::{self, AutoOff, KeyLog, KeyLogHandle};
 use crate::Context;
 use std::sync::mpsc;
@@ -11,13 +12,7 @@ use std::time::{Duration, Instant};
 /// Fills a pipe, however much it takes, so that one further byte finds no room.
 fn fill(writer: &std::io::PipeWriter) {
     use std::io::{ErrorKind, Write};
-    use std::os::fd::AsRawFd;
-    let set = |flags: i32| {
-        // SAFETY: the descriptor is open as long as `writer`.
-        let result = unsafe { libc::fcntl(writer.as_raw_fd(), libc::F_SETFL, flags) };
-        assert_eq!(result, 0);
-    };
-    set(libc::O_NONBLOCK);
+    set_nonblocking(writer, true).unwrap();
     for len in [1 << 12, 1] {
         let mut writer = writer;
         let full = loop {
@@ -27,7 +22,7 @@ fn fill(writer: &std::io::PipeWriter) {
         };
         assert_eq!(full.kind(), ErrorKind::WouldBlock);
     }
-    set(0);
+    set_nonblocking(writer, false).unwrap();
 }
 
 /// A log to a pipe that nobody reads, and the other end.
