@@ -24,6 +24,9 @@ const AWS_LC_ON_APPLE: &str = "feature `aws-lc` renames AWS-LC's functions, to k
      from OpenSSL's, and can't do so yet in the libraries of macOS and Apple's other systems. Turn \
      it off, and `tls` on, which is OpenSSL.";
 
+/// The only architecture for which mingw and libclang are told what they have to be.
+const MINGW_ARCH: &str = "x86_64";
+
 /// Everything that the other steps need to know.
 pub struct Config {
     pub manifest_dir: PathBuf,
@@ -48,6 +51,7 @@ pub struct Config {
 
 /// The target, as cargo tells it (never by `cfg!`, which speaks of the host).
 pub struct Target {
+    arch: String,
     pub os: String,
     pub env: String,
 }
@@ -64,6 +68,17 @@ impl Target {
     pub fn is_mingw(&self) -> bool {
         self.is_windows() && self.env == "gnu"
     }
+
+    /// Refuses what the build knows no words for.
+    fn check(&self) -> Result<()> {
+        if self.is_mingw() && self.arch != MINGW_ARCH {
+            return Err(format!(
+                "the target is Windows on {}, with mingw's compiler or LLVM's, and this crate is                  built by them for {MINGW_ARCH} alone: use the target {MINGW_ARCH}-pc-windows-gnu",
+                self.arch
+            ));
+        }
+        Ok(())
+    }
 }
 
 impl Config {
@@ -71,6 +86,12 @@ impl Config {
         let required =
             |name: &str| vars::cargo(name).ok_or_else(|| format!("cargo did not set {name}"));
         let text = |value: OsString| value.to_string_lossy().into_owned();
+        let target = Target {
+            arch: text(required("CARGO_CFG_TARGET_ARCH")?),
+            os: text(required("CARGO_CFG_TARGET_OS")?),
+            env: text(vars::cargo("CARGO_CFG_TARGET_ENV").unwrap_or_default()),
+        };
+        target.check()?;
         let keylog = vars::feature("keylog");
         let tls = vars::feature("tls") || vars::feature("aws-lc");
         if keylog && !tls {
@@ -90,10 +111,7 @@ impl Config {
             .transpose()?;
         Ok(Config {
             manifest_dir: required("CARGO_MANIFEST_DIR")?.into(),
-            target: Target {
-                os: text(required("CARGO_CFG_TARGET_OS")?),
-                env: text(vars::cargo("CARGO_CFG_TARGET_ENV").unwrap_or_default()),
-            },
+            target,
             tls,
             deflate: vars::feature("deflate"),
             ipv6: vars::feature("ipv6"),

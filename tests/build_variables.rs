@@ -133,6 +133,25 @@ fn a_name_that_no_variable_can_have_is_quoted_with_the_rule() {
     }
 }
 
+// Lost: a build for another architecture than the target's.
+#[test]
+fn windows_on_what_mingw_is_not_told_of_is_refused() {
+    for arch in ["i686", "aarch64"] {
+        let abi = if arch == "i686" { "gnu" } else { "gnullvm" };
+        let workshop = Workshop::enter();
+        let mut check = workshop.cargo(package());
+        check.args(["check", "--lib", "--no-default-features"]);
+        check.args(["--target", &format!("{arch}-pc-windows-{abi}")]);
+        // Dependencies for a target whose standard library isn't here fail, too.
+        let output = check.arg("--keep-going").output().unwrap();
+        assert!(!output.status.success(), "it is built");
+        let text = stderr(&output);
+        let arch = if arch == "i686" { "x86" } else { arch };
+        assert!(text.contains(&format!("Windows on {arch}")), "{text}");
+        assert!(text.contains("x86_64-pc-windows-gnu"), "{text}");
+    }
+}
+
 #[test]
 fn a_path_that_cargo_cannot_pass_on_is_quoted() {
     for variable in ["LWS_SOURCE_DIR", "LWS_DIR"] {
