@@ -127,8 +127,10 @@ impl RawContext {
             // SAFETY: takes nothing, and returns a static table or null.
             info.extensions = unsafe { sys::lwsrs_extensions() };
             if info.extensions.is_null() && cfg!(feature = "deflate") {
-                let why = "permessage-deflate stays off: the installed libwebsockets loses the \
-                           end of some messages; a build without feature `system` doesn't";
+                let why = "permessage-deflate stays off: this libwebsockets lacks our patches, \
+                           and loses the end of some messages; the vendored one, which is built \
+                           without feature `system`, LWS_SOURCE_DIR, LWS_DIR and \
+                           LWS_USE_PKG_CONFIG, doesn't";
                 super::log::send(super::log::TARGET, log::Level::Warn, why);
             }
         }
