@@ -23,6 +23,7 @@ fn run() -> Result<()> {
     bindings::require_libclang()?;
     let library = source.prepare(&config)?;
     library.check(&config)?;
+    library.warn(&config);
     bindings::generate(&config, &library)?;
     if !config.docs_only {
         glue::compile(&config, &library)?;

@@ -19,6 +19,13 @@ const OTHER_TLS: &[&str] = &[
     "USE_WOLFSSL",
 ];
 
+/// A resolver that is off by default, and that no patch mends.
+const ASYNC_DNS: &str = "LWS_WITH_SYS_ASYNC_DNS";
+
+/// How to get what the crate is made for.
+const VENDORED: &str = "turn feature `system` off, and unset LWS_SOURCE_DIR, LWS_DIR and \
+     LWS_USE_PKG_CONFIG";
+
 /// A prepared library.
 pub struct Library {
     /// Folders for `#include`, in the compiler's order.
@@ -106,6 +113,12 @@ impl Library {
         }
         let openssl = config.tls && config.aws_lc.is_none();
         needs.push((openssl, "feature tls", "LWS_WITH_BORINGSSL", false));
+        if self.defines(ASYNC_DNS) {
+            return Err(format!(
+                "{} was built with {ASYNC_DNS}: an answer to its questions for names can overflow                  its stack (CVE-2025-11678). Rebuild it with -D{ASYNC_DNS}=OFF, or use the vendored                  library.",
+                self.origin
+            ));
+        }
         for (wanted, who, define, present) in needs {
             if wanted && self.defines(define) != present {
                 return Err(format!(
@@ -117,6 +130,44 @@ impl Library {
             }
         }
         Ok(())
+    }
+
+    /// Says what is to be known of a library that isn't the vendored one.
+    pub fn warn(&self, config: &Config) {
+        if !self.is_patched() {
+            let deflate = match config.deflate {
+                true => ", and permessage-deflate stays off",
+                false => "",
+            };
+            println!(
+                "cargo:warning={} lacks the patches of this crate: memory errors that a peer can \
+                 provoke aren't mended, not all that RFC 6455 forbids is refused, messages go out \
+                 slower{deflate}. The vendored library has them: {VENDORED}.",
+                self.origin
+            );
+        }
+        if !config.tls || config.keylog_env.is_some() {
+            return;
+        }
+        if let Some(define) = versions::own_keylog(self.version, |name| self.defines(name)) {
+            println!(
+                "cargo:warning={} has a key log of its own ({define}): where the variable \
+                 SSLKEYLOGFILE is set it can write the secrets of connections, though this crate's \
+                 feature `keylog` is off. Build it with -D{define}=OFF, or use the vendored \
+                 library: {VENDORED}.",
+                self.origin
+            );
+        }
+    }
+
+    /// Whether it has our patches, of which one leaves a mark in a header.
+    fn is_patched(&self) -> bool {
+        let header = self
+            .includes
+            .iter()
+            .map(|dir| dir.join("libwebsockets/lws-ws-ext.h"))
+            .find_map(|path| fs::read_to_string(path).ok());
+        header.is_some_and(|text| text.contains("LWS_PMD_INFLATES_TO_THE_END"))
     }
 
     /// Tells cargo how to link the library.

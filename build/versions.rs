@@ -4,7 +4,7 @@
 //! | release | difference | what is done |
 //! |---|---|---|
 //! | 4.3 | declares a minimum of CMake that CMake 4 refuses | [`super::switches`] |
-//! | 4.4 | a key log of its own, which `SSLKEYLOGFILE` turns on | [`super::switches`] |
+//! | 4.4 | a key log of its own, which `SSLKEYLOGFILE` turns on | [`super::switches`], [`own_keylog`] |
 //! | 4.4 | Secure Streams are on by default | [`super::switches`] |
 //! | 4.4, 5.0 | functions change their arguments or results | [`NOT_THE_SAME`] |
 //! | 4.4, 4.5, 5.0 | members of structs come and go, callback reasons come | bindings and the checks of layouts are made of the headers of this build; unknown reasons pass |
@@ -86,4 +86,17 @@ fn version_of(tree: &Path) -> Option<Version> {
         number("MINOR")?,
         number("PATCH_NUMBER")?,
     ))
+}
+
+/// The switches by which a library has a key log of its own, keyed on `SSLKEYLOGFILE`: of
+/// different versions, and each leaves it out.
+const OWN_KEYLOG: [&str; 2] = [
+    "LWS_HAVE_SSL_CTX_set_keylog_callback",
+    "LWS_WITH_TLS_KEYLOG",
+];
+
+/// The switch by which a library has a key log of its own, as far as its defines tell.
+pub fn own_keylog(version: Version, defines: impl Fn(&str) -> bool) -> Option<&'static str> {
+    let is_there = |name: &&str| version >= Version(4, 4, 0) && defines(name);
+    OWN_KEYLOG.into_iter().find(is_there)
 }

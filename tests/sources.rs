@@ -352,9 +352,75 @@ fn a_library_that_lacks_what_a_feature_needs_is_refused_by_its_switch() {
             "keylog,tls",
             "LWS_WITH_SERVER",
         ),
+        (
+            [&whole[..], &["LWS_WITH_SYS_ASYNC_DNS"]].concat(),
+            "keylog,tls",
+            "CVE-2025-11678",
+        ),
     ] {
         let text = refusal(features, &defines);
         assert!(text.contains(said), "{text}");
+    }
+}
+
+/// What the build script warns of, before it finds that there are no headers.
+#[track_caller]
+fn warnings(features: &str, minor: &str, switch: &str, is_patched: bool) -> String {
+    let dir = TempDir::new();
+    let version = version("4", minor, "0");
+    let version = version.each_ref().map(String::as_str);
+    let needed = ["LWS_ROLE_WS", "LWS_WITH_CLIENT", "LWS_WITH_SERVER"];
+    let defines = [&version[..], &needed, &["LWS_WITH_TLS", switch]].concat();
+    pretend(dir.path(), &defines);
+    if is_patched {
+        let header = "include/libwebsockets/lws-ws-ext.h";
+        let patched = package().join("vendor/libwebsockets").join(header);
+        std::fs::create_dir(dir.path().join("include/libwebsockets")).unwrap();
+        std::fs::copy(patched, dir.path().join(header)).unwrap();
+    }
+    let workshop = Workshop::enter();
+    let mut cargo = workshop.cargo(package());
+    cargo
+        .args(["check", "--lib", "--no-default-features"])
+        .args(["--features", features])
+        .env("LWS_DIR", dir.path());
+    let text = stderr(&cargo.output().unwrap());
+    assert!(text.contains("cannot read the headers"), "{text}");
+    let is_warning = |line: &&str| line.starts_with("warning: ");
+    let lines: Vec<_> = text.lines().filter(is_warning).collect();
+    lines.join("\n")
+}
+
+// Lost: what a peer can do to a library that the vendored one isn't, without a word.
+#[test]
+fn a_library_without_our_patches_is_warned_of_and_one_with_them_is_not() {
+    let none = "LWS_WITH_NOTHING";
+    let text = warnings("keylog,tls,deflate", "3", none, false);
+    assert!(text.contains("LWS_DIR="), "{text}");
+    assert!(text.contains("lacks the patches of this crate"), "{text}");
+    assert!(text.contains("permessage-deflate stays off"), "{text}");
+    assert!(text.contains("turn feature `system` off"), "{text}");
+    let text = warnings("tls", "3", none, false);
+    assert!(!text.contains("permessage-deflate"), "{text}");
+    let text = warnings("keylog,tls,deflate", "3", none, true);
+    assert!(!text.contains("patches"), "{text}");
+}
+
+// Lost: secrets in a file of a program that was built without the key log.
+#[test]
+fn a_key_log_of_the_librarys_own_is_warned_of_where_ours_is_off() {
+    let [older, newer] = [
+        "LWS_HAVE_SSL_CTX_set_keylog_callback",
+        "LWS_WITH_TLS_KEYLOG",
+    ];
+    for switch in [older, newer] {
+        let text = warnings("tls", "5", switch, true);
+        assert!(text.contains("SSLKEYLOGFILE"), "{text}");
+        assert!(text.contains(&format!("-D{switch}=OFF")), "{text}");
+    }
+    for (features, minor) in [("tls", "3"), ("keylog,tls", "5")] {
+        let text = warnings(features, minor, older, true);
+        assert!(!text.contains("SSLKEYLOGFILE"), "{text}");
     }
 }
 
