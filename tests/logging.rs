@@ -142,6 +142,13 @@ fn a_refused_request_is_logged_with_its_reason_and_nothing_secret() {
     let plain = "GET /log-426 HTTP/1.1\r\nHost: localhost\r\n\r\n";
     assert_eq!(Raw::connect(server.addr()).ask(plain).status, 426);
     assert_eq!(logged("/log-426").len(), 1);
+    // Of what isn't read as a request no header is asked.
+    let query = "&".repeat(520);
+    let long = format!("GET /log-414?{query} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_eq!(Raw::connect(server.addr()).ask(&long).status, 414);
+    let told = logged("request with status 414: the request's target is too long");
+    assert_eq!(told.len(), 1);
+    assert_eq!(logged("/log-414").len(), 0);
 }
 
 #[test]

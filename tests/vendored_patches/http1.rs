@@ -161,3 +161,16 @@ fn server_keeps_pipelined_requests_apart() {
     assert_eq!(report.stdout.matches("body 7").count(), 9, "{report:?}");
     assert_eq!(report.stdout.matches("body").count(), 9, "{report:?}");
 }
+
+#[test]
+fn server_links_no_part_of_a_query_that_it_has_no_room_for() {
+    let server = Server::start(&[]);
+    for parts in [511, 520] {
+        let mut peer = Peer::connect(&server);
+        let query = "&".repeat(parts);
+        peer.send(format!("GET /?{query} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes());
+        assert_eq!(peer.response().0, 414, "{parts} parts");
+    }
+    let report = server.finish();
+    assert!(report.stdout.contains("query "), "{report:?}");
+}

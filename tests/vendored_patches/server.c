@@ -100,8 +100,10 @@ callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in
 
 	switch (reason) {
 	case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
-		if (!in) /* the request is refused, with this status */
+		if (!in) { /* the request is refused, with this status */
+			printf("query %d\n", lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_URI_ARGS));
 			return lws_return_http_status(wsi, (unsigned int)len, NULL);
+		}
 		printf("upgrade asked: %s\n", (const char *)in);
 		break;
 

@@ -81,28 +81,40 @@ impl Engine {
     }
 
     pub(super) fn refuse(&self, wsi: &Wsi<'_>, refusal: &Refusal) {
+        let path = || {
+            let path = wsi.request_target().path;
+            format!(" for {}", Shown(&String::from_utf8_lossy(&path)))
+        };
+        self.respond(wsi, refusal, path);
+    }
+
+    /// Refuses what isn't read as a request: nothing is asked of its headers.
+    pub(super) fn refuse_unread(&self, wsi: &Wsi<'_>, status: u16) {
+        self.respond(wsi, &Refusal::unread(status), String::new);
+    }
+
+    fn respond(&self, wsi: &Wsi<'_>, refusal: &Refusal, path: impl FnOnce() -> String) {
         let answer = refusal.answer();
-        self.log("libwebsockets::server", || self.told_of(wsi, answer));
+        self.log("libwebsockets::server", || {
+            self.told_of(wsi, answer, &path())
+        });
         wsi.respond(answer.status, &answer.headers, &answer.body);
     }
 
     /// Who was refused what, and why. Neither headers nor the query are told, which may be
     /// credentials.
-    fn told_of(&self, wsi: &Wsi<'_>, answer: &Answer) -> String {
+    fn told_of(&self, wsi: &Wsi<'_>, answer: &Answer, path: &str) -> String {
         let vhosts = self.vhosts.borrow();
         let vhost = wsi.vhost_index().and_then(|index| vhosts.get(index));
-        let path = wsi.request_target().path;
-        let path = String::from_utf8_lossy(&path);
         let peer = wsi.peer_addr().map(|peer| peer.to_string());
         let why = match answer.by_application {
             true => "the application refuses it",
             false => &*answer.body,
         };
         format!(
-            "vhost {} answers {}'s request for {} with status {}: {why}",
+            "vhost {} answers {}'s request{path} with status {}: {why}",
             vhost.map_or("?", |vhost| &vhost.vhost.name),
             peer.as_deref().unwrap_or("a peer"),
-            Shown(&path),
             answer.status.as_u16(),
         )
     }

@@ -32,7 +32,7 @@ impl Engine {
                 return Verdict::Close;
             }
             Event::BadRequest { status } => {
-                self.refuse(wsi, &Refusal::unread(status));
+                self.refuse_unread(wsi, status);
                 return Verdict::Close;
             }
             _ => {}
