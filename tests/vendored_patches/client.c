@@ -1,21 +1,35 @@
 /*
  * A small HTTP client for the tests of the patches to the vendored C library.
  *
- * Usage: client PORT [cookies FILE | deflate | no-memory WHAT | sorted]
+ * Usage: client PORT [cookies FILE | deflate | no-memory WHAT | pause | alpn NAME | sorted]
  *
  * It fetches http://127.0.0.1:PORT/, prints one line for each event of interest and ends after the connection did. With
  * "cookies" it keeps the cookies that it is told to set in FILE. With "deflate" it asks for a WebSocket with compression.
  * With "no-memory" there is none for WHAT, a name that the library gives to memory: "client stash" is missing once, and
- * then it tries again; with "pmd priv" and "client frame buffer" it asks for a WebSocket. With "sorted" it connects
- * nowhere, and keeps a list in order.
+ * then it tries again; with "pmd priv" and "client frame buffer" it asks for a WebSocket. With "pause" it asks for one,
+ * too, sends a message, stops reading at the first that it gets, with no memory to keep more, and reads on when it can
+ * write. With "alpn" it connects by TLS, and OpenSSL says that the server chose NAME. With "sorted" it connects nowhere,
+ * and keeps a list in order.
  */
 
 #include <libwebsockets.h>
+#include <openssl/ssl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static int finished;
+static int finished, pausing;
+static const char *missing, *chosen;
+
+/* in place of OpenSSL's, which may look at what it was */
+void
+SSL_get0_alpn_selected(const SSL *ssl, const unsigned char **data, unsigned int *len)
+{
+	(void)ssl;
+
+	*data = (const unsigned char *)chosen;
+	*len = chosen ? (unsigned int)strlen(chosen) : 0;
+}
 
 static int
 callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len)
@@ -56,7 +70,30 @@ callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in
 
 	case LWS_CALLBACK_CLIENT_ESTABLISHED:
 		printf("websocket open\n");
+		if (pausing)
+			lws_callback_on_writable(wsi);
 		break;
+
+	case LWS_CALLBACK_CLIENT_RECEIVE:
+		printf("received %.*s\n", (int)len, (const char *)in);
+		if (pausing) {
+			missing = "lws_buflist_append_segment";
+			lws_rx_flow_control(wsi, 0);
+			lws_callback_on_writable(wsi);
+		}
+		return 0;
+
+	case LWS_CALLBACK_CLIENT_WRITEABLE:
+		if (pausing && !missing) {
+			unsigned char ready[LWS_PRE + 1] = { 0 };
+
+			if (lws_write(wsi, ready + LWS_PRE, 1, LWS_WRITE_BINARY) < 1)
+				return -1;
+		} else if (pausing) {
+			printf("reading on\n");
+			lws_rx_flow_control(wsi, 1);
+		}
+		return 0;
 
 	case LWS_CALLBACK_CLIENT_CLOSED:
 		printf("websocket closed\n");
@@ -79,8 +116,6 @@ static const struct lws_extension extensions[] = {
 	{ "permessage-deflate", lws_extension_callback_pm_deflate, "permessage-deflate" },
 	{ NULL, NULL, NULL }
 };
-
-static const char *missing;
 
 static void *
 without(void *ptr, size_t size, const char *reason)
@@ -222,11 +257,22 @@ main(int argc, const char **argv)
 	if (missing && !strcmp(missing, "client frame buffer"))
 		i.method = NULL;
 
+	if (argc > 2 && !strcmp(argv[2], "pause")) {
+		pausing = 1;
+		i.method = NULL;
+	}
+	if (argc > 3 && !strcmp(argv[2], "alpn")) {
+		chosen = argv[3];
+		info.options = LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
+		i.alpn = "http/1.1";
+		i.ssl_connection = LCCSCF_USE_SSL | LCCSCF_ALLOW_SELFSIGNED | LCCSCF_SKIP_SERVER_CERT_HOSTNAME_CHECK;
+	}
+
 	context = lws_create_context(&info);
 	if (!context)
 		return 2;
 	i.context = context;
-	if (missing)
+	if (missing || pausing)
 		lws_set_allocator(without);
 	wsi = lws_client_connect_via_info(&i);
 	if (!wsi && missing && !strcmp(missing, "client stash")) {

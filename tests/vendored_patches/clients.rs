@@ -284,3 +284,16 @@ fn timers_are_put_in_order_from_the_end_that_is_nearer() {
         assert!(compared < most, "{report:?}");
     }
 }
+
+#[test]
+fn client_without_memory_for_input_that_waits_loses_none() {
+    let report = fetch_with(&["pause"], |key| {
+        format!(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Accept: {}\r\n\r\n…\u{81}\x05hello\u{81}\x05world",
+            derive_accept_key(key.as_bytes())
+        )
+    });
+    let (_, end) = report.stdout.split_once("received hello\n").unwrap();
+    assert_eq!(end, "websocket closed\nbye\n", "{report:?}");
+}

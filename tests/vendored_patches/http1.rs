@@ -174,3 +174,18 @@ fn server_links_no_part_of_a_query_that_it_has_no_room_for() {
     let report = server.finish();
     assert!(report.stdout.contains("query "), "{report:?}");
 }
+
+#[test]
+fn server_without_memory_for_input_that_waits_loses_none() {
+    let server = Server::start(&[]);
+    let mut peer = Peer::connect(&server);
+    peer.send(
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n",
+    );
+    server.wait_for("websocket open");
+    peer.send(b"\x81\x85\0\0\0\0pause\x81\x85\0\0\0\0hello");
+    server.wait_for("received pause");
+    server.wait_for("websocket closed");
+    server.finish();
+}

@@ -3,7 +3,7 @@
 use crate::build::binaries;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, TcpListener};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
@@ -179,15 +179,12 @@ pub fn fetch_several(args: &[&str], responses: &[&str]) -> Report {
 }
 
 /// As [`fetch`], for a response that depends on the WebSocket's key, or on "" without one.
-/// Its characters are bytes.
+/// Its characters are bytes, but for '…': there the client has to send something.
 pub fn fetch_with(args: &[&str], response: impl Fn(&str) -> String) -> Report {
     respond_each(args, [response])
 }
 
-fn respond_each(
-    args: &[&str],
-    responses: impl IntoIterator<Item = impl Fn(&str) -> String>,
-) -> Report {
+fn start_client(args: &[&str]) -> (TcpListener, Program) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let port = listener.local_addr().unwrap().port().to_string();
@@ -195,15 +192,23 @@ fn respond_each(
         &binaries().join("client"),
         &[&[port.as_str()], args].concat(),
     );
+    (listener, program)
+}
+
+fn respond_each(
+    args: &[&str],
+    responses: impl IntoIterator<Item = impl Fn(&str) -> String>,
+) -> Report {
+    let (listener, program) = start_client(args);
     for response in responses {
         respond(&listener, response);
     }
     program.finish()
 }
 
-fn respond(listener: &TcpListener, response: impl Fn(&str) -> String) {
+fn accepted(listener: &TcpListener) -> TcpStream {
     let end = Instant::now() + PATIENCE;
-    let mut stream = loop {
+    let stream = loop {
         match listener.accept() {
             Ok((stream, _)) => break stream,
             Err(_) if Instant::now() < end => thread::sleep(Duration::from_millis(5)),
@@ -213,7 +218,11 @@ fn respond(listener: &TcpListener, response: impl Fn(&str) -> String) {
     stream.set_nonblocking(false).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
 
+fn respond(listener: &TcpListener, response: impl Fn(&str) -> String) {
+    let mut stream = accepted(listener);
     let mut request: Vec<u8> = Vec::new();
     let mut buffer = [0; 4096];
     while !request.windows(4).any(|w| w == b"\r\n\r\n") {
@@ -227,8 +236,13 @@ fn respond(listener: &TcpListener, response: impl Fn(&str) -> String) {
         .lines()
         .find_map(|line| line.strip_prefix("Sec-WebSocket-Key: "))
         .unwrap_or("");
-    let response: Vec<u8> = response(key).chars().map(|c| c as u8).collect();
-    let _ = stream.write_all(&response);
+    for (i, piece) in response(key).split('…').enumerate() {
+        if i > 0 {
+            let _ = stream.read(&mut buffer);
+        }
+        let piece: Vec<u8> = piece.chars().map(|c| c as u8).collect();
+        let _ = stream.write_all(&piece);
+    }
     let _ = stream.shutdown(Shutdown::Write);
     while matches!(stream.read(&mut buffer), Ok(n) if n > 0) {}
 }

@@ -6,6 +6,7 @@
  * It listens on a free loopback port, prints the port's number as its first line and then one line for each event of
  * interest. With "h2" it speaks HTTP/2 in clear text from the first byte. It ends when its standard input closes.
  * With "oom N" the library's Nth allocation fails; if there can't be a server then, the port is 0.
+ * A message "pause" is the last that a WebSocket reads, and the last input that there is memory to keep.
  *
  *	POST /form	a form of the fields "a", "b" and "name" and an upload, kept in FORM_STORAGE bytes
  *	POST /drop	the stream is closed as soon as the first part of the body has come
@@ -33,17 +34,18 @@ static struct lws_context *context;
 static volatile int finished;
 
 static long allocations, failing;
+static int nothing_is_kept;
 
 static void *
 allocate(void *ptr, size_t size, const char *reason)
 {
-	(void)reason;
-
 	if (!size) {
 		free(ptr);
 		return NULL;
 	}
 	if (!ptr && ++allocations == failing)
+		return NULL;
+	if (nothing_is_kept && !strcmp(reason, "lws_buflist_append_segment"))
 		return NULL;
 
 	return realloc(ptr, size);
@@ -159,6 +161,18 @@ callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in
 
 	case LWS_CALLBACK_ESTABLISHED:
 		printf("websocket open\n");
+		break;
+
+	case LWS_CALLBACK_RECEIVE:
+		printf("received %.*s\n", (int)len, (const char *)in);
+		if (len == 5 && !memcmp(in, "pause", 5)) {
+			nothing_is_kept = 1;
+			lws_rx_flow_control(wsi, 0);
+		}
+		break;
+
+	case LWS_CALLBACK_CLOSED:
+		printf("websocket closed\n");
 		break;
 
 	default:
