@@ -1,6 +1,6 @@
 //! Clients, and what both ends have in common.
 
-use super::programs::{fetch, fetch_several, fetch_with, Jar, Server};
+use super::programs::{fetch, fetch_several, fetch_tls, fetch_with, Jar, Server};
 use super::wire::{frame, get_request, Answer, Peer, END_HEADERS, END_STREAM, HEADERS};
 use tungstenite::handshake::derive_accept_key;
 
@@ -296,4 +296,20 @@ fn client_without_memory_for_input_that_waits_loses_none() {
     });
     let (_, end) = report.stdout.split_once("received hello\n").unwrap();
     assert_eq!(end, "websocket closed\nbye\n", "{report:?}");
+}
+
+#[test]
+fn client_speaks_no_protocol_that_it_has_not_offered() {
+    const RESPONSE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+    for chosen in ["h2", "http/1.", "http/1.1x", "unheard of"] {
+        let report = fetch_tls(&["alpn", chosen], RESPONSE);
+        assert!(
+            report
+                .stdout
+                .contains("error tls: the server chose an ALPN protocol that wasn't offered"),
+            "{chosen}: {report:?}"
+        );
+    }
+    let report = fetch_tls(&["alpn", "http/1.1"], RESPONSE);
+    assert!(report.stdout.contains("read 5\ncompleted"), "{report:?}");
 }

@@ -1,12 +1,14 @@
 //! The programs in C that the tests run.
 
 use crate::build::binaries;
+use rustls::pki_types::PrivatePkcs8KeyDer;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -182,6 +184,29 @@ pub fn fetch_several(args: &[&str], responses: &[&str]) -> Report {
 /// Its characters are bytes, but for '…': there the client has to send something.
 pub fn fetch_with(args: &[&str], response: impl Fn(&str) -> String) -> Report {
     respond_each(args, [response])
+}
+
+/// As [`fetch`], over TLS, with a certificate that nobody has signed.
+pub fn fetch_tls(args: &[&str], response: &str) -> Report {
+    let key = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![key.cert.der().clone()],
+            PrivatePkcs8KeyDer::from(key.signing_key.serialize_der()).into(),
+        )
+        .unwrap();
+    let (listener, program) = start_client(args);
+    let tls = rustls::ServerConnection::new(Arc::new(config)).unwrap();
+    let mut stream = rustls::StreamOwned::new(tls, accepted(&listener));
+    // A client that doesn't like the handshake sends no request.
+    let _ = stream.read(&mut [0; 4096]);
+    let _ = stream.write_all(response.as_bytes());
+    drop(stream);
+    program.finish()
 }
 
 fn start_client(args: &[&str]) -> (TcpListener, Program) {
