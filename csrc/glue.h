@@ -165,10 +165,6 @@ struct lwsrs_keylog_calls {
 	void (*free_hook)(void *hook);
 };
 
-/* Once a process, before anything that a child mustn't use: what is called before
- * each fork, and after it in the parent and in the child. */
-int lwsrs_keylog_watch_forks(void (*prepare)(void), void (*parent)(void),
-			     void (*child)(void));
 /* Once a process, before the first install. */
 int lwsrs_keylog_init(const struct lwsrs_keylog_calls *calls);
 /* Sends the secrets of `ctx` to `hook`, which is freed with it; an SSL_CTX

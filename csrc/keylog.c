@@ -123,19 +123,6 @@ lwsrs_keylog_init(const struct lwsrs_keylog_calls *given)
 	return 0;
 }
 
-int
-lwsrs_keylog_watch_forks(void (*prepare)(void), void (*parent)(void), void (*child)(void))
-{
-#if defined(__unix__) || defined(__APPLE__)
-	return pthread_atfork(prepare, parent, child);
-#else
-	(void)prepare;
-	(void)parent;
-	(void)child;
-	return 0;
-#endif
-}
-
 static void
 on_line(const SSL *ssl, const char *line)
 {

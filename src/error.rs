@@ -67,6 +67,10 @@ pub enum Error {
     },
     /// The context is dropped.
     ContextGone(ContextGone),
+    /// This process was forked from the one that built the context, which alone may service
+    /// it, or connect by it: they share its sockets. Build a context in the child, or fork
+    /// before one is built.
+    Forked,
     /// The key log can't be started.
     #[cfg(feature = "keylog")]
     KeyLog(crate::keylog::KeyLogError),
@@ -116,6 +120,10 @@ impl fmt::Display for Error {
                 write!(f, "cannot get {what}: {source}{hint}")
             }
             Error::ContextGone(e) => e.fmt(f),
+            Error::Forked => f.write_str(
+                "this process was forked from the one that built the context, and shares its \
+                 sockets: build a context in the child, or fork before one is built",
+            ),
             #[cfg(feature = "keylog")]
             Error::KeyLog(e) => e.fmt(f),
             Error::OnlyOneContext => f.write_str(

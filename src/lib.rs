@@ -135,6 +135,7 @@ pub mod context;
 mod deflate;
 pub mod error;
 mod ffi;
+mod forks;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;

@@ -8,9 +8,9 @@ mod common;
 use common::child::in_a_child;
 use common::peer::{Raw, TEXT};
 use common::{loopback, Echo};
-use libwebsockets::Context;
 #[cfg(feature = "unix-sockets")]
 use libwebsockets::Vhost;
+use libwebsockets::{Client, Context, Error};
 use std::time::Duration;
 
 // Lost: the parent's connections, which it would hear nothing of any more; the file of its
@@ -33,7 +33,19 @@ fn a_child_that_drops_its_parents_context_leaves_the_parents_connections_and_soc
 
     // This process has no other thread now but the harness', which waits.
     let mut context = Some(context);
-    in_a_child(|| drop(context.take()));
+    in_a_child(|| {
+        let mut context = context.take().unwrap();
+        let moment = Some(Duration::from_millis(20));
+        assert!(matches!(context.service(moment), Err(Error::Forked)));
+        assert!(matches!(context.run(), Err(Error::Forked)));
+        let client = Client::new("ws://127.0.0.1:1/").unwrap();
+        let refused = context.connect(client, common::probe().0);
+        assert!(matches!(refused, Err(Error::Forked)));
+        // Its own is served.
+        let own = Context::builder().vhost(loopback().accept(|_| Ok(Echo)));
+        own.build().unwrap().service(moment).unwrap();
+        drop(context);
+    });
     let mut context = context.unwrap();
 
     let client = std::thread::spawn(move || {

@@ -6,6 +6,7 @@ use super::Context;
 use crate::error::Error;
 use crate::ffi::context::{ContextOptions, RawContext};
 use crate::ffi::vhost::VhostOptions;
+use crate::forks::forks;
 use crate::server::{ListenAddress, Vhost, VhostState};
 use std::collections::HashMap;
 use std::ffi::CString;
@@ -134,6 +135,12 @@ impl ContextBuilder {
     /// Where the application's logger panics at a message of the key log.
     #[doc(alias = "lws_create_context")]
     pub fn build(self) -> Result<Context, Error> {
+        if !crate::ffi::forks::watch() {
+            return Err(Error::System {
+                what: "a handler for forks",
+                source: std::io::ErrorKind::OutOfMemory.into(),
+            });
+        }
         #[cfg(feature = "_tls")]
         let no_client_tls = Rc::new(crate::ffi::tls::ClientCtx::new()?);
         #[cfg(feature = "keylog")]
@@ -154,6 +161,7 @@ impl ContextBuilder {
             raw: None,
             engine,
             settings,
+            forks: forks(),
             client_vhosts: HashMap::new(),
             #[cfg(feature = "unix-sockets")]
             sockets: Vec::new(),

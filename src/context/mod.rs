@@ -17,6 +17,7 @@ use crate::connection::Handler;
 use crate::error::Error;
 use crate::ffi::context::RawContext;
 use crate::ffi::vhost::VhostId;
+use crate::forks::forks;
 pub(crate) use builder::whole_seconds;
 use builder::Settings;
 use engine::Engine;
@@ -48,8 +49,9 @@ use std::time::Duration;
 /// A process that is forked from one with a context (`fork(2)`) has a copy of it. It may drop
 /// the copy, whose handlers are then told so by [`Handler::on_close`]: the parent's connections,
 /// over TLS, too, its listening sockets, the files of its Unix domain sockets and its key log
-/// stay as they are. It must not service the copy: [`run`](Context::run) and
-/// [`service`](Context::service) fail there with an error. It may build contexts of its own. As
+/// stay as they are. It can't service the copy, nor connect by it: [`run`](Context::run),
+/// [`service`](Context::service) and [`connect`](Context::connect) fail there with
+/// [`Error::Forked`]. It may build contexts of its own. As
 /// with everything that has locks, no other thread of the parent may be using this crate at the
 /// fork; the threads that the crate starts itself don't count.
 #[doc(alias = "lws_context")]
@@ -59,6 +61,8 @@ pub struct Context {
     raw: Option<RawContext>,
     pub(crate) engine: Rc<Engine>,
     settings: Settings,
+    /// Whose it is: a child that was forked has a copy.
+    forks: u32,
     /// Vhosts of clients, by what those have in common.
     client_vhosts: HashMap<ClientVhostKey, VhostId>,
     /// The files of Unix domain sockets that are listened on.
@@ -156,6 +160,7 @@ impl Context {
     /// As for [`run`](Context::run).
     #[doc(alias = "lws_service")]
     pub fn service(&mut self, timeout: Option<Duration>) -> Result<(), Error> {
+        self.check_process()?;
         // From here on, what the loop has to look at keeps it from sleeping.
         let engine = Rc::clone(&self.engine);
         let _turn = engine.shared.begin_turn();
@@ -191,8 +196,8 @@ impl Context {
     ///
     /// # Errors
     ///
-    /// TLS settings that can't be used, such as files that can't be read, and the C library's
-    /// failure to make a vhost. Nothing was tried then, and nothing will be, even for a client
+    /// TLS settings that can't be used, such as files that can't be read, the C library's
+    /// failure to make a vhost, and a process that was [forked](Context#after-a-fork). Nothing was tried then, and nothing will be, even for a client
     /// that reconnects: the handler is dropped, and none of its methods is called.
     /// ([`ContextHandle::connect`] tells the handler, by
     /// [`Setup`](crate::ConnectError::Setup), and tries again.)
@@ -203,11 +208,20 @@ impl Context {
     /// lost.
     #[doc(alias = "lws_client_connect_via_info")]
     pub fn connect(&mut self, client: Client, handler: impl Handler) -> Result<Connecting, Error> {
+        self.check_process()?;
         let (connecting, ticket) = self.engine.ticket();
         let handler = Box::new(handler);
         self.start(client, handler, ticket)?;
         self.resume_panic();
         Ok(connecting)
+    }
+
+    /// A child that was forked shares the sockets, and what waits for them, with its parent.
+    fn check_process(&self) -> Result<(), Error> {
+        match self.forks == forks() {
+            true => Ok(()),
+            false => Err(Error::Forked),
+        }
     }
 
     /// Resumes the panic of an application's code that was caught on its way

@@ -14,6 +14,7 @@ pub(crate) mod context;
 pub(crate) mod descriptor;
 pub(crate) mod event;
 mod event_loop;
+pub(crate) mod forks;
 pub(crate) mod headers;
 mod kept;
 #[cfg(feature = "keylog")]

@@ -25,8 +25,9 @@ pub fn env_name() -> Option<&'static str> {
 /// An error is the application's: what the environment asks for in vain is a
 /// warning, and a problem in the log's statistics.
 pub(crate) fn start(config: &KeyLog) -> Result<KeyLogHandle, KeyLogError> {
-    // Where that fails, the hook is refused later, which is told.
-    ffi::watch_forks();
+    // A context has done so; a unit test may have none.
+    #[cfg(test)]
+    assert!(crate::ffi::forks::watch());
     if ffi::library_logs() {
         log::warn!(target: TARGET, "{}", Problem::LibraryLogs);
     }

@@ -1,6 +1,5 @@
 //! What the TLS library calls with the secrets of each handshake.
 
-use super::watch_forks;
 use crate::ffi::ssl::Ssl;
 use crate::ffi::sys;
 use crate::ffi::wsi::Wsi;
@@ -111,7 +110,7 @@ fn hook_ready() -> bool {
         // SAFETY: `calls` is copied; the OnceLock lets one thread in, once, and `attach`
         // installs nothing before it returns.
         let result = unsafe { sys::lwsrs_keylog_init(&calls) };
-        result == 0 && watch_forks()
+        result == 0 && crate::ffi::forks::watch()
     })
 }
 

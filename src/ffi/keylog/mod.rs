@@ -1,11 +1,9 @@
 //! The key log where it meets C: the hook in the TLS library, the variable, and forks.
 
-mod forks;
 mod hook;
 mod probe;
 mod variable;
 
-pub(crate) use forks::watch_forks;
 pub(crate) use hook::attach;
 pub(crate) use probe::{keeps_callback, library_logs, probe, tls_library, Probe};
 pub(crate) use variable::{env_name, read_variable, Variable};

@@ -3,10 +3,11 @@
 use super::output::Output;
 use super::told::Told;
 use super::{lock, Control, Log, Ticket};
+use crate::forks;
 use crate::keylog::group::Group;
 use crate::keylog::sink::{Aside, Failure, Function, Outcome, Queue, Sink, Target};
 use crate::keylog::way::Way;
-use crate::keylog::{forks, KeyLogError, TARGET};
+use crate::keylog::{KeyLogError, TARGET};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::{Arc, MutexGuard, Weak};

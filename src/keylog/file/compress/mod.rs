@@ -4,7 +4,7 @@ mod one;
 mod state;
 
 use super::{archive, Identity};
-use crate::keylog::forks::forks;
+use crate::forks::forks;
 use crate::keylog::sink::{FileOptions, LOOK_EVERY};
 use crate::keylog::{KeyLogError, TARGET};
 use state::State;

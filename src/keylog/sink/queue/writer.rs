@@ -1,8 +1,8 @@
 //! The thread behind a queue, and what others can ask of it.
 
 use super::{Outcome, Report};
+use crate::forks::{self, forks};
 use crate::keylog::batch::Batch;
-use crate::keylog::forks::{self, forks};
 use crate::keylog::group::Group;
 use crate::keylog::sink::{remove_all, Closed, Sink};
 use crate::keylog::{KeyLogError, TARGET};

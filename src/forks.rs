@@ -1,7 +1,7 @@
 //! Which process this is: a fork makes another one, with copies of everything but threads.
 //!
 //! What makes a process otherwise (`vfork`, `posix_spawn`, `_Fork`, a bare `clone`) tells
-//! nobody; what it runs next is another program, or has no use for a log.
+//! nobody; what it runs next is another program, or has no use for a context or a log.
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -22,12 +22,12 @@ thread_local! {
 }
 
 /// Changes in the child of a fork: what was made before is the parent's.
-pub(super) fn forks() -> u32 {
+pub(crate) fn forks() -> u32 {
     FORKS.load(Ordering::Relaxed)
 }
 
 /// No other thread forks until this is dropped. No application's code may run meanwhile.
-pub(super) fn hold() -> MutexGuard<'static, ()> {
+pub(crate) fn hold() -> MutexGuard<'static, ()> {
     FORKING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
