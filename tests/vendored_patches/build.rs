@@ -18,7 +18,8 @@ const CFLAGS: &[&str] = &[
     "-fno-omit-frame-pointer",
 ];
 
-/// The library as this crate builds it, but for the flags above.
+/// The library as this crate builds it, but for the flags above and the jar for cookies, whose
+/// patches are tested, too.
 const CMAKE_OPTIONS: &[&str] = &[
     "-DCMAKE_BUILD_TYPE=None",
     "-DLWS_WITH_SHARED=OFF",
@@ -35,6 +36,12 @@ const CMAKE_OPTIONS: &[&str] = &[
     "-DLWS_WITH_SSL=ON",
     "-DLWS_WITH_HTTP2=ON",
     "-DLWS_WITH_CACHE_NSCOOKIEJAR=ON",
+    "-DLWS_ROLE_RAW_FILE=OFF",
+    "-DLWS_WITH_UDP=OFF",
+    "-DLWS_WITH_LEJP=OFF",
+    "-DLWS_WITH_SYS_SMD=OFF",
+    "-DLWS_WITH_HTTP_BASIC_AUTH=OFF",
+    "-DLWS_WITH_CONMON=OFF",
     "-DLWS_WITH_EVLIB_PLUGINS=OFF",
     "-DLWS_WITH_NETLINK=OFF",
     "-DLWS_CLIENT_HTTP_PROXYING=OFF",

@@ -14,7 +14,9 @@
 //! which are noticed at once, there, by `tests/descriptors.rs` and by `tests/connect_failures.rs`;
 //! that the body of a rejection is there, by `tests/client.rs`; that descriptors beyond the table
 //! do no harm, by `tests/descriptor_table.rs`; that peers who only connect don't stop the loop, by
-//! `tests/turns.rs`; how sockets are made, by `tests/inherited.rs`.
+//! `tests/turns.rs`; how sockets are made, by `tests/inherited.rs`; that output is told to be queued,
+//! and that a server rests which can't accept, by `tests/failing_calls.rs`; what becomes of sockets
+//! without memory for TLS, by `tests/tls_without_memory.rs`.
 //!
 //! To watch the tests fail, let `LWS_PATCH_TEST_SOURCE` name a tree of the library without the patches.
 
