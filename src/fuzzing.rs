@@ -1,7 +1,7 @@
 //! What fuzz targets need of the inside; built by `cargo xtask fuzz` alone.
 
 use crate::connection::assembler::{Assembled, Assembler};
-use crate::connection::spare::Spare;
+use crate::connection::buffers::BufferCache;
 use crate::connection::WebSocketConfig;
 use crate::ffi::event::Chunk;
 use crate::message::{CloseFrame, Message};
@@ -18,7 +18,7 @@ pub fn events(data: &[u8]) {
     crate::ffi::fuzz_decode(data);
     let config = WebSocketConfig::new().max_message_size(300);
     let (mut whole, mut pieces) = (Assembler::new(&config), Assembler::new(&config));
-    let spare = Spare::default();
+    let spare = BufferCache::default();
     let mut rest = data;
     while let [flags, len, after @ ..] = rest {
         let (data, after) = after.split_at(usize::from(*len).min(after.len()));

@@ -2,8 +2,8 @@
 //! library's: each model runs in every order that its threads' steps can come in.
 
 #[cfg(test)]
-#[path = "../../src/context/bell.rs"]
-mod bell;
+#[path = "../../src/context/wake_flag.rs"]
+mod wake_flag;
 
 #[cfg(test)]
 #[path = "../../src/keylog/file/compress/state.rs"]
@@ -11,8 +11,8 @@ mod state;
 
 #[cfg(test)]
 mod tests {
-    use super::bell::Bell;
     use super::state::State;
+    use super::wake_flag::WakeFlag;
     use loom::sync::atomic::{AtomicBool, Ordering};
     use loom::sync::{Arc, Mutex, Notify};
     use loom::thread;
@@ -27,7 +27,7 @@ mod tests {
 
     /// The service loop: commands and flags from other threads, and what wakes it.
     struct Service {
-        woken: Bell,
+        woken: WakeFlag,
         /// As the event descriptor: set until it was waited for.
         wakes: Notify,
         commands: Mutex<Vec<u32>>,
@@ -37,7 +37,7 @@ mod tests {
     impl Service {
         fn new() -> Arc<Self> {
             Arc::new(Service {
-                woken: Bell::new(),
+                woken: WakeFlag::new(),
                 wakes: Notify::new(),
                 commands: Mutex::new(Vec::new()),
                 stop: AtomicBool::new(false),
@@ -45,7 +45,7 @@ mod tests {
         }
 
         fn wake(&self) {
-            if self.woken.ring() {
+            if self.woken.raise() {
                 self.wakes.notify();
             }
         }
@@ -65,7 +65,7 @@ mod tests {
             });
             let mut done = 0;
             while done < 2 {
-                service.woken.answer();
+                service.woken.lower();
                 done += service.commands.lock().unwrap().drain(..).count();
                 if done < 2 {
                     service.wakes.wait();
@@ -93,7 +93,7 @@ mod tests {
             });
             let (mut stopped, mut done) = (false, 0);
             while !stopped || done == 0 {
-                service.woken.answer();
+                service.woken.lower();
                 done += service.commands.lock().unwrap().drain(..).count();
                 stopped |= service.stop.swap(false, Ordering::AcqRel);
                 if !stopped || done == 0 {
@@ -105,18 +105,18 @@ mod tests {
         });
     }
 
-    // A queue has a bell of its own; who rings it first puts it on the list of those that
+    // A queue has a flag of its own; who raises it puts it on the list of those that
     // the loop looks at.
     #[test]
     fn no_message_stays_in_a_queue() {
         model(|| {
             let service = Service::new();
-            let queue = Arc::new((Bell::new(), Mutex::new(Vec::new())));
+            let queue = Arc::new((WakeFlag::new(), Mutex::new(Vec::new())));
             let senders = [1, 2].map(|message| {
                 let (service, queue) = (Arc::clone(&service), Arc::clone(&queue));
                 thread::spawn(move || {
                     queue.1.lock().unwrap().push(message);
-                    if queue.0.ring() {
+                    if queue.0.raise() {
                         service.commands.lock().unwrap().push(7);
                         service.wake();
                     }
@@ -124,10 +124,10 @@ mod tests {
             });
             let mut sent = 0;
             while sent < 2 {
-                service.woken.answer();
+                service.woken.lower();
                 let listed = std::mem::take(&mut *service.commands.lock().unwrap());
                 for _ in listed {
-                    queue.0.answer();
+                    queue.0.lower();
                     sent += queue.1.lock().unwrap().drain(..).count();
                 }
                 if sent < 2 {

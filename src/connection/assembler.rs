@@ -1,6 +1,6 @@
 //! Puts messages together from the pieces in which they arrive.
 
-use super::spare::Spare;
+use super::buffers::BufferCache;
 use super::WebSocketConfig;
 use crate::ffi::event::Chunk;
 use crate::message::{CloseCode, Message, Payload};
@@ -128,7 +128,7 @@ impl Assembler {
     }
 
     /// Takes a piece; a spare buffer may be used for a new message.
-    pub fn push(&mut self, chunk: &Chunk<'_>, spare: &Spare) -> Assembled {
+    pub fn push(&mut self, chunk: &Chunk<'_>, spare: &BufferCache) -> Assembled {
         if self.admit(chunk).is_none() {
             return Assembled::Violation(CloseCode::TOO_BIG, FRAME_TOO_BIG);
         }
@@ -218,9 +218,10 @@ mod tests {
     fn pieces_become_one_message_and_the_next_starts_afresh() {
         let mut a = assembler(100);
         for _ in 0..2 {
-            let partial = a.push(&chunk(b"ab", false, true, 1), &Spare::default());
+            let partial = a.push(&chunk(b"ab", false, true, 1), &BufferCache::default());
             assert!(matches!(partial, Assembled::Partial));
-            let Assembled::Message(m) = a.push(&chunk(b"c", true, true, 0), &Spare::default())
+            let Assembled::Message(m) =
+                a.push(&chunk(b"c", true, true, 0), &BufferCache::default())
             else {
                 panic!("no message");
             };
@@ -233,17 +234,22 @@ mod tests {
         let mut a = assembler(100);
         for _ in 0..2 {
             // Its bytes are known to be UTF-8 up to here, which the next one is shorter than.
-            a.push(&chunk(b"long text", false, false, 0), &Spare::default());
-            let Assembled::Message(m) = a.push(&chunk(b"", true, false, 0), &Spare::default())
+            a.push(
+                &chunk(b"long text", false, false, 0),
+                &BufferCache::default(),
+            );
+            let Assembled::Message(m) =
+                a.push(&chunk(b"", true, false, 0), &BufferCache::default())
             else {
                 panic!("no message");
             };
             assert_eq!(m.as_text(), Some("long text"));
             assert!(matches!(
-                a.push(&chunk(b"b", false, false, 0), &Spare::default()),
+                a.push(&chunk(b"b", false, false, 0), &BufferCache::default()),
                 Assembled::Partial
             ));
-            let Assembled::Message(m) = a.push(&chunk(b"", true, false, 0), &Spare::default())
+            let Assembled::Message(m) =
+                a.push(&chunk(b"", true, false, 0), &BufferCache::default())
             else {
                 panic!("no message");
             };
@@ -254,17 +260,17 @@ mod tests {
     #[test]
     fn a_message_over_the_limit_is_refused_before_it_has_arrived() {
         let mut a = assembler(10);
-        let refused = a.push(&chunk(b"12345", false, true, 6), &Spare::default());
+        let refused = a.push(&chunk(b"12345", false, true, 6), &BufferCache::default());
         assert!(matches!(
             refused,
             Assembled::Violation(CloseCode::TOO_BIG, _)
         ));
         let mut a = assembler(10);
         assert!(matches!(
-            a.push(&chunk(b"123456", false, true, 0), &Spare::default()),
+            a.push(&chunk(b"123456", false, true, 0), &BufferCache::default()),
             Assembled::Partial
         ));
-        let refused = a.push(&chunk(b"12345", true, true, 0), &Spare::default());
+        let refused = a.push(&chunk(b"12345", true, true, 0), &BufferCache::default());
         assert!(matches!(
             refused,
             Assembled::Violation(CloseCode::TOO_BIG, _)
@@ -275,21 +281,22 @@ mod tests {
     fn a_character_may_be_split_and_a_bad_one_is_refused_at_once() {
         let mut a = assembler(10);
         assert!(matches!(
-            a.push(&chunk(b"a\xc3", false, false, 1), &Spare::default()),
+            a.push(&chunk(b"a\xc3", false, false, 1), &BufferCache::default()),
             Assembled::Partial
         ));
-        let Assembled::Message(m) = a.push(&chunk(b"\xa9", true, false, 0), &Spare::default())
+        let Assembled::Message(m) =
+            a.push(&chunk(b"\xa9", true, false, 0), &BufferCache::default())
         else {
             panic!("no message");
         };
         assert_eq!(m.as_text(), Some("aé"));
 
-        let refused = a.push(&chunk(b"\xff", false, false, 5), &Spare::default());
+        let refused = a.push(&chunk(b"\xff", false, false, 5), &BufferCache::default());
         assert!(matches!(
             refused,
             Assembled::Violation(CloseCode::INVALID_PAYLOAD, _)
         ));
-        let cut = a.push(&chunk(b"\xc3", true, false, 0), &Spare::default());
+        let cut = a.push(&chunk(b"\xc3", true, false, 0), &BufferCache::default());
         assert!(matches!(
             cut,
             Assembled::Violation(CloseCode::INVALID_PAYLOAD, _)

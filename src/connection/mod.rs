@@ -1,12 +1,12 @@
 //! A connection: its handler's view of it, its send queue, its received pieces.
 
 pub(crate) mod assembler;
+pub(crate) mod buffers;
 mod closed;
 mod config;
 mod handler;
 pub(crate) mod ids;
 pub(crate) mod outbox;
-pub(crate) mod spare;
 pub(crate) mod state;
 mod view;
 

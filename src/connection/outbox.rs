@@ -1,7 +1,7 @@
 //! A connection's send queue: bounded, filled from any thread, emptied by the
 //! service thread.
 
-use crate::context::bell::Bell;
+use crate::context::wake_flag::WakeFlag;
 use crate::error::SendError;
 use crate::ffi::wsi::FrameKind;
 use crate::message::{CloseFrame, Message, Payload};
@@ -30,7 +30,7 @@ pub(crate) struct Outbox {
     limit: usize,
     queue: Mutex<Queue>,
     /// The service thread was told that there is something.
-    dirty: Bell,
+    dirty: WakeFlag,
 }
 
 #[derive(Default)]
@@ -65,7 +65,7 @@ impl Outbox {
         Outbox {
             limit,
             queue: Mutex::default(),
-            dirty: Bell::new(),
+            dirty: WakeFlag::new(),
         }
     }
 
@@ -159,12 +159,12 @@ impl Outbox {
     /// Notes that the service thread is to look at this queue; `true` if it
     /// wasn't to before.
     pub fn set_dirty(&self) -> bool {
-        self.dirty.ring()
+        self.dirty.raise()
     }
 
     /// The service thread looks now.
     pub fn take_dirty(&self) {
-        self.dirty.answer();
+        self.dirty.lower();
     }
 
     /// Asks for [`Next::Idle`]`(true)`.

@@ -1,7 +1,7 @@
 //! What other threads may ask of a context.
 
-use super::bell::Bell;
 use super::commands::{Command, Commands};
+use super::wake_flag::WakeFlag;
 use super::Context;
 use crate::client::{Client, Connecting, Ticket, Token};
 use crate::connection::ids::ById;
@@ -57,7 +57,7 @@ pub(crate) struct Shared {
     /// Whether the service thread is within [`Context::service`]. Its own.
     in_turn: AtomicBool,
     /// A wake-up is on its way already.
-    woken: Bell,
+    woken: WakeFlag,
     gone: AtomicBool,
     stop: AtomicBool,
     commands: Mutex<Commands>,
@@ -77,7 +77,7 @@ impl Shared {
             service_thread: std::thread::current().id(),
             waker: OnceLock::new(),
             in_turn: AtomicBool::new(false),
-            woken: Bell::new(),
+            woken: WakeFlag::new(),
             gone: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             commands: Mutex::default(),
@@ -108,7 +108,7 @@ impl Shared {
 
     /// Ends the loop's wait, or the next one.
     fn end_wait(&self) {
-        if self.woken.ring() {
+        if self.woken.raise() {
             if let Some(waker) = self.waker.get() {
                 waker.wake();
             }
@@ -126,7 +126,7 @@ impl Shared {
     /// Called by the service loop before it looks. Acquires what came with a
     /// wake-up that this makes good for.
     pub fn rearm(&self) {
-        self.woken.answer();
+        self.woken.lower();
     }
 
     /// How many commands wait.

@@ -66,33 +66,33 @@ pub(super) fn unix(path: &Path) -> Result<Listen, Error> {
 /// The turn of one that is about to listen below a folder: what is at a path stays as it
 /// was seen until the C library has bound it. It ends when this is dropped.
 #[cfg(feature = "unix-sockets")]
-pub(super) struct Turn(Option<File>);
+pub(super) struct FolderLock(Option<File>);
 
 #[cfg(all(feature = "unix-sockets", unix))]
-impl Turn {
+impl FolderLock {
     /// Waits for one's turn. Who locks the folder for other reasons, or may not read it,
     /// is served without.
-    fn take(path: &Path) -> Turn {
+    fn take(path: &Path) -> FolderLock {
         let folder = match path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
         };
         let Ok(folder) = File::open(folder) else {
-            return Turn(None);
+            return FolderLock(None);
         };
         for _ in 0..100 {
             match folder.try_lock() {
-                Ok(()) => return Turn(Some(folder)),
+                Ok(()) => return FolderLock(Some(folder)),
                 Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(10)),
                 Err(TryLockError::Error(_)) => break,
             }
         }
-        Turn(None)
+        FolderLock(None)
     }
 }
 
 #[cfg(feature = "unix-sockets")]
-impl Drop for Turn {
+impl Drop for FolderLock {
     fn drop(&mut self) {
         // Said outright, for a process that was forked meanwhile has the file, too.
         let _ = self.0.as_ref().map(File::unlock);
@@ -102,10 +102,10 @@ impl Drop for Turn {
 /// Removes the socket of a server that is gone; anything else at the path, or
 /// one that can't be bound, is an error.
 #[cfg(all(feature = "unix-sockets", unix))]
-pub(super) fn make_way(path: &Path) -> Result<Turn, Error> {
+pub(super) fn make_way(path: &Path) -> Result<FolderLock, Error> {
     use std::os::unix::fs::FileTypeExt;
     use std::os::unix::net::UnixListener;
-    let turn = Turn::take(path);
+    let turn = FolderLock::take(path);
     let clear = || {
         match std::fs::symlink_metadata(path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
@@ -130,8 +130,8 @@ pub(super) fn make_way(path: &Path) -> Result<Turn, Error> {
 }
 
 #[cfg(all(feature = "unix-sockets", not(unix)))]
-pub(super) fn make_way(_: &Path) -> Result<Turn, Error> {
-    Ok(Turn(None))
+pub(super) fn make_way(_: &Path) -> Result<FolderLock, Error> {
+    Ok(FolderLock(None))
 }
 
 /// Whether some process has bound the socket at the path. Connecting with a

@@ -1,6 +1,5 @@
 //! A context: the service loop and all that it serves.
 
-pub(crate) mod bell;
 mod builder;
 mod commands;
 pub(crate) mod engine;
@@ -8,6 +7,7 @@ mod handle;
 mod listen;
 mod pending;
 pub(crate) mod timers;
+pub(crate) mod wake_flag;
 
 pub use builder::ContextBuilder;
 pub use handle::{Broadcast, ContextHandle};

@@ -61,6 +61,7 @@ mod batch;
 mod capability;
 mod clean;
 mod config;
+mod delivery;
 mod env;
 mod error;
 mod file;
@@ -78,7 +79,6 @@ mod stats;
 mod template;
 #[cfg(test)]
 pub(crate) mod tests;
-mod way;
 
 use crate::forks::forks;
 pub use capability::{capability, Capability};

@@ -166,7 +166,7 @@ impl Engine {
             self.finish(&conn);
         }
         loop {
-            let told = std::mem::take(&mut *self.told_later.borrow_mut());
+            let told = std::mem::take(&mut *self.notices.borrow_mut());
             if told.is_empty() {
                 break;
             }

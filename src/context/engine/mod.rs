@@ -9,8 +9,8 @@ mod handshake;
 use super::handle::{ContextHandle, Shared};
 use super::timers::{Due, Timers};
 use crate::client::{Connecting, Ticket};
+use crate::connection::buffers::BufferCache;
 use crate::connection::ids::ById;
-use crate::connection::spare::Spare;
 use crate::connection::state::Conn;
 use crate::connection::{Connection, ConnectionId, Handler};
 use crate::ffi::wsi::Wsi;
@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 use crate::error::Error;
 
 /// Something to tell an application once the C library is out of the way.
-type Told = Box<dyn FnOnce(&Engine)>;
+type Notice = Box<dyn FnOnce(&Engine)>;
 
 /// The state of a context, on its service thread. No borrow of a `RefCell` in
 /// it is held while C or an application's code runs.
@@ -39,14 +39,14 @@ pub(crate) struct Engine {
     by_id: RefCell<ById<usize>>,
     pub(in crate::context) vhosts: RefCell<Vec<Rc<VhostState>>>,
     addresses: RefCell<Vec<Option<SocketAddr>>>,
-    spare: Spare,
+    spare: BufferCache,
     pub(in crate::context) timers: RefCell<Timers>,
     /// The first panic that nobody has seen yet.
     panic: RefCell<Option<Box<dyn Any + Send>>>,
     /// Set while the context is destroyed: no application's code runs then, for
     /// the process-wide lock of destruction is held.
     shutting_down: Cell<bool>,
-    told_later: RefCell<Vec<Told>>,
+    notices: RefCell<Vec<Notice>>,
     /// The vhost whose SSL_CTX is about to be made, and what became of it.
     #[cfg(feature = "_tls")]
     pub(in crate::context) tls_setup: RefCell<Option<(Rc<VhostState>, crate::tls::LoadedServer)>>,
@@ -68,11 +68,11 @@ impl Engine {
             by_id: RefCell::default(),
             vhosts: RefCell::default(),
             addresses: RefCell::default(),
-            spare: Spare::default(),
+            spare: BufferCache::default(),
             timers: RefCell::default(),
             panic: RefCell::default(),
             shutting_down: Cell::new(false),
-            told_later: RefCell::default(),
+            notices: RefCell::default(),
             #[cfg(feature = "_tls")]
             tls_setup: RefCell::default(),
             #[cfg(feature = "_tls")]
@@ -209,9 +209,9 @@ impl Engine {
     }
 
     /// Tells an application something: now, or after the context is destroyed.
-    fn tell(&self, told: Told) {
+    fn tell(&self, told: Notice) {
         if self.shutting_down.get() {
-            self.told_later.borrow_mut().push(told);
+            self.notices.borrow_mut().push(told);
         } else {
             self.guard(|| told(self));
             // Its loop may look at what that changed; the library may be about to sleep.

@@ -1,14 +1,14 @@
 //! One context's log: the switch, the counters, and the way of a record.
 
+mod deferred;
+mod operations;
 mod output;
 mod records;
-mod told;
-mod verbs;
 
+use super::delivery::Delivery;
 use super::filter::Filter;
 use super::rotation::AutoOff;
 use super::sink::{remove_all, FileOptions, Target};
-use super::way::Way;
 use super::{Problem, Source};
 use crate::ffi::context::Waker;
 use crate::forks;
@@ -29,8 +29,8 @@ const FLUSH: Duration = if cfg!(test) {
 /// What the C hook finds behind its pointer.
 ///
 /// Two locks, taken in the order of the fields: `control` for the length of a
-/// verb of the handle, so that verbs don't mix; `output` for one write, or for
-/// a verb to swap the files. A slow open holds no record up. Nothing of the application's
+/// operation of the handle, so that operations don't mix; `output` for one write, or for
+/// an operation to swap the files. A slow open holds no record up. Nothing of the application's
 /// runs under a lock: its logger, or the function that gets the records, may come back to
 /// us, for statistics or with a TLS connection of its own. And none is held while a queue's
 /// thread is waited for, which may want one.
@@ -38,7 +38,7 @@ const FLUSH: Duration = if cfg!(test) {
 /// The records of handshakes that end in one turn of the context's loop go to a file in
 /// one write: at the latest when the turn ends ([`end_turn`](Log::end_turn)), before that
 /// when data of one of them is about to be delivered ([`commit`](Log::commit)), and before
-/// a verb changes where records go or tells how many there were. What waits is in `output`,
+/// an operation changes where records go or tells how many there were. What waits is in `output`,
 /// so that every thread can write it.
 pub(crate) struct Log {
     me: Weak<Log>,
@@ -193,13 +193,14 @@ impl Drop for Log {
     fn drop(&mut self) {
         let output = self.output.get_mut();
         let output = output.unwrap_or_else(PoisonError::into_inner);
-        let mut way = output.way.take();
-        let queue = match &way {
-            Some(Way::Queued(queue)) => Some(queue.end(self.remove)),
+        let mut delivery = output.delivery.take();
+        let queue = match &delivery {
+            Some(Delivery::Queued(queue)) => Some(queue.end(self.remove)),
             _ => None,
         };
-        let removed = way.take_if(|way| self.remove && matches!(way, Way::Direct(_)));
-        if let Some(Way::Direct(sink)) = removed {
+        let removed =
+            delivery.take_if(|delivery| self.remove && matches!(delivery, Delivery::Direct(_)));
+        if let Some(Delivery::Direct(sink)) = removed {
             // It was switched on when its context was gone.
             remove_all(sink.close());
         }
@@ -231,7 +232,7 @@ impl Log {
 
     /// Makes the next record look at the path.
     pub(in crate::keylog) fn look_now(&self) {
-        if let Some(Way::Direct(sink)) = &mut lock(&self.output).way {
+        if let Some(Delivery::Direct(sink)) = &mut lock(&self.output).delivery {
             sink.look_now();
         }
     }

@@ -1,10 +1,10 @@
 //! Where records go now, and what waits to go there.
 
-use super::told::Told;
+use super::deferred::Deferred;
+use crate::keylog::delivery::Delivery;
 use crate::keylog::group::Group;
 use crate::keylog::limit::Limit;
 use crate::keylog::sink::{Closed, Sink, Writer};
-use crate::keylog::way::Way;
 
 /// How many different errors are logged; a guard against a cause whose message
 /// never repeats.
@@ -14,8 +14,8 @@ const MOST_CAUSES: usize = 16;
 #[derive(Default)]
 pub(super) struct Output {
     /// `Some` while the log is on.
-    pub way: Option<Way>,
-    /// Which way that is: grows with each.
+    pub delivery: Option<Delivery>,
+    /// Which delivery that is: grows with each.
     pub generation: u64,
     /// Records that are to be written in this turn of the loop, while the log is on.
     pub waiting: Option<Group>,
@@ -39,8 +39,8 @@ pub(super) struct Output {
 impl Output {
     /// The thread that writes, if there is a queue.
     pub fn writer(&self) -> Option<Writer> {
-        match &self.way {
-            Some(Way::Queued(queue)) => Some(queue.writer().clone()),
+        match &self.delivery {
+            Some(Delivery::Queued(queue)) => Some(queue.writer().clone()),
             _ => None,
         }
     }
@@ -55,17 +55,22 @@ impl Output {
         Some(message)
     }
 
-    /// Closes the way to where records went; what can't be done under a lock is left to
+    /// Closes the delivery to where records went; what can't be done under a lock is left to
     /// others. A queue's thread closes its files, with their removal if that is wanted;
     /// others are returned.
-    pub fn close(&mut self, way: Way, remove: bool, told: &mut Told) -> Vec<Closed> {
-        match way {
-            Way::Direct(Sink::Function(_)) => told.closing.push(way),
-            Way::Direct(sink) => return sink.close(),
-            Way::Queued(queue) => {
+    pub fn close(
+        &mut self,
+        delivery: Delivery,
+        remove: bool,
+        deferred: &mut Deferred,
+    ) -> Vec<Closed> {
+        match delivery {
+            Delivery::Direct(Sink::Function(_)) => deferred.closing.push(delivery),
+            Delivery::Direct(sink) => return sink.close(),
+            Delivery::Queued(queue) => {
                 self.past.retain(|writer| !writer.is_done());
                 self.past.push(queue.end(remove));
-                told.closing.push(Way::Queued(queue));
+                deferred.closing.push(Delivery::Queued(queue));
             }
         }
         Vec::new()

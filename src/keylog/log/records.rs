@@ -1,12 +1,12 @@
 //! The way of records through a log that is on.
 
+use super::deferred::Deferred;
 use super::output::Output;
-use super::told::Told;
 use super::{lock, Control, Log, Ticket};
 use crate::forks;
+use crate::keylog::delivery::Delivery;
 use crate::keylog::group::Group;
-use crate::keylog::sink::{Aside, Failure, Function, Outcome, Queue, Sink, Target};
-use crate::keylog::way::Way;
+use crate::keylog::sink::{Failure, Function, Outcome, Queue, SideEffects, Sink, Target};
 use crate::keylog::{KeyLogError, TARGET};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -41,71 +41,71 @@ impl Log {
     }
 
     fn commit_all(&self) {
-        let mut told = Told::default();
-        self.write_out(&mut lock(&self.output), &mut told);
-        told.tell();
+        let mut deferred = Deferred::default();
+        self.write_out(&mut lock(&self.output), &mut deferred);
+        deferred.run();
     }
 
     /// Takes records of one connection, and writes them now.
     pub(in crate::keylog) fn write(&self, group: Group) {
-        self.append(group, true).0.tell();
+        self.append(group, true).0.run();
     }
 
     /// Takes records of one connection, which are written by the end of this turn of
     /// the loop. A ticket, if they wait for it.
     pub(in crate::keylog) fn write_soon(&self, group: Group) -> Option<Ticket> {
-        let (told, ticket) = self.append(group, false);
-        told.tell();
+        let (deferred, ticket) = self.append(group, false);
+        deferred.run();
         ticket
     }
 
     /// The way of records while the log is on; what to tell the application
     /// about it, which mustn't happen under the lock.
-    pub(super) fn append(&self, group: Group, now: bool) -> (Told, Option<Ticket>) {
-        let mut told = Told::default();
+    pub(super) fn append(&self, group: Group, now: bool) -> (Deferred, Option<Ticket>) {
+        let mut deferred = Deferred::default();
         let (len, first) = (group.len() as u64, group.is_first());
         let mut guard = lock(&self.output);
         let output = &mut *guard;
         if let Some(late) = &mut output.late {
             late.push(group);
-            return (told, None);
+            return (deferred, None);
         }
-        let Some(way) = &mut output.way else {
+        let Some(delivery) = &mut output.delivery else {
             // Switched off since they were taken. Nothing is written any more.
             self.counters.dropped.fetch_add(group.records(), Relaxed);
-            return (told, None);
+            return (deferred, None);
         };
         if let Some(limit) = output.limit.forbids(len, first) {
             self.counters.dropped.fetch_add(group.records(), Relaxed);
-            self.switch_off(output, limit, &mut told);
-            return (told, None);
+            self.switch_off(output, limit, &mut deferred);
+            return (deferred, None);
         }
         let mut ticket = None;
-        let reached = match way {
-            Way::Direct(Sink::Function(function)) => {
+        let reached = match delivery {
+            Delivery::Direct(Sink::Function(function)) => {
                 let function = Arc::clone(function);
                 let reached = output.limit.count(len, first);
                 let generation = output.generation;
                 drop(guard);
-                guard = self.call(function, &group, generation, &mut told);
+                guard = self.call(function, &group, generation, &mut deferred);
                 // Else it was the limit of what has ended since.
-                reached.filter(|_| guard.way.is_some() && guard.generation == generation)
+                reached.filter(|_| guard.delivery.is_some() && guard.generation == generation)
             }
-            Way::Queued(queue) => match self.push(queue, group) {
+            Delivery::Queued(queue) => match self.push(queue, group) {
                 Ok(true) => output.limit.count(len, first),
                 Ok(false) => None,
                 Err(error) => {
-                    told.errors.extend(output.complain(error.to_string()));
+                    deferred.errors.extend(output.complain(error.to_string()));
                     None
                 }
             },
-            Way::Direct(sink) => {
+            Delivery::Direct(sink) => {
                 let most = sink.most_together();
                 let reached = output.limit.count(len, first);
                 let now = now || !self.in_turn.load(Relaxed) || group.len() > most;
-                self.join(output, group, most, &mut told);
+                self.join(output, group, most, &mut deferred);
                 if now || reached.is_some() {
-                    self.write_out(output, &mut told);
+                    self.write_out(output, &mut deferred);
                 } else {
                     ticket = Some(Ticket(self.committed.load(Relaxed) + 1));
                 }
@@ -113,9 +113,9 @@ impl Log {
             }
         };
         if let Some(limit) = reached {
-            self.switch_off(&mut guard, limit, &mut told);
+            self.switch_off(&mut guard, limit, &mut deferred);
         }
-        (told, ticket)
+        (deferred, ticket)
     }
 
     /// Calls the application's function, which may come back to this log, without the lock;
@@ -125,21 +125,23 @@ impl Log {
         function: Function,
         group: &Group,
         generation: u64,
-        told: &mut Told,
+        deferred: &mut Deferred,
     ) -> MutexGuard<'_, Output> {
         let call = AssertUnwindSafe(|| function(group.batch().lines()));
         let called = catch_unwind(call);
         // It may be the last that has it.
-        told.closing.push(Way::Direct(Sink::Function(function)));
+        deferred
+            .closing
+            .push(Delivery::Direct(Sink::Function(function)));
         let mut output = lock(&self.output);
         match called {
             Ok(()) => {
-                let done = Ok(Aside::default());
-                self.settle(&mut output, told, group, generation, done);
+                let done = Ok(SideEffects::default());
+                self.settle(&mut output, deferred, group, generation, done);
             }
             Err(panic) => {
                 self.counters.failed.fetch_add(group.records(), Relaxed);
-                told.panic = Some(panic);
+                deferred.panic = Some(panic);
             }
         }
         output
@@ -162,9 +164,9 @@ impl Log {
     }
 
     /// Puts records to those that wait, or in their place once they are written.
-    fn join(&self, output: &mut Output, group: Group, most: usize, told: &mut Told) {
-        let separate = match (&output.waiting, &output.way) {
-            (Some(waiting), Some(Way::Direct(sink))) => {
+    fn join(&self, output: &mut Output, group: Group, most: usize, deferred: &mut Deferred) {
+        let separate = match (&output.waiting, &output.delivery) {
+            (Some(waiting), Some(Delivery::Direct(sink))) => {
                 waiting.is_parents()
                     || waiting.len() + group.len() > most
                     || sink.is_per_vhost() && waiting.vhost() != group.vhost()
@@ -172,7 +174,7 @@ impl Log {
             _ => false,
         };
         if separate {
-            self.write_out(output, told);
+            self.write_out(output, deferred);
         }
         match &mut output.waiting {
             Some(waiting) => waiting.join(&group),
@@ -183,11 +185,11 @@ impl Log {
     }
 
     /// Writes what waits, to where the log goes until now.
-    pub(super) fn write_out(&self, output: &mut Output, told: &mut Told) {
+    pub(super) fn write_out(&self, output: &mut Output, deferred: &mut Deferred) {
         if let Some(group) = output.waiting.take() {
             // Those of a parent process it writes itself.
             if !group.is_parents() {
-                self.deliver(output, group, told);
+                self.deliver(output, group, deferred);
             }
             // Release: who sees this sees them written.
             self.committed.fetch_add(1, Release);
@@ -195,30 +197,30 @@ impl Log {
         self.waits.store(false, Release);
     }
 
-    fn deliver(&self, output: &mut Output, group: Group, told: &mut Told) {
-        let Some(Way::Direct(sink)) = &mut output.way else {
+    fn deliver(&self, output: &mut Output, group: Group, deferred: &mut Deferred) {
+        let Some(Delivery::Direct(sink)) = &mut output.delivery else {
             self.counters.dropped.fetch_add(group.records(), Relaxed);
             return;
         };
         let result = sink.append(group.batch(), group.vhost());
         let generation = output.generation;
-        self.settle(output, told, &group, generation, result);
+        self.settle(output, deferred, &group, generation, result);
     }
 
-    /// Counts what came of records that went a way.
+    /// Counts what came of records that were delivered.
     fn settle(
         &self,
         output: &mut Output,
-        told: &mut Told,
+        deferred: &mut Deferred,
         group: &Group,
         generation: u64,
-        result: Result<Aside, (Failure, Aside)>,
+        result: Result<SideEffects, (Failure, SideEffects)>,
     ) {
-        let (aside, failure) = match result {
-            Ok(aside) => (aside, None),
-            Err((failure, aside)) => (aside, Some(failure)),
+        let (side_effects, failure) = match result {
+            Ok(side_effects) => (side_effects, None),
+            Err((failure, side_effects)) => (side_effects, Some(failure)),
         };
-        self.count_aside(output, told, aside);
+        self.count_side_effects(output, deferred, side_effects);
         if output.generation == generation {
             output.failing = failure.is_some();
         }
@@ -226,7 +228,7 @@ impl Log {
             None => group.records(),
             Some(failure) => {
                 let message = failure.error.to_string();
-                told.errors.extend(output.complain(message));
+                deferred.errors.extend(output.complain(message));
                 failure.written
             }
         };
@@ -238,10 +240,17 @@ impl Log {
     }
 
     /// Counts what happened beside writing.
-    pub(super) fn count_aside(&self, output: &mut Output, told: &mut Told, aside: Aside) {
-        self.counters.rotations.fetch_add(aside.rotations, Relaxed);
-        if let Some(error) = aside.trouble {
-            told.errors.extend(output.complain(error.to_string()));
+    pub(super) fn count_side_effects(
+        &self,
+        output: &mut Output,
+        deferred: &mut Deferred,
+        side_effects: SideEffects,
+    ) {
+        self.counters
+            .rotations
+            .fetch_add(side_effects.rotations, Relaxed);
+        if let Some(error) = side_effects.trouble {
+            deferred.errors.extend(output.complain(error.to_string()));
         }
     }
 
@@ -249,13 +258,13 @@ impl Log {
     fn told_by_writer(&self, outcome: Outcome<'_>, generation: u64) {
         match outcome {
             Outcome::Written(group, result) => {
-                let mut told = Told::default();
+                let mut deferred = Deferred::default();
                 {
                     let _no_fork = forks::hold();
                     let mut output = lock(&self.output);
-                    self.settle(&mut output, &mut told, group, generation, result);
+                    self.settle(&mut output, &mut deferred, group, generation, result);
                 }
-                told.tell();
+                deferred.run();
             }
             Outcome::Panicked(panic, records) => {
                 self.counters.failed.fetch_add(records, Relaxed);
@@ -264,10 +273,10 @@ impl Log {
         }
     }
 
-    /// Opens the way to a target, which will be the next one.
-    pub(super) fn open(&self, control: &Control, target: &Target) -> Result<Way, KeyLogError> {
+    /// Opens the delivery to a target, which will be the next one.
+    pub(super) fn open(&self, control: &Control, target: &Target) -> Result<Delivery, KeyLogError> {
         let Some(most) = control.queue else {
-            return Sink::open(target, &control.options).map(Way::Direct);
+            return Sink::open(target, &control.options).map(Delivery::Direct);
         };
         let me = Weak::clone(&self.me);
         let generation = lock(&self.output).generation + 1;
@@ -282,18 +291,23 @@ impl Log {
                 Outcome::Panicked(panic, _) => crate::panic::report(panic),
             },
         };
-        Queue::start(target, &control.options, most, Arc::new(report)).map(Way::Queued)
+        Queue::start(target, &control.options, most, Arc::new(report)).map(Delivery::Queued)
     }
 
     /// Switches off, once what waits is written.
-    pub(super) fn switch_off(&self, output: &mut Output, limit: &'static str, told: &mut Told) {
+    pub(super) fn switch_off(
+        &self,
+        output: &mut Output,
+        limit: &'static str,
+        deferred: &mut Deferred,
+    ) {
         let writer = output.writer();
-        let files = self.close(output, false, told);
+        let files = self.close(output, false, deferred);
         if self.remove {
             output.ended.extend(files);
             output.ended_by.extend(writer);
         }
         output.reached = Some(limit);
-        told.off = Some(limit);
+        deferred.off = Some(limit);
     }
 }

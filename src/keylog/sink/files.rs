@@ -3,7 +3,7 @@
 use super::log_file::{Closed, LogFile};
 #[cfg(feature = "keylog-gzip")]
 use super::removed::Removed;
-use super::{Aside, Failure};
+use super::{Failure, SideEffects};
 use crate::keylog::batch::Batch;
 use crate::keylog::file::{self, Format, Rules};
 use crate::keylog::rotation::{Retention, Rotation};
@@ -46,7 +46,7 @@ pub(in crate::keylog) struct Files {
     /// The process that opened them.
     forks: u32,
     files: Vec<(Arc<str>, LogFile)>,
-    aside: Aside,
+    side_effects: SideEffects,
 }
 
 impl Files {
@@ -59,7 +59,7 @@ impl Files {
             now: Now::new(),
             forks: forks(),
             files: Vec::new(),
-            aside: Aside::default(),
+            side_effects: SideEffects::default(),
         };
         if template.is_per_vhost() {
             check(template, options)?;
@@ -92,8 +92,8 @@ impl Files {
             Err(error) => return Err(Failure { error, written: 0 }),
         };
         let result = file.append(batch);
-        let aside = file.take_aside();
-        self.aside.add(aside);
+        let side_effects = file.take_side_effects();
+        self.side_effects.add(side_effects);
         result
     }
 
@@ -103,7 +103,7 @@ impl Files {
         let mut result = Ok(());
         for (_, file) in &mut self.files {
             result = result.and(file.rotate_now());
-            self.aside.add(file.take_aside());
+            self.side_effects.add(file.take_side_effects());
         }
         result
     }
@@ -117,8 +117,8 @@ impl Files {
     }
 
     /// What happened since this was last asked.
-    pub fn take_aside(&mut self) -> Aside {
-        std::mem::take(&mut self.aside)
+    pub fn take_side_effects(&mut self) -> SideEffects {
+        std::mem::take(&mut self.side_effects)
     }
 
     /// Closes them.

@@ -2,7 +2,7 @@
 
 use super::files::{FileOptions, LOOK_EVERY};
 use super::write::{write, write_blocks, write_lines};
-use super::{Aside, Failure};
+use super::{Failure, SideEffects};
 use crate::ffi::wipe::wipe;
 use crate::keylog::batch::Batch;
 use crate::keylog::file::lock::{Held, Lock};
@@ -168,8 +168,8 @@ impl LogFile {
     }
 
     /// What happened since this was last asked.
-    pub fn take_aside(&mut self) -> Aside {
-        Aside {
+    pub fn take_side_effects(&mut self) -> SideEffects {
+        SideEffects {
             trouble: self.trouble.take(),
             rotations: u64::from(std::mem::take(&mut self.rotated)),
         }

@@ -78,13 +78,13 @@ pub(super) struct Failure {
 
 /// What an append has done beside writing.
 #[derive(Default)]
-pub(super) struct Aside {
+pub(super) struct SideEffects {
     pub trouble: Option<KeyLogError>,
     pub rotations: u64,
 }
 
-impl Aside {
-    fn add(&mut self, later: Aside) {
+impl SideEffects {
+    fn add(&mut self, later: SideEffects) {
         self.trouble = later.trouble.or(self.trouble.take());
         self.rotations += later.rotations;
     }
@@ -148,14 +148,18 @@ impl Sink {
     }
 
     /// Appends records, to a vhost's file where vhosts have their own.
-    pub fn append(&mut self, batch: &Batch, vhost: &str) -> Result<Aside, (Failure, Aside)> {
+    pub fn append(
+        &mut self,
+        batch: &Batch,
+        vhost: &str,
+    ) -> Result<SideEffects, (Failure, SideEffects)> {
         match self {
             Sink::Files(files) => {
                 let result = files.append(batch, vhost);
-                let aside = files.take_aside();
+                let side_effects = files.take_side_effects();
                 match result {
-                    Ok(()) => Ok(aside),
-                    Err(failure) => Err((failure, aside)),
+                    Ok(()) => Ok(side_effects),
+                    Err(failure) => Err((failure, side_effects)),
                 }
             }
             Sink::Descriptor { descriptor, .. } => {
@@ -164,20 +168,20 @@ impl Sink {
                 let result = write(&mut &descriptor.file, &mut torn, lines);
                 descriptor.torn.store(torn, Relaxed);
                 match result {
-                    Ok(()) => Ok(Aside::default()),
+                    Ok(()) => Ok(SideEffects::default()),
                     Err((source, written)) => {
                         let error = KeyLogError::Descriptor { source };
-                        Err((Failure { error, written }, Aside::default()))
+                        Err((Failure { error, written }, SideEffects::default()))
                     }
                 }
             }
             Sink::Memory(memory) => {
                 memory.append(batch);
-                Ok(Aside::default())
+                Ok(SideEffects::default())
             }
             Sink::Function(function) => {
                 function(batch.lines());
-                Ok(Aside::default())
+                Ok(SideEffects::default())
             }
         }
     }
@@ -217,13 +221,13 @@ impl Sink {
     }
 
     /// Begins new files, if it has files.
-    pub fn rotate(&mut self) -> (Result<(), KeyLogError>, Aside) {
+    pub fn rotate(&mut self) -> (Result<(), KeyLogError>, SideEffects) {
         match self {
             Sink::Files(files) => {
                 let result = files.rotate();
-                (result, files.take_aside())
+                (result, files.take_side_effects())
             }
-            _ => (Ok(()), Aside::default()),
+            _ => (Ok(()), SideEffects::default()),
         }
     }
 

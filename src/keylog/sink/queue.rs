@@ -3,7 +3,7 @@
 
 mod writer;
 
-use super::{Aside, Failure, FileOptions, Sink, Target};
+use super::{Failure, FileOptions, SideEffects, Sink, Target};
 use crate::keylog::group::Group;
 use crate::keylog::KeyLogError;
 use std::any::Any;
@@ -12,7 +12,7 @@ pub(in crate::keylog) use writer::Writer;
 
 /// What came of records, told by the writing thread.
 pub(in crate::keylog) enum Outcome<'a> {
-    Written(&'a Group, Result<Aside, (Failure, Aside)>),
+    Written(&'a Group, Result<SideEffects, (Failure, SideEffects)>),
     /// The application's code panicked, by which so many records were lost.
     Panicked(Box<dyn Any + Send>, u64),
 }

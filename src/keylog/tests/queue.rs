@@ -87,7 +87,7 @@ fn asks_back() -> (Arc<OnceLock<KeyLogHandle>>, mpsc::Receiver<u64>) {
     (own, told)
 }
 
-/// Lost: a program that stands still, because who writes asks for what a verb holds that
+/// Lost: a program that stands still, because who writes asks for what an operation holds that
 /// waits for it.
 #[test]
 fn a_verb_that_waits_for_a_queue_holds_up_nobody_who_writes() {

@@ -1,4 +1,4 @@
-//! Who asks, and the verbs of the handle. Lost without these: a log that can't
+//! Who asks, and the operations of the handle. Lost without these: a log that can't
 //! be switched, or that runs though nobody asked.
 
 use super::{line, lines, record, start, Dir};

@@ -115,7 +115,7 @@ fn what_a_turn_writes_is_one_write() {
 }
 
 /// Lost: the promise that a record is in the file before the application gets its
-/// connection's data, where a verb of another thread is just writing it.
+/// connection's data, where an operation of another thread is just writing it.
 #[test]
 fn data_waits_for_records_that_another_thread_writes() {
     // A machine that stands still for 200 ms itself proves nothing.
@@ -215,7 +215,7 @@ fn later_records_and_those_of_a_failed_handshake_wait_for_nothing() {
 
 #[test]
 fn a_verb_of_the_handle_finds_written_what_waits() {
-    let dir = Dir::new("turn-verbs");
+    let dir = Dir::new("turn-operations");
     let [path, other] = ["keys.log", "other.log"].map(|name| dir.path(name));
     let handle = start(&path);
     handle.log().begin_turn();

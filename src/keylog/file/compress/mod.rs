@@ -156,31 +156,31 @@ fn wherever(path: &Path, settled: &Found, options: &FileOptions) -> io::Result<(
 
 /// One file at a time in this process, whichever log's it is. (No Mutex, which the child of a
 /// fork might find locked for ever.)
-struct Turn;
+struct CompressorSlot;
 
-static TURN: AtomicU32 = AtomicU32::new(0);
+static SLOT: AtomicU32 = AtomicU32::new(0);
 
 /// How often is looked whether another thread is done.
 const PAUSE: Duration = Duration::from_millis(20);
 
-impl Turn {
+impl CompressorSlot {
     fn own() -> u32 {
         forks().wrapping_add(1).max(1)
     }
 
-    fn take() -> Turn {
-        let own = Turn::own();
+    fn take() -> CompressorSlot {
+        let own = CompressorSlot::own();
         let free = |now| (now != own).then_some(own);
-        while TURN.fetch_update(SeqCst, SeqCst, free).is_err() {
+        while SLOT.fetch_update(SeqCst, SeqCst, free).is_err() {
             thread::sleep(PAUSE);
         }
-        Turn
+        CompressorSlot
     }
 }
 
-impl Drop for Turn {
+impl Drop for CompressorSlot {
     fn drop(&mut self) {
-        TURN.store(0, SeqCst);
+        SLOT.store(0, SeqCst);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::super::lock::Lock;
 use super::super::{archive, lock, open_by, platform, to_read, Format, Identity, Opened};
-use super::{born, Found, Turn};
+use super::{born, CompressorSlot, Found};
 use crate::ffi::sigxfsz;
 use crate::ffi::wipe::wipe;
 use crate::keylog::sink::FileOptions;
@@ -29,7 +29,7 @@ pub(super) fn compress(log: &Path, old: &Found, options: &FileOptions) -> io::Re
     let Some(claim) = Claim::of(log, options)? else {
         return Ok(());
     };
-    let _turn = Turn::take();
+    let _slot = CompressorSlot::take();
     // Others take the claim of one who does nothing.
     let _ = claim.opened.file.set_modified(SystemTime::now());
     if !claim.holds() {

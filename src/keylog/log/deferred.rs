@@ -1,15 +1,15 @@
 //! What a log has to say, and to drop, once it holds no lock.
 
-use crate::keylog::way::Way;
+use crate::keylog::delivery::Delivery;
 use crate::keylog::{Problem, Source, TARGET};
 use std::any::Any;
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 
 /// What to drop, and to tell the application's logger, once no lock is held.
 #[derive(Default)]
-pub(super) struct Told {
+pub(super) struct Deferred {
     /// With a function of the application's, whose drop is its own.
-    pub closing: Vec<Way>,
+    pub closing: Vec<Delivery>,
     pub errors: Vec<String>,
     pub off: Option<&'static str>,
     /// Where a log begins, and who asked for it.
@@ -18,18 +18,18 @@ pub(super) struct Told {
     pub panic: Option<Box<dyn Any + Send>>,
 }
 
-impl Told {
+impl Deferred {
     /// Without a lock: the application's logger may come back to the log. A panic of the
     /// application's is resumed at the end, when all is told.
-    pub fn tell(self) {
-        if let Some(panic) = self.tell_all() {
+    pub fn run(self) {
+        if let Some(panic) = self.run_all() {
             resume_unwind(panic);
         }
     }
 
     /// The same, and returns the first panic of the application's code. The others are logged.
     #[must_use = "a panic is to be resumed"]
-    pub fn tell_all(self) -> Option<Box<dyn Any + Send>> {
+    pub fn run_all(self) -> Option<Box<dyn Any + Send>> {
         let mut first = self.panic;
         let mut guarded = |f: &mut dyn FnMut()| {
             if let Err(panic) = catch_unwind(AssertUnwindSafe(f)) {
@@ -39,9 +39,9 @@ impl Told {
                 }
             }
         };
-        for way in self.closing {
-            let mut way = Some(way);
-            guarded(&mut || drop(way.take()));
+        for delivery in self.closing {
+            let mut delivery = Some(delivery);
+            guarded(&mut || drop(delivery.take()));
         }
         for message in self.errors {
             guarded(&mut || log::error!(target: TARGET, "{message}"));

@@ -8,12 +8,12 @@ use std::ops::RangeInclusive;
 /// the allocator may give that much back to the system, and page by page take it again; and
 /// of one that is too long for the allocator's shortest way.
 #[derive(Default)]
-pub(crate) struct Spare([Cell<Option<Payload>>; 2]);
+pub(crate) struct BufferCache([Cell<Option<Payload>>; 2]);
 
 /// What is worth it, and what isn't too much to hold for nothing.
 const KEPT: [RangeInclusive<usize>; 2] = [512..=(8 << 10) - 1, (8 << 10)..=(256 << 10)];
 
-impl Spare {
+impl BufferCache {
     /// An empty payload with room for `capacity` bytes, and not for many more.
     pub fn take(&self, capacity: usize) -> Payload {
         if let Some(place) = self.place(capacity) {
@@ -47,7 +47,7 @@ mod tests {
 
     #[test]
     fn a_buffer_is_used_again_where_it_fits() {
-        let spare = Spare::default();
+        let spare = BufferCache::default();
         let mut long = spare.take(10_000);
         long.extend_from_slice(&[7; 10_000]);
         let address = long.as_ptr();
@@ -67,7 +67,7 @@ mod tests {
     /// Lost: the buffer of long messages, to short ones that come between them.
     #[test]
     fn a_short_one_takes_no_long_ones_place() {
-        let spare = Spare::default();
+        let spare = BufferCache::default();
         let (long, short) = (spare.take(10_000), spare.take(1000));
         let addresses = [long.as_ptr(), short.as_ptr()];
         spare.keep(long);
@@ -79,7 +79,7 @@ mod tests {
     #[test]
     fn neither_small_nor_huge_ones_are_kept() {
         for size in [100, 500, 1 << 20] {
-            let spare = Spare::default();
+            let spare = BufferCache::default();
             spare.keep(Payload::with_capacity(size));
             assert!(spare.0.iter().all(|place| place.take().is_none()), "{size}");
         }

@@ -1,12 +1,12 @@
 //! What the handle does to a log.
 
+use super::deferred::Deferred;
 use super::output::Output;
-use super::told::Told;
 use super::{lock, Control, Log, FLUSH};
 use crate::ffi::keylog as ffi;
+use crate::keylog::delivery::Delivery;
 use crate::keylog::limit::Limit;
 use crate::keylog::sink::{self, Closed, Sink, Target, Writer};
-use crate::keylog::way::Way;
 use crate::keylog::{KeyLogError, Problem, Source, Stats, TARGET};
 use std::fmt;
 use std::panic::resume_unwind;
@@ -16,20 +16,20 @@ use std::sync::{Arc, TryLockError};
 use std::time::Instant;
 
 impl Log {
-    /// Does what a verb of the handle is for, and tells of it afterwards.
-    fn verb<R>(&self, f: impl FnOnce(&mut Control, &mut Told) -> R) -> R {
-        let mut told = Told::default();
-        let result = f(&mut lock(&self.control), &mut told);
-        told.tell();
+    /// Does what an operation of the handle is for, and tells of it afterwards.
+    fn operation<R>(&self, f: impl FnOnce(&mut Control, &mut Deferred) -> R) -> R {
+        let mut deferred = Deferred::default();
+        let result = f(&mut lock(&self.control), &mut deferred);
+        deferred.run();
         result
     }
 
-    /// Does what a verb is for, and waits until what it has ended is written and closed, with
+    /// Does what an operation is for, and waits until what it has ended is written and closed, with
     /// what another thread, or a limit, has just switched off.
-    fn verb_and_wait<R>(&self, f: impl FnOnce(&mut Control, &mut Told) -> R) -> R {
-        let mut told = Told::default();
-        let result = f(&mut lock(&self.control), &mut told);
-        let panic = told.tell_all();
+    fn operation_and_wait<R>(&self, f: impl FnOnce(&mut Control, &mut Deferred) -> R) -> R {
+        let mut deferred = Deferred::default();
+        let result = f(&mut lock(&self.control), &mut deferred);
+        let panic = deferred.run_all();
         self.wait_for_past(None);
         if let Some(panic) = panic {
             resume_unwind(panic);
@@ -51,24 +51,24 @@ impl Log {
     /// Does something with the open files, between two writes; `None`: there are none. With
     /// a queue that may take as long as a disk does; the lock of `control` mustn't be held.
     fn with_sink<R>(&self, f: impl FnOnce(&mut Sink) -> R) -> Option<R> {
-        let writer = match &mut lock(&self.output).way {
+        let writer = match &mut lock(&self.output).delivery {
             None => return None,
-            Some(Way::Direct(sink)) => return Some(f(sink)),
-            Some(Way::Queued(queue)) => queue.writer().clone(),
+            Some(Delivery::Direct(sink)) => return Some(f(sink)),
+            Some(Delivery::Queued(queue)) => queue.writer().clone(),
         };
         writer.with(f)
     }
 
-    /// Whether the log is on, and all files that it had opened still are; and which way that
+    /// Whether the log is on, and all files that it had opened still are; and which delivery that
     /// was asked of. As above.
     fn is_open(&self) -> (bool, u64) {
         let (writer, generation) = {
             let output = lock(&self.output);
             let generation = output.generation;
-            match &output.way {
+            match &output.delivery {
                 None => return (false, generation),
-                Some(Way::Direct(sink)) => return (sink.is_open(), generation),
-                Some(Way::Queued(queue)) => (queue.writer().clone(), generation),
+                Some(Delivery::Direct(sink)) => return (sink.is_open(), generation),
+                Some(Delivery::Queued(queue)) => (queue.writer().clone(), generation),
             }
         };
         (writer.is_open(), generation)
@@ -80,18 +80,18 @@ impl Log {
             self.wait_for_past(None);
         }
         let (is_open, generation) = self.is_open();
-        self.verb(|control, told| {
+        self.operation(|control, deferred| {
             let target = control.target.clone().ok_or(KeyLogError::NoPath)?;
             {
                 let output = lock(&self.output);
                 // Another thread may have begun a new one, or ended it.
                 let is_open = is_open || output.generation != generation;
-                if output.way.is_some() && is_open {
+                if output.delivery.is_some() && is_open {
                     return Ok(());
                 }
             }
             match self.open(control, &target) {
-                Ok(way) => self.start(control, way, true, told),
+                Ok(delivery) => self.start(control, delivery, true, deferred),
                 Err(e) => {
                     lock(&self.output).reached = None; // it isn't the reason any more
                     control.refused = Some(Problem::PathRefused {
@@ -114,79 +114,84 @@ impl Log {
     }
 
     pub(in crate::keylog) fn disable(&self) {
-        self.verb_and_wait(|control, told| {
+        self.operation_and_wait(|control, deferred| {
             if self.is_on() {
                 control.refused = None;
             }
-            self.close(&mut lock(&self.output), false, told);
+            self.close(&mut lock(&self.output), false, deferred);
         });
     }
 
     /// Closes what is open, once what waits is written. The files that are to be removed.
-    pub(super) fn close(&self, output: &mut Output, remove: bool, told: &mut Told) -> Vec<Closed> {
-        self.write_out(output, told);
+    pub(super) fn close(
+        &self,
+        output: &mut Output,
+        remove: bool,
+        deferred: &mut Deferred,
+    ) -> Vec<Closed> {
+        self.write_out(output, deferred);
         self.on.store(false, Relaxed);
         output.failing = false;
         output.reached = None;
-        match output.way.take() {
-            Some(way) => output.close(way, remove, told),
+        match output.delivery.take() {
+            Some(delivery) => output.close(delivery, remove, deferred),
             None => Vec::new(),
         }
     }
 
     pub(in crate::keylog) fn is_enabled(&self) -> bool {
-        let mut told = Told::default();
-        self.look_at_the_clock(&mut told);
-        told.tell();
+        let mut deferred = Deferred::default();
+        self.look_at_the_clock(&mut deferred);
+        deferred.run();
         self.is_on()
     }
 
     /// Switches off what has been on for long enough, though nothing was
     /// written since.
-    fn look_at_the_clock(&self, told: &mut Told) {
+    fn look_at_the_clock(&self, deferred: &mut Deferred) {
         let mut output = lock(&self.output);
-        let limit = output.way.as_ref().and(output.limit.time_is_up());
+        let limit = output.delivery.as_ref().and(output.limit.time_is_up());
         if let Some(limit) = limit {
-            self.switch_off(&mut output, limit, told);
+            self.switch_off(&mut output, limit, deferred);
         }
     }
 
     pub(in crate::keylog) fn set_path(&self, path: &Path) -> Result<(), KeyLogError> {
         let target = Target::file(path)?;
-        self.verb_and_wait(|control, told| {
-            self.look_at_the_clock(told);
+        self.operation_and_wait(|control, deferred| {
+            self.look_at_the_clock(deferred);
             // What becomes of the new path's files is nothing to those of the old one.
             control.options = Arc::new((*control.options).clone());
             // Under the lock of `control` nobody else switches on.
-            let way = if self.is_on() {
+            let delivery = if self.is_on() {
                 Some(self.open(control, &target)?)
             } else {
                 target.check(&control.options)?;
                 None
             };
             if let Some(Target::Function(old)) = control.target.replace(target) {
-                told.closing.push(Way::Direct(Sink::Function(old)));
+                deferred.closing.push(Delivery::Direct(Sink::Function(old)));
             }
             control.source = Source::Api;
             control.refused = None;
-            if let Some(way) = way {
-                self.start(control, way, false, told);
+            if let Some(delivery) = delivery {
+                self.start(control, delivery, false, deferred);
             }
             Ok(())
         })
     }
 
     pub(in crate::keylog) fn rotate(&self) -> Result<(), KeyLogError> {
-        let mut told = Told::default();
-        self.write_out(&mut lock(&self.output), &mut told);
+        let mut deferred = Deferred::default();
+        self.write_out(&mut lock(&self.output), &mut deferred);
         let result = match self.with_sink(Sink::rotate) {
             None => Ok(()),
-            Some((result, aside)) => {
-                self.count_aside(&mut lock(&self.output), &mut told, aside);
+            Some((result, side_effects)) => {
+                self.count_side_effects(&mut lock(&self.output), &mut deferred, side_effects);
                 result
             }
         };
-        told.tell();
+        deferred.run();
         result
     }
 
@@ -222,12 +227,12 @@ impl Log {
     fn remove(&self, deadline: Instant) {
         // They may have the same file, and would make it anew.
         self.wait_for_past(Some(deadline));
-        let mut told = Told::default();
+        let mut deferred = Deferred::default();
         let (files, writer, past) = {
             let output = &mut *lock(&self.output);
             let writer = output.writer();
             let past = output.past.clone();
-            (self.close(output, true, &mut told), writer, past)
+            (self.close(output, true, &mut deferred), writer, past)
         };
         if let Some(writer) = writer {
             // Those of the past are stuck, and may have the same file.
@@ -251,20 +256,23 @@ impl Log {
         for error in sink::remove_all(files) {
             self.guard(|| log::error!(target: TARGET, "{error}"));
         }
-        self.guard(|| told.tell());
+        self.guard(|| deferred.run());
     }
 
     pub(in crate::keylog) fn path(&self) -> Option<PathBuf> {
         let control = lock(&self.control);
-        let open = lock(&self.output).way.as_ref().and_then(Way::path);
+        let open = lock(&self.output)
+            .delivery
+            .as_ref()
+            .and_then(Delivery::path);
         open.or_else(|| Some(control.target.as_ref()?.template()?.given().to_owned()))
     }
 
     pub(in crate::keylog) fn stats(&self) -> Stats {
-        self.verb(|control, told| {
-            self.look_at_the_clock(told);
+        self.operation(|control, deferred| {
+            self.look_at_the_clock(deferred);
             let mut output = lock(&self.output);
-            self.write_out(&mut output, told);
+            self.write_out(&mut output, deferred);
             let counters = &self.counters;
             Stats {
                 written: counters.written.load(Relaxed),
@@ -283,7 +291,7 @@ impl Log {
 
     /// The counters as they are, whatever waits to be written.
     pub(in crate::keylog) fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // `None` also while a verb is running.
+        // `None` also while an operation is running.
         let control = match self.control.try_lock() {
             Ok(control) => Some(control),
             Err(TryLockError::Poisoned(control)) => Some(control.into_inner()),
@@ -312,7 +320,7 @@ impl Log {
         if !ffi::keeps_callback() {
             return Some(Problem::NoCallback);
         }
-        if output.way.is_some() {
+        if output.delivery.is_some() {
             if output.failing {
                 let reason = output.last_error.clone().unwrap_or_default();
                 return Some(Problem::Failing { reason });
@@ -332,19 +340,25 @@ impl Log {
         Some(control.refused.clone().unwrap_or(idle))
     }
 
-    /// Puts the way to a sink in place, which is to be said (RFC 9850, section 1.1); with
+    /// Puts the delivery to a sink in place, which is to be said (RFC 9850, section 1.1); with
     /// limits that start anew, or go on.
-    fn start(&self, control: &mut Control, way: Way, anew: bool, told: &mut Told) {
+    fn start(
+        &self,
+        control: &mut Control,
+        delivery: Delivery,
+        anew: bool,
+        deferred: &mut Deferred,
+    ) {
         control.refused = None;
         let limit = Limit::new(&control.auto_off);
         let output = &mut *lock(&self.output);
-        self.write_out(output, told);
-        if !anew && output.way.is_none() {
+        self.write_out(output, deferred);
+        if !anew && output.delivery.is_none() {
             // It was to go on, and a limit has just ended it.
-            output.close(way, false, told);
+            output.close(delivery, false, deferred);
             return;
         }
-        told.on = Some((way.describe(), control.source));
+        deferred.on = Some((delivery.describe(), control.source));
         output.generation += 1;
         output.failing = false;
         output.reached = None;
@@ -352,8 +366,8 @@ impl Log {
         if anew {
             output.limit = limit;
         }
-        if let Some(old) = output.way.replace(way) {
-            output.close(old, false, told);
+        if let Some(old) = output.delivery.replace(delivery) {
+            output.close(old, false, deferred);
         }
         self.on.store(true, Relaxed);
     }

@@ -1,28 +1,28 @@
-//! The way of records from a log that is on to where they go.
+//! How records get from a log that is on to where they go.
 
 use super::sink::{Queue, Sink};
 use std::path::PathBuf;
 
-/// The way to a sink: at once, or through a queue.
-pub(super) enum Way {
+/// How records get to a sink: at once, or through a queue.
+pub(super) enum Delivery {
     Direct(Sink),
     /// One by one: records that were joined before would be lost together.
     Queued(Queue),
 }
 
-impl Way {
+impl Delivery {
     /// The path of the file; with one for each vhost, the template.
     pub fn path(&self) -> Option<PathBuf> {
         match self {
-            Way::Direct(sink) => sink.path(),
-            Way::Queued(queue) => queue.writer().path().cloned(),
+            Delivery::Direct(sink) => sink.path(),
+            Delivery::Queued(queue) => queue.writer().path().cloned(),
         }
     }
 
     pub fn describe(&self) -> String {
         match self {
-            Way::Direct(sink) => sink.describe(),
-            Way::Queued(queue) => queue.describe(),
+            Delivery::Direct(sink) => sink.describe(),
+            Delivery::Queued(queue) => queue.describe(),
         }
     }
 }

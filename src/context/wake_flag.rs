@@ -1,4 +1,4 @@
-//! A bell: many ring it, one answers.
+//! A flag that many raise, and one lowers: who raises it wakes that one.
 
 #[cfg(loom)]
 use loom::sync::atomic::{AtomicBool, Ordering};
@@ -8,29 +8,29 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Says who of those that leave work has to call the one that does it: the first since
 /// that one last looked.
 ///
-/// Work is left before [`ring`](Bell::ring), and looked for after
-/// [`answer`](Bell::answer). Then none is overlooked, whether it lies behind a lock or in
+/// Work is left before [`raise`](WakeFlag::raise), and looked for after
+/// [`lower`](WakeFlag::lower). Then none is overlooked, whether it lies behind a lock or in
 /// an atomic that is changed by `swap`.
 ///
 /// No type of the crate's own is used here, so that Loom can try all that two threads may
 /// do with this file (member `models`).
 #[derive(Debug)]
-pub(crate) struct Bell(AtomicBool);
+pub(crate) struct WakeFlag(AtomicBool);
 
-impl Bell {
+impl WakeFlag {
     pub fn new() -> Self {
-        Bell(AtomicBool::new(false))
+        WakeFlag(AtomicBool::new(false))
     }
 
-    /// Work was left; `true`: nobody has rung since the last answer, so call.
+    /// Work was left; `true`: nobody has raised it since it was lowered, so call.
     #[must_use]
-    pub fn ring(&self) -> bool {
+    pub fn raise(&self) -> bool {
         !self.0.swap(true, Ordering::AcqRel)
     }
 
-    /// From here on work is looked for. Acquires what came with each ring that this is
-    /// the answer to.
-    pub fn answer(&self) {
+    /// From here on work is looked for. Acquires what came with each time it
+    /// was raised before.
+    pub fn lower(&self) {
         self.0.swap(false, Ordering::AcqRel);
     }
 }
