@@ -1,6 +1,8 @@
 //! What is agreed on about permessage-deflate (RFC 7692): the C library takes and
 //! gives parameters unseen, so that they are looked at here first.
 
+use crate::validate::is_token;
+
 /// The one extension there is.
 const NAME: &str = "permessage-deflate";
 
@@ -162,7 +164,7 @@ impl Rest<'_> {
     }
 
     fn token(&mut self) -> Option<String> {
-        let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+        let is_token = |c: char| u8::try_from(c).is_ok_and(is_token);
         let end = self.0.find(|c| !is_token(c)).unwrap_or(self.0.len());
         let (token, rest) = self.0.split_at(end);
         self.0 = rest;

@@ -146,6 +146,7 @@ mod panic;
 pub mod server;
 #[cfg(feature = "_tls")]
 pub mod tls;
+mod validate;
 
 #[cfg(feature = "deflate")]
 use libz_sys as _;

@@ -18,7 +18,7 @@ pub use failure::{CertificateProblem, ConnectFailure, ConnectStep};
 
 use crate::connection::WebSocketConfig;
 use crate::error::{InvalidInput, Shown};
-use crate::server::vhost::check_subprotocol;
+use crate::validate;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::fmt;
 use std::net::SocketAddr;
@@ -167,7 +167,7 @@ impl Client {
     /// headers in all.
     #[doc(alias = "LWS_CALLBACK_CLIENT_APPEND_HANDSHAKE_HEADER")]
     pub fn header(mut self, name: &str, value: &str) -> Result<Self, InvalidInput> {
-        let (name, value) = header(name, value)?;
+        let (name, value) = validate::header(name, value)?;
         let own = ["host", "upgrade", "connection", "origin", "content-length"];
         if own.contains(&name.as_str()) || name.as_str().starts_with("sec-websocket-") {
             return Err(InvalidInput::new(format!(
@@ -199,7 +199,7 @@ impl Client {
     ///
     /// A value that HTTP doesn't allow, or one of more than 1 KiB.
     pub fn origin(mut self, origin: &str) -> Result<Self, InvalidInput> {
-        header("origin", origin)?;
+        validate::header("origin", origin)?;
         if origin.len() > 1024 {
             return Err(InvalidInput::new(format!(
                 "an origin has at most 1024 bytes, and this one has {}: give scheme, host and \
@@ -218,7 +218,7 @@ impl Client {
     /// A name that is no token of 1 to 63 characters, one that is offered
     /// already, or more than sixteen.
     pub fn subprotocol(mut self, name: &str) -> Result<Self, InvalidInput> {
-        check_subprotocol(name)?;
+        validate::subprotocol(name)?;
         if self.subprotocols.iter().any(|own| own == name) {
             return Err(InvalidInput::new(format!(
                 "subprotocol {name} is offered twice: leave one out"
@@ -298,28 +298,6 @@ impl fmt::Debug for Client {
             .field("subprotocols", &self.subprotocols.len())
             .finish_non_exhaustive()
     }
-}
-
-/// A checked header.
-pub(crate) fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), InvalidInput> {
-    let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
-        InvalidInput::new(format!(
-            "{} is no header name: use letters, digits and any of !#$%&'*+-.^_`|~, at least one \
-             and at most 65535",
-            Shown(name)
-        ))
-    })?;
-    // A value may be a credential: it isn't shown.
-    let value = HeaderValue::from_str(value)
-        .or_else(|_| HeaderValue::from_bytes(value.as_bytes()))
-        .map_err(|_| {
-            InvalidInput::new(format!(
-                "the value of {} can't be sent: CR, LF, NUL and other control characters aren't \
-                 allowed",
-                Shown(parsed.as_str())
-            ))
-        })?;
-    Ok((parsed, value))
 }
 
 #[cfg(test)]

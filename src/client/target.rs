@@ -145,7 +145,7 @@ impl Target {
     #[cfg(feature = "unix-sockets")]
     pub fn unix(path: &std::path::Path, target: &str) -> Result<Self, InvalidInput> {
         let shown = path.display().to_string();
-        let path = socket_path(path)?;
+        let path = crate::validate::socket_path(path)?;
         let bad = |why: &str| {
             let target = match target.starts_with('/') {
                 true => Shown(path_of(target)).to_string(),
@@ -237,22 +237,6 @@ fn host_end(url: &str) -> usize {
     let host = url.find("://").map_or(0, |at| at + 3);
     let length = url[host..].find(['/', '?']);
     length.map_or(url.len(), |length| host + length)
-}
-
-/// The path of a Unix domain socket, in either role.
-#[cfg(feature = "unix-sockets")]
-pub(crate) fn socket_path(path: &std::path::Path) -> Result<&str, InvalidInput> {
-    let text = path
-        .to_str()
-        .filter(|text| (1..=100).contains(&text.len()) && !text.contains('\0'))
-        .filter(|text| !text.starts_with('@'));
-    text.ok_or_else(|| {
-        InvalidInput::new(format!(
-            "the socket's path {} must be UTF-8 of 1 to 100 bytes, without NUL and \
-             without @ in front (write ./@ for a file of such a name)",
-            Shown(path)
-        ))
-    })
 }
 
 /// Whether a host's name has a dot too many. The one at its end is the root's.

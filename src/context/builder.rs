@@ -1,16 +1,13 @@
 //! Describes a context, and builds it.
 
 use super::engine::Engine;
-use super::listen::{self, Shared};
+use super::listen::Shared;
 use super::Context;
 use crate::error::Error;
 use crate::ffi::context::{ContextOptions, RawContext};
-use crate::ffi::vhost::VhostOptions;
 use crate::forks::forks;
-use crate::server::{ListenAddress, Vhost, VhostState};
+use crate::server::Vhost;
 use std::collections::HashMap;
-use std::ffi::CString;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -178,112 +175,6 @@ impl ContextBuilder {
             context.add_vhost(vhost, &mut shared)?;
         }
         Ok(context)
-    }
-}
-
-impl Context {
-    /// Creates a vhost.
-    fn add_vhost(&mut self, vhost: Vhost, shared: &mut Shared) -> Result<(), Error> {
-        if vhost.default.is_none() && vhost.subprotocols.is_empty() {
-            return Err(crate::error::InvalidInput::new(format!(
-                "vhost {} serves nothing: give it accept() or subprotocol()",
-                vhost.name
-            ))
-            .into());
-        }
-        let Some(raw) = &mut self.raw else {
-            return Err(Error::Library { what: "a vhost" });
-        };
-        for other in self.engine.vhosts.borrow().iter() {
-            vhost.check_beside(&other.vhost)?;
-        }
-        let index = self.engine.vhosts.borrow().len();
-        #[cfg(feature = "unix-sockets")]
-        let mut turn = None;
-        let (listen, address) = match &vhost.listen {
-            ListenAddress::Tcp(address) => {
-                let known = shared.ports.get(address).copied();
-                (listen::tcp(address, known)?, Some(*address))
-            }
-            #[cfg(feature = "unix-sockets")]
-            ListenAddress::Unix(path) => {
-                let listen = listen::unix(path)?;
-                if !shared.sockets.contains(path) {
-                    turn = Some(listen::make_way(path)?);
-                }
-                (listen, None)
-            }
-        };
-        let c_string = |text: &str| {
-            CString::new(text).map_err(|_| {
-                Error::from(crate::error::InvalidInput::new(format!(
-                    "the name {} holds a NUL character: leave it out",
-                    crate::error::Shown(text)
-                )))
-            })
-        };
-        let (ping_after, hangup_after) = vhost.config.idle_seconds();
-        let mut options = VhostOptions {
-            index,
-            name: c_string(&vhost.name)?,
-            listen: Some(listen),
-            subprotocols: Vec::new(),
-            handshake_timeout: self.settings.handshake_timeout,
-            connect_timeout: 20,
-            ping_after,
-            hangup_after,
-            deflate: vhost.config.deflate,
-            #[cfg(feature = "_tls")]
-            server_tls: vhost.tls.is_some(),
-        };
-        for (name, _) in &vhost.subprotocols {
-            options.subprotocols.push(c_string(name)?);
-        }
-        let at = vhost.listen.clone();
-        let state = Rc::new(VhostState {
-            vhost,
-            #[cfg(feature = "_tls")]
-            tls: std::cell::Cell::new(None),
-        });
-        #[cfg(feature = "_tls")]
-        {
-            let loaded = state.vhost.tls.as_ref().map(|tls| tls.load()).transpose()?;
-            *self.engine.tls_setup.borrow_mut() = loaded.map(|l| (Rc::clone(&state), l));
-        }
-        self.engine.vhosts.borrow_mut().push(state);
-        let made = raw.create_vhost(
-            options,
-            #[cfg(feature = "_tls")]
-            Rc::clone(&self.no_client_tls),
-        );
-        #[cfg(feature = "unix-sockets")]
-        drop(turn);
-        #[cfg(feature = "_tls")]
-        if let Some(error) = self.engine.tls_error.borrow_mut().take() {
-            return Err(error);
-        }
-        let made = made.map_err(|error| {
-            // The library doesn't say why; a second look may.
-            let why = match &at {
-                ListenAddress::Tcp(address) => listen::tcp(address, None).map(drop),
-                #[cfg(feature = "unix-sockets")]
-                ListenAddress::Unix(path) => listen::make_way(path).map(drop),
-            };
-            why.err().unwrap_or(error)
-        })?;
-        #[cfg(feature = "unix-sockets")]
-        if let ListenAddress::Unix(path) = at {
-            if shared.sockets.insert(path.clone()) {
-                self.sockets.push(listen::SocketFile::new(&path));
-            }
-        }
-        let real = address.map(|address| {
-            let port = raw.listen_port(made).unwrap_or(address.port());
-            shared.ports.insert(address, port);
-            SocketAddr::new(address.ip(), port)
-        });
-        self.engine.add_address(real);
-        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@
 
 use crate::error::{Error, InvalidInput};
 use crate::ffi::vhost::Listen;
+use crate::server::ListenAddress;
 use std::collections::HashMap;
 use std::ffi::CString;
 use std::net::{IpAddr, SocketAddr, TcpListener};
@@ -24,9 +25,44 @@ pub(super) struct Shared {
     pub sockets: HashSet<PathBuf>,
 }
 
+/// What is held until the C library has bound where a vhost listens.
+#[cfg(feature = "unix-sockets")]
+pub(super) type Lock = Option<FolderLock>;
+#[cfg(not(feature = "unix-sockets"))]
+pub(super) type Lock = ();
+
+/// How the C library is told to listen there, where nothing is in its way.
+pub(super) fn prepare(at: &ListenAddress, shared: &Shared) -> Result<(Listen, Lock), Error> {
+    match at {
+        ListenAddress::Tcp(address) => {
+            let known = shared.ports.get(address).copied();
+            Ok((tcp(address, known)?, Lock::default()))
+        }
+        #[cfg(feature = "unix-sockets")]
+        ListenAddress::Unix(path) => {
+            let listen = unix(path)?;
+            let is_first = !shared.sockets.contains(path);
+            Ok((listen, is_first.then(|| make_way(path)).transpose()?))
+        }
+    }
+}
+
+/// Why a vhost couldn't be made. The library doesn't say; a second look may.
+pub(super) fn explain(at: &ListenAddress, error: Error) -> Error {
+    if !matches!(error, Error::Library { .. }) {
+        return error;
+    }
+    let look = match at {
+        ListenAddress::Tcp(address) => tcp(address, None).map(drop),
+        #[cfg(feature = "unix-sockets")]
+        ListenAddress::Unix(path) => make_way(path).map(drop),
+    };
+    look.err().unwrap_or(error)
+}
+
 /// How the C library is told to listen on a TCP address. `known`: the port that
 /// an earlier vhost with this address has.
-pub(super) fn tcp(address: &SocketAddr, known: Option<u16>) -> Result<Listen, Error> {
+fn tcp(address: &SocketAddr, known: Option<u16>) -> Result<Listen, Error> {
     if address.is_ipv6() && !cfg!(feature = "ipv6") {
         return Err(InvalidInput::new(format!(
             "listening on {address} needs this crate's feature `ipv6`"
@@ -52,8 +88,8 @@ pub(super) fn tcp(address: &SocketAddr, known: Option<u16>) -> Result<Listen, Er
 
 /// How the C library is told to listen on a Unix domain socket.
 #[cfg(feature = "unix-sockets")]
-pub(super) fn unix(path: &Path) -> Result<Listen, Error> {
-    let text = crate::client::target::socket_path(path)?;
+fn unix(path: &Path) -> Result<Listen, Error> {
+    let text = crate::validate::socket_path(path)?;
     let text = CString::new(text).map_err(|e| InvalidInput::new(e.to_string()))?;
     Ok(Listen {
         interface: Some(text),
@@ -102,7 +138,7 @@ impl Drop for FolderLock {
 /// Removes the socket of a server that is gone; anything else at the path, or
 /// one that can't be bound, is an error.
 #[cfg(all(feature = "unix-sockets", unix))]
-pub(super) fn make_way(path: &Path) -> Result<FolderLock, Error> {
+fn make_way(path: &Path) -> Result<FolderLock, Error> {
     use std::os::unix::fs::FileTypeExt;
     use std::os::unix::net::UnixListener;
     let turn = FolderLock::take(path);
@@ -130,7 +166,7 @@ pub(super) fn make_way(path: &Path) -> Result<FolderLock, Error> {
 }
 
 #[cfg(all(feature = "unix-sockets", not(unix)))]
-pub(super) fn make_way(_: &Path) -> Result<FolderLock, Error> {
+fn make_way(_: &Path) -> Result<FolderLock, Error> {
     Ok(FolderLock(None))
 }
 

@@ -7,6 +7,7 @@ mod handle;
 mod listen;
 mod pending;
 pub(crate) mod timers;
+mod vhosts;
 pub(crate) mod wake_flag;
 
 pub use builder::ContextBuilder;

@@ -86,6 +86,7 @@ impl RawContext {
         });
         policy.as_ptr()
     }
+
     /// Creates a vhost.
     #[doc(alias = "lws_create_vhost")]
     pub fn create_vhost(

@@ -60,7 +60,7 @@ impl Refusal {
     /// A name or value that HTTP doesn't allow (as with CR, LF or NUL), or one
     /// that frames the response itself (`Connection`, `Content-Length`, `Transfer-Encoding`).
     pub fn header(mut self, name: &str, value: &str) -> Result<Self, InvalidInput> {
-        let (name, value) = crate::client::header(name, value)?;
+        let (name, value) = crate::validate::header(name, value)?;
         if ["connection", "content-length", "transfer-encoding"].contains(&name.as_str()) {
             return Err(InvalidInput::new(format!(
                 "the header {name} is the library's own; leave it out"

@@ -316,17 +316,12 @@ impl List {
 fn tokens(line: &[u8], mut f: impl FnMut(&str)) -> Option<()> {
     for token in line.split(|b| *b == b',') {
         let token = token.trim_ascii();
-        if token.is_empty() || !token.iter().copied().all(is_token) {
+        if token.is_empty() || !token.iter().copied().all(crate::validate::is_token) {
             return None;
         }
         f(std::str::from_utf8(token).ok()?);
     }
     Some(())
-}
-
-/// A character of a token (RFC 9110 §5.6.2).
-pub(crate) fn is_token(b: u8) -> bool {
-    b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b)
 }
 
 /// The path of a target that is a URL; the C library has made one slash of two. `None`: it is

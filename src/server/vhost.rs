@@ -1,6 +1,5 @@
 //! A virtual host: an address to listen on, a name, TLS, and handlers.
 
-use super::request::is_token;
 use super::{Refusal, Request};
 use crate::client::target::has_empty_label;
 use crate::connection::{Handler, WebSocketConfig};
@@ -13,9 +12,6 @@ use std::rc::Rc;
 
 /// Makes the handler of a connection, or refuses it.
 pub(crate) type Factory = Rc<dyn Fn(&Request<'_>) -> Result<Box<dyn Handler>, Refusal>>;
-
-/// The longest subprotocol name that the C library matches (server-ws.c).
-const MAX_SUBPROTOCOL: usize = 63;
 
 /// Where a vhost listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -169,7 +165,7 @@ impl Vhost {
         factory: impl Fn(&Request<'_>) -> Result<H, Refusal> + 'static,
     ) -> Result<Self, InvalidInput> {
         let name = name.into();
-        check_subprotocol(&name)?;
+        crate::validate::subprotocol(&name)?;
         if self.subprotocols.iter().any(|(own, _)| *own == name) {
             return Err(InvalidInput::new(format!(
                 "subprotocol {name} is given twice for vhost {}: leave one out",
@@ -229,18 +225,6 @@ impl fmt::Debug for Vhost {
             .field("subprotocols", &names)
             .finish_non_exhaustive()
     }
-}
-
-/// Refuses what can't be the name of a subprotocol.
-pub(crate) fn check_subprotocol(name: &str) -> Result<(), InvalidInput> {
-    if name.is_empty() || name.len() > MAX_SUBPROTOCOL || !name.bytes().all(is_token) {
-        return Err(InvalidInput::new(format!(
-            "{} is no subprotocol: use 1 to {MAX_SUBPROTOCOL} letters, digits and any of \
-             !#$%&'*+-.^_`|~",
-            Shown(name)
-        )));
-    }
-    Ok(())
 }
 
 fn boxed<H: Handler>(factory: impl Fn(&Request<'_>) -> Result<H, Refusal> + 'static) -> Factory {
