@@ -36,10 +36,12 @@ Usage: cargo xtask VERB [ARGS]
 
 Verbs:
   setup                           install the system packages the build needs
-  vendor [--archive FILE] [--force]
+  vendor [--archive FILE] [--force] [--without PATCH]
                                   fetch, verify, unpack and patch the C library
                                     --archive FILE  use this archive, do not fetch
                                     --force         redo it even if up to date
+                                    --without PATCH make a tree without this patch below
+                                                    target/, to watch its tests fail
   demo [-- ARGS]                  setup, vendor, then run the `keylog` example
   test [--allow-skips] [--tls NAME] [ARGS]
                                   setup, vendor, then `cargo test --workspace ARGS`

@@ -10,6 +10,7 @@ mod patches;
 mod stamp;
 mod tree;
 mod unpack;
+mod without;
 
 use std::path::{Path, PathBuf};
 
@@ -24,6 +25,7 @@ use tree::NewTree;
 pub struct Options {
     archive: Option<PathBuf>,
     force: bool,
+    without: Option<String>,
 }
 
 impl Options {
@@ -32,18 +34,22 @@ impl Options {
         let mut options = Self::default();
         let mut args = args.iter();
         while let Some(arg) = args.next() {
+            let mut value = |what| {
+                let next = args.next().cloned();
+                next.ok_or_else(|| Error::new(format!("`{arg}` needs {what}")))
+            };
             if arg == "--force" {
                 options.force = true;
             } else if arg == "--archive" {
-                let file = args
-                    .next()
-                    .ok_or_else(|| Error::new("`--archive` needs a file"))?;
-                options.archive = Some(PathBuf::from(file));
+                options.archive = Some(value("a file")?.into());
+            } else if arg == "--without" {
+                options.without = Some(value("a patch")?);
             } else if let Some(file) = arg.strip_prefix("--archive=") {
                 options.archive = Some(PathBuf::from(file));
             } else {
                 return Err(Error::new(format!(
-                    "`vendor` knows no argument `{arg}`; it takes --archive FILE and --force"
+                    "`vendor` knows no argument `{arg}`; it takes --archive FILE, --force and \
+                     --without PATCH"
                 )));
             }
         }
@@ -61,6 +67,9 @@ pub fn run(options: &Options) -> Result<()> {
         archive::verify(file, &manifest.archive)?;
     }
     let patches = patches::load(&patches::dir(&vendor))?;
+    if let Some(patch) = &options.without {
+        return without::make(&manifest, &patches, patch, given);
+    }
     let stamp = stamp::text(&manifest, &manifest_text, &patches);
     let version = &manifest.version;
     let is_there = || !options.force && stamp::matches(&tree::path(&vendor), &stamp, &manifest);
@@ -100,14 +109,7 @@ fn build(
     archive: &Path,
 ) -> Result<()> {
     let new = NewTree::create(vendor)?;
-    println!("vendor: unpacking {} ...", manifest.archive.file);
-    let files = unpack::unpack(
-        archive,
-        &manifest.keep.paths,
-        &manifest.leave.paths,
-        new.path(),
-    )?;
-    println!("vendor: unpacked {files} files");
+    unpack(manifest, archive, new.path())?;
     for patch in patches {
         println!("vendor: applying {}", patch.name);
         patches::apply_to_tree(patch, new.path())?;
@@ -115,6 +117,15 @@ fn build(
     let file = new.path().join(stamp::FILE);
     std::fs::write(&file, stamp).doing("write", &file)?;
     new.commit()
+}
+
+/// Unpacks what is kept of the archive.
+fn unpack(manifest: &Manifest, archive: &Path, into: &Path) -> Result<()> {
+    println!("vendor: unpacking {} ...", manifest.archive.file);
+    let (keep, leave) = (&manifest.keep.paths, &manifest.leave.paths);
+    let files = unpack::unpack(archive, keep, leave, into)?;
+    println!("vendor: unpacked {files} files");
+    Ok(())
 }
 
 #[cfg(test)]
@@ -136,7 +147,10 @@ mod tests {
             assert!(options.force);
             assert_eq!(options.archive.as_deref(), Some(Path::new("f")));
         }
+        let options = parse(&["--without", "0001"]).unwrap();
+        assert_eq!(options.without.as_deref(), Some("0001"));
         assert!(parse(&["--archive"]).is_err());
+        assert!(parse(&["--without"]).is_err());
         assert!(parse(&["--fetch"]).is_err());
     }
 }

@@ -15,6 +15,13 @@ pub struct PatchFile {
     pub text: Vec<u8>,
 }
 
+impl PatchFile {
+    /// The name without `.patch`.
+    pub fn stem(&self) -> &str {
+        self.name.strip_suffix(".patch").unwrap_or(&self.name)
+    }
+}
+
 /// Reads the patches of a directory in the order of their names.
 pub fn load(dir: &Path) -> Result<Vec<PatchFile>> {
     if !dir.exists() {
