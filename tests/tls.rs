@@ -46,6 +46,19 @@ fn an_address_is_checked_against_the_certificate() {
     connects_to(&wrong, "127.0.0.1", ca.trust()).unwrap_err();
 }
 
+/// Lost: servers that refuse an address there, as RFC 6066, section 3, lets them.
+#[test]
+fn no_address_is_sent_as_the_servers_name() {
+    let ca = Ca::new();
+    let (server, seen) = telling(ca.sign(&["127.0.0.1"]).server());
+    let client = client_context();
+    let to = Client::new(&format!("wss://{}/", server.addr())).unwrap();
+    let (probe, events) = probe();
+    drop(client.handle.connect(to.tls(ca.trust()), probe).unwrap());
+    events.open();
+    assert_eq!(seen.recv_timeout(WAIT).unwrap().server_name, None);
+}
+
 /// Lost: contexts that stand still while a name is resolved that the program has resolved.
 #[test]
 fn an_address_takes_the_place_of_the_resolver_alone() {
