@@ -8,6 +8,8 @@ mod fetch;
 mod manifest;
 mod patches;
 mod stamp;
+#[cfg(test)]
+mod tests_table;
 mod tree;
 mod unpack;
 mod without;
