@@ -73,7 +73,8 @@ impl Target {
     fn check(&self) -> Result<()> {
         if self.is_mingw() && self.arch != MINGW_ARCH {
             return Err(format!(
-                "the target is Windows on {}, with mingw's compiler or LLVM's, and this crate is                  built by them for {MINGW_ARCH} alone: use the target {MINGW_ARCH}-pc-windows-gnu",
+                "the target is Windows on {}, with mingw's compiler or LLVM's, and this crate is \
+                 built by them for {MINGW_ARCH} alone: use the target {MINGW_ARCH}-pc-windows-gnu",
                 self.arch
             ));
         }

@@ -115,7 +115,9 @@ impl Library {
         needs.push((openssl, "feature tls", "LWS_WITH_BORINGSSL", false));
         if self.defines(ASYNC_DNS) {
             return Err(format!(
-                "{} was built with {ASYNC_DNS}: an answer to its questions for names can overflow                  its stack (CVE-2025-11678). Rebuild it with -D{ASYNC_DNS}=OFF, or use the vendored                  library.",
+                "{} was built with {ASYNC_DNS}: an answer to its questions for names can overflow \
+                 its stack (CVE-2025-11678). Rebuild it with -D{ASYNC_DNS}=OFF, or use the vendored \
+                 library.",
                 self.origin
             ));
         }

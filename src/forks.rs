@@ -3,6 +3,11 @@
 //! What makes a process otherwise (`vfork`, `posix_spawn`, `_Fork`, a bare `clone`) tells
 //! nobody; what it runs next is another program, or has no use for a context or a log.
 
+#![cfg_attr(
+    not(unix),
+    allow(dead_code, reason = "nothing forks, and the key log alone asks")
+)]
+
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -2,6 +2,7 @@
 
 use crate::error::{InvalidInput, Shown};
 use http::{HeaderName, HeaderValue};
+use std::fmt::Display;
 
 /// The longest subprotocol name that the C library matches (server-ws.c).
 const MAX_SUBPROTOCOL: usize = 63;
@@ -17,7 +18,7 @@ pub(crate) fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue
         InvalidInput::new(format!(
             "{} is no header name: use letters, digits and any of !#$%&'*+-.^_`|~, at least one \
              and at most 65535",
-            Shown(name)
+            Shown(beginning(name))
         ))
     })?;
     // A value may be a credential: it isn't shown.
@@ -33,13 +34,25 @@ pub(crate) fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue
     Ok((parsed, value))
 }
 
-/// Refuses what can't be the name of a subprotocol.
-pub(crate) fn subprotocol(name: &str) -> Result<(), InvalidInput> {
+/// What a name has in front of the first character that none may have: a whole line may have
+/// been given for a name, with a credential behind the colon.
+fn beginning(name: &str) -> &str {
+    match name.find(|c| !u8::try_from(c).is_ok_and(is_token)) {
+        Some(at) => {
+            let end = name[at..].chars().next().map_or(at, |c| at + c.len_utf8());
+            &name[..end]
+        }
+        None => name,
+    }
+}
+
+/// Refuses what can't be the name of a subprotocol; `shown` stands for it, for a client's may be
+/// a credential.
+pub(crate) fn subprotocol(name: &str, shown: impl Display) -> Result<(), InvalidInput> {
     if name.is_empty() || name.len() > MAX_SUBPROTOCOL || !name.bytes().all(is_token) {
         return Err(InvalidInput::new(format!(
-            "{} is no subprotocol: use 1 to {MAX_SUBPROTOCOL} letters, digits and any of \
-             !#$%&'*+-.^_`|~",
-            Shown(name)
+            "{shown} is no subprotocol: use 1 to {MAX_SUBPROTOCOL} letters, digits and any of \
+             !#$%&'*+-.^_`|~"
         )));
     }
     Ok(())

@@ -65,4 +65,32 @@ fn a_child_that_drops_its_parents_context_leaves_the_parents_connections_and_soc
         drop(context);
         assert!(dir.names().is_empty());
     }
+    a_child_that_a_closure_makes_services_nothing();
+}
+
+// Lost: what the parent had yet to read, to a child that was made between two events.
+fn a_child_that_a_closure_makes_services_nothing() {
+    let mut context = Context::builder().build().unwrap();
+    let (tell, told) = std::sync::mpsc::channel();
+    let run = context.handle().run(move |_| {
+        // SAFETY: no other thread of this process holds a lock that the child takes.
+        tell.send(unsafe { libc::fork() }).unwrap();
+    });
+    assert!(run.is_ok());
+    let done = context.service(Some(Duration::from_millis(20)));
+    match told.try_recv().unwrap() {
+        0 => {
+            let refused = matches!(done, Err(Error::Forked));
+            // SAFETY: ends the child without running what is the parent's.
+            unsafe { libc::_exit(if refused { 0 } else { 101 }) }
+        }
+        child => {
+            assert!(child > 0);
+            assert!(done.is_ok());
+            let mut status = 0;
+            // SAFETY: `status` is valid for the write.
+            assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+            assert_eq!(status, 0);
+        }
+    }
 }

@@ -64,8 +64,9 @@ impl Connecting {
     ///
     /// Any thread may ask; the context's thread does it in its next turn.
     pub fn cancel(&self) {
-        self.slot.cancelled.store(true, Ordering::Release);
-        if let Some(context) = &self.context {
+        // Asked once is enough.
+        let before = self.slot.cancelled.swap(true, Ordering::AcqRel);
+        if let Some(context) = self.context.as_ref().filter(|_| !before) {
             context.cancel(Token(Arc::clone(&self.slot)));
         }
     }

@@ -218,15 +218,17 @@ impl Client {
     /// A name that is no token of 1 to 63 characters, one that is offered
     /// already, or more than sixteen.
     pub fn subprotocol(mut self, name: &str) -> Result<Self, InvalidInput> {
-        validate::subprotocol(name)?;
-        if self.subprotocols.iter().any(|own| own == name) {
+        // One may be a credential, and isn't shown.
+        validate::subprotocol(name, format_args!("a name of {} bytes", name.len()))?;
+        if let Some(at) = self.subprotocols.iter().position(|own| own == name) {
             return Err(InvalidInput::new(format!(
-                "subprotocol {name} is offered twice: leave one out"
+                "subprotocol number {} is offered twice: leave one out",
+                at + 1
             )));
         }
         if self.subprotocols.len() == MAX_SUBPROTOCOLS {
             return Err(InvalidInput::new(format!(
-                "subprotocol {name} is one too many: offer at most {MAX_SUBPROTOCOLS}"
+                "one more subprotocol is one too many: offer at most {MAX_SUBPROTOCOLS}"
             )));
         }
         self.subprotocols.push(name.into());
@@ -351,10 +353,9 @@ mod tests {
         let long = "y z".repeat(1_000_000);
         let token = "y".repeat(60_000);
         for error in [
-            client().header(&long, "v").unwrap_err(),
+            client().header(&token.repeat(2), "v").unwrap_err(),
             client().header(&token, "v").unwrap_err(),
             client().header(&token, "a\nb").unwrap_err(),
-            client().subprotocol(&long).unwrap_err(),
             Client::new(&format!("ws://h/{long}")).unwrap_err(),
             crate::Vhost::listen(([127, 0, 0, 1], 0))
                 .name(&*long)
@@ -383,6 +384,24 @@ mod tests {
         }
         let twice = client().subprotocol("chat").unwrap().subprotocol("chat");
         assert!(twice.is_err());
+    }
+
+    #[test]
+    fn errors_show_no_credentials() {
+        let long = format!("bearer.s3cret.{}", "x".repeat(60));
+        let bearer = || client().subprotocol("bearer.s3cret").unwrap();
+        for error in [
+            client().subprotocol("bearer s3cret").unwrap_err(),
+            client().subprotocol(&long).unwrap_err(),
+            bearer().subprotocol("bearer.s3cret").unwrap_err(),
+            client()
+                .header("Authorization: Bearer s3cret", "")
+                .unwrap_err(),
+            client().header("Authorization:s3cret", "v").unwrap_err(),
+        ] {
+            let shown = format!("{error} {error:?}");
+            assert!(!shown.contains("s3cret"), "{shown}");
+        }
     }
 
     #[test]

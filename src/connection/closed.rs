@@ -30,8 +30,9 @@ pub struct Closed {
     /// How many messages, pings and pongs included, were queued and weren't given to the
     /// operating system in full. They are lost: those that were still in the queue when the
     /// peer closed, this side aborted, or the connection broke; and one of which the C library
-    /// held a part, or several small ones together, which count as one. Messages that were
-    /// refused aren't counted, nor is a close frame. 0 doesn't say that the peer has got
-    /// everything, which only its answers do.
+    /// held a part, or may have held one with permessage-deflate, or several small ones
+    /// together, which count as one. Messages that were refused aren't counted, nor is a close
+    /// frame, nor what went out in the very turn of the loop in which the connection broke.
+    /// 0 doesn't say that the peer has got everything, which only its answers do.
     pub unsent: usize,
 }

@@ -43,6 +43,8 @@ pub(crate) struct Conn {
     pub assembler: RefCell<Assembler>,
     /// Payloads that the C library may still read, if it compresses them.
     pub in_flight: RefCell<Vec<Payload>>,
+    /// What was written last may still be compressed, piece by piece.
+    pub in_pieces: Cell<bool>,
     /// Whether permessage-deflate may have been agreed on.
     pub deflate: bool,
     pub subprotocol: RefCell<Option<String>>,
@@ -82,6 +84,7 @@ impl Conn {
             handler: RefCell::new(Some(handler)),
             assembler: RefCell::new(Assembler::new(config)),
             in_flight: RefCell::default(),
+            in_pieces: Cell::default(),
             deflate: config.deflate,
             subprotocol: RefCell::new(subprotocol),
             fragments: config.fragments,

@@ -117,8 +117,7 @@ impl ContextBuilder {
     ///   (`lws_set_log_level`).
     /// - OpenSSL is set up not to free its globals when the process exits
     ///   (`OPENSSL_INIT_NO_ATEXIT`), if nothing has set it up before.
-    /// - With the feature `keylog`, on Unix, the first one registers functions that run at each
-    ///   fork (`pthread_atfork`).
+    /// - On Unix the first one registers functions that run at each fork (`pthread_atfork`).
     ///
     /// # Errors
     ///

@@ -28,8 +28,9 @@ use std::time::Duration;
 ///
 /// What is asked of the context waits until its thread has time. Messages wait in the queue of
 /// their connection, which is bounded; of what is asked of one connection again and again, such
-/// as to pause reading, only the last waits. How many closures ([`run`](ContextHandle::run)) and
-/// clients ([`connect`](ContextHandle::connect)) may wait isn't bounded: that is up to who asks.
+/// as to pause reading, only the last waits. How many closures ([`run`](ContextHandle::run)),
+/// clients ([`connect`](ContextHandle::connect)) and [shutdowns](ContextHandle::shutdown) may wait
+/// isn't bounded: that is up to who asks.
 #[derive(Clone)]
 pub struct ContextHandle {
     shared: Arc<Shared>,

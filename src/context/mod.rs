@@ -52,7 +52,7 @@ use std::time::Duration;
 /// over TLS, too, its listening sockets, the files of its Unix domain sockets and its key log
 /// stay as they are. It can't service the copy, nor connect by it: [`run`](Context::run),
 /// [`service`](Context::service) and [`connect`](Context::connect) fail there with
-/// [`Error::Forked`]. It may build contexts of its own. As
+/// [`Error::Forked`]; a child that is forked in a handler must not return from it. It may build contexts of its own. As
 /// with everything that has locks, no other thread of the parent may be using this crate at the
 /// fork; the threads that the crate starts itself don't count.
 #[doc(alias = "lws_context")]
@@ -170,6 +170,8 @@ impl Context {
             // A closure put another context in this one's place.
             return Ok(());
         }
+        // One may have forked, too.
+        self.check_process()?;
         let timeout = self.engine.sleep(timeout);
         let Some(raw) = &mut self.raw else {
             return Ok(());

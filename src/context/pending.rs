@@ -43,6 +43,10 @@ impl Context {
                 // A closure put another context in this one's place, and dropped this one.
                 return;
             }
+            if self.check_process().is_err() {
+                // A closure forked, and this is the child.
+                return;
+            }
         }
         for id in engine.shared.take_dirty() {
             engine.request_writable(id);

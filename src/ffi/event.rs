@@ -9,7 +9,7 @@ pub(crate) enum Event<'cb> {
     /// read (`LWS_CALLBACK_HTTP_CONFIRM_UPGRADE`).
     UpgradeRequested { to: &'cb str },
     /// A server got what is no request, or more than there is room for, and answers with
-    /// this status (our patch); nothing may be asked of its headers.
+    /// this status (our patch); its headers may be there in part.
     BadRequest { status: u16 },
     /// A server got a plain HTTP request (`LWS_CALLBACK_HTTP`).
     HttpRequest,

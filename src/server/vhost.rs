@@ -165,7 +165,7 @@ impl Vhost {
         factory: impl Fn(&Request<'_>) -> Result<H, Refusal> + 'static,
     ) -> Result<Self, InvalidInput> {
         let name = name.into();
-        crate::validate::subprotocol(&name)?;
+        crate::validate::subprotocol(&name, Shown(&name))?;
         if self.subprotocols.iter().any(|(own, _)| *own == name) {
             return Err(InvalidInput::new(format!(
                 "subprotocol {name} is given twice for vhost {}: leave one out",

@@ -88,7 +88,7 @@ impl Engine {
         self.respond(wsi, refusal, path);
     }
 
-    /// Refuses what isn't read as a request: nothing is asked of its headers.
+    /// Refuses what isn't read as a request: what there is of its headers isn't logged.
     pub(super) fn refuse_unread(&self, wsi: &Wsi<'_>, status: u16) {
         self.respond(wsi, &Refusal::unread(status), String::new);
     }

@@ -21,7 +21,8 @@ impl Engine {
         }
         self.shared.close(conn.id);
         conn.outbox.shut();
-        if conn.wsi.with(|wsi| wsi.holds_output()) == Some(true) {
+        let held = conn.wsi.with(|wsi| wsi.holds_output()) == Some(true);
+        if held || conn.in_pieces.get() {
             conn.outbox.note_lost();
         }
         let conn = Rc::clone(conn);

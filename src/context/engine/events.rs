@@ -208,6 +208,7 @@ impl Engine {
     pub(super) fn on_writable(&self, conn: &Conn, wsi: &Wsi<'_>) -> Verdict {
         // The library is done with what it was given before.
         conn.in_flight.borrow_mut().clear();
+        conn.in_pieces.set(false);
         match conn.stage.get() {
             Stage::Open => {}
             Stage::Failing => return self.fail(conn, wsi),
@@ -296,7 +297,10 @@ impl Engine {
                 conn.outbox.note_lost();
                 conn.outbox.shut();
             }
-            Ok(()) if conn.deflate => conn.in_flight.borrow_mut().push(frame.payload),
+            Ok(()) if conn.deflate => {
+                conn.in_flight.borrow_mut().push(frame.payload);
+                conn.in_pieces.set(wsi.is_choked());
+            }
             Ok(()) => self.spare.keep(frame.payload),
         }
         result

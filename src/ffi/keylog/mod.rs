@@ -1,4 +1,4 @@
-//! The key log where it meets C: the hook in the TLS library, the variable, and forks.
+//! The key log where it meets C: the hook in the TLS library, and the variable.
 
 mod hook;
 mod probe;
