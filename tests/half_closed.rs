@@ -38,7 +38,6 @@ fn rests_and_sends(
     turn_until(&mut context, || events.try_next());
     tcp.shutdown(Shutdown::Write).unwrap();
     rests(&mut context);
-    rests(&mut context);
     std::thread::scope(|scope| {
         let reader = scope.spawn(move || {
             let (mut total, mut buffer) = (0, vec![0; 1 << 16]);

@@ -52,9 +52,9 @@ use std::time::Duration;
 /// over TLS, too, its listening sockets, the files of its Unix domain sockets and its key log
 /// stay as they are. It can't service the copy, nor connect by it: [`run`](Context::run),
 /// [`service`](Context::service) and [`connect`](Context::connect) fail there with
-/// [`Error::Forked`]; a child that is forked in a handler must not return from it. It may build contexts of its own. As
-/// with everything that has locks, no other thread of the parent may be using this crate at the
-/// fork; the threads that the crate starts itself don't count.
+/// [`Error::Forked`]. It may build contexts of its own. A child that is forked in a handler must
+/// not return from it. As with everything that has locks, no other thread of the parent may be
+/// using this crate at the fork; the threads that the crate starts itself don't count.
 #[doc(alias = "lws_context")]
 #[doc(alias = "lws_context_destroy")]
 pub struct Context {
@@ -200,8 +200,9 @@ impl Context {
     /// # Errors
     ///
     /// TLS settings that can't be used, such as files that can't be read, the C library's
-    /// failure to make a vhost, and a process that was [forked](Context#after-a-fork). Nothing was tried then, and nothing will be, even for a client
-    /// that reconnects: the handler is dropped, and none of its methods is called.
+    /// failure to make a vhost, and a process that was [forked](Context#after-a-fork). Nothing
+    /// was tried then, and nothing will be, even for a client that reconnects: the handler is
+    /// dropped, and none of its methods is called.
     /// ([`ContextHandle::connect`] tells the handler, by
     /// [`Setup`](crate::ConnectError::Setup), and tries again.)
     ///

@@ -434,7 +434,6 @@ pub fn is_not_waited_for(vhost: fn() -> libwebsockets::Vhost, bytes: &[u8]) {
     );
 }
 
-/// The head of a request or an answer: reads one byte at a time up to an empty line,
 /// What answers the key of a client's request (RFC 6455, section 4.2.2).
 pub fn accept_key(request: &str) -> String {
     let mut fields = request.lines().filter_map(|line| line.split_once(": "));
@@ -443,6 +442,7 @@ pub fn accept_key(request: &str) -> String {
     derive_accept_key(key.as_bytes())
 }
 
+/// The head of a request or an answer: reads one byte at a time up to an empty line,
 /// and so nothing behind it.
 #[track_caller]
 pub fn http_head(stream: &mut (impl Read + ?Sized)) -> String {

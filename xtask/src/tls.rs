@@ -23,6 +23,7 @@ const NOT_WITH_IT: &[&str] = &[
     "connecting",
     "deflate",
     "descriptors",
+    "failing_calls",
     "forked",
     "fragments",
     "handle",
@@ -36,6 +37,7 @@ const NOT_WITH_IT: &[&str] = &[
     "reconnect",
     "subprotocols",
     "targets",
+    "unix_queue",
     "unix_sockets",
     "violations",
     // `examples_tls` runs them over TLS.

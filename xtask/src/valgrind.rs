@@ -1,5 +1,5 @@
 //! `cargo xtask valgrind`: the examples under Valgrind's memcheck: a server with a
-//! client, plain and over TLS, the chat room with a guest, the demonstration of the key log,
+//! client, plain and over TLS, the chat with a member, the demonstration of the key log,
 //! and the key log's doctor.
 
 use std::path::PathBuf;
@@ -59,7 +59,7 @@ pub fn run() -> Result<()> {
 }
 
 /// A server, and a client that sends it messages of several sizes; to the chat room, which
-/// answers with more than it is sent, it is a guest that leaves.
+/// answers with more than it is sent, it is a member that leaves.
 fn conversation(example: &str, options: &[&str]) -> Result<()> {
     println!("valgrind: {example} {}", options.join(" "));
     let mut server = valgrind(example);

@@ -340,7 +340,7 @@ impl Log {
         Some(control.refused.clone().unwrap_or(idle))
     }
 
-    /// Puts the delivery to a sink in place, which is to be said (RFC 9850, section 1.1); with
+    /// Begins to deliver to a sink, which is to be said (RFC 9850, section 1.1); with
     /// limits that start anew, or go on.
     fn start(
         &self,

@@ -55,7 +55,7 @@ impl Output {
         Some(message)
     }
 
-    /// Closes the delivery to where records went; what can't be done under a lock is left to
+    /// Ends a delivery; what can't be done under a lock is left to
     /// others. A queue's thread closes its files, with their removal if that is wanted;
     /// others are returned.
     pub fn close(

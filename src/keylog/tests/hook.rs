@@ -105,7 +105,7 @@ fn a_function_may_build_a_context_when_another_one_goes() {
             assert!(lines.is_empty(), "this panic is part of a test");
         }));
         let clients = [(); 2].map(|()| stalled_client(&mut context, port));
-        assert!(receiver.try_recv().is_err(), "they are under delivery");
+        assert!(receiver.try_recv().is_err(), "they are under way");
         let handle = context.keylog().clone();
         let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(context)));
         assert!(panic.is_err(), "the first panic is resumed");

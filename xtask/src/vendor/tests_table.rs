@@ -78,7 +78,10 @@ fn find(name: &str, tests: &Path) -> Result<(), String> {
         let (_, within) = rest
             .split_once(&begins)
             .ok_or_else(|| format!("no module `{module}` in {}", file.display()))?;
-        rest = within;
+        // Its end is the brace at the beginning of a line, as rustfmt has it.
+        rest = within
+            .split_once("\n}")
+            .map_or(within, |(module, _)| module);
     }
     if !has_test(rest, function) {
         return Err(format!("no test `{function}` in {}", file.display()));
@@ -103,6 +106,12 @@ fn source<'a>(tests: &Path, suite: &str, modules: &'a [&'a str]) -> (PathBuf, &'
     }
 }
 
+/// Whether a function with these lines above it is a test that isn't left out.
+fn is_run<'a, 'b: 'a>(above: impl Iterator<Item = &'a &'b str>) -> bool {
+    let lines: Vec<&str> = above.copied().collect();
+    lines.contains(&"#[test]") && !lines.iter().any(|line| line.starts_with("#[ignore"))
+}
+
 /// Whether there is such a function, and it is a test.
 fn has_test(text: &str, function: &str) -> bool {
     let begins = format!("fn {function}(");
@@ -110,10 +119,11 @@ fn has_test(text: &str, function: &str) -> bool {
     lines.iter().enumerate().any(|(at, line)| {
         let mut above = lines[..at].iter().rev();
         line.starts_with(&begins)
-            && above
-                .by_ref()
-                .take_while(|line| line.starts_with("#[") || line.starts_with("//"))
-                .any(|line| *line == "#[test]")
+            && is_run(
+                above
+                    .by_ref()
+                    .take_while(|line| line.starts_with("#[") || line.starts_with("//")),
+            )
     })
 }
 

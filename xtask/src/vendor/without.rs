@@ -33,7 +33,9 @@ pub fn make(
         "vendor: a tree without {name} is in {tree}\n\
          vendor: the tests that fail with it are in vendor/tests.toml; run them with\n  \
          LWS_PATCH_TEST_SOURCE='{tree}' cargo test --test vendored_patches\n\
-         or, those of another suite, with\n  LWS_SOURCE_DIR='{tree}' cargo test --test SUITE"
+         or, those of another suite, with\n  LWS_SOURCE_DIR='{tree}' cargo test \
+         --features {} --test SUITE",
+        crate::test::FEATURES
     );
     Ok(())
 }
