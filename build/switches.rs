@@ -33,11 +33,11 @@ pub fn of(features: &Features) -> Vec<(&'static str, &'static str)> {
         ("LWS_UNIX_SOCK", on(features.unix_sockets)),
         // HTTP is bound later; its code is compiled, patched and tested now.
         ("LWS_WITH_HTTP2", on(true)),
-        // What nobody here uses, and nobody is to reach.
+        // What nobody here uses, and nobody is to reach. LEJP stays: a shared library refers to
+        // it whether it is there or not.
         ("LWS_WITH_CACHE_NSCOOKIEJAR", on(false)),
         ("LWS_ROLE_RAW_FILE", on(false)),
         ("LWS_WITH_UDP", on(false)),
-        ("LWS_WITH_LEJP", on(false)),
         ("LWS_WITH_SYS_SMD", on(false)),
         ("LWS_WITH_HTTP_BASIC_AUTH", on(false)),
         ("LWS_WITH_CONMON", on(false)),
