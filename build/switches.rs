@@ -9,6 +9,13 @@ pub struct Features {
     pub unix_sockets: bool,
 }
 
+/// The switches by which lws >= 4.4 has a key log of its own, keyed on `SSLKEYLOGFILE`: of
+/// different versions, and each leaves it out.
+pub const OWN_KEYLOG: [&str; 2] = [
+    "LWS_HAVE_SSL_CTX_set_keylog_callback",
+    "LWS_WITH_TLS_KEYLOG",
+];
+
 /// The switches for these features. Some are of some versions alone, and the others ignore them.
 pub fn of(features: &Features) -> Vec<(&'static str, &'static str)> {
     let on = |yes: bool| if yes { "ON" } else { "OFF" };
@@ -54,10 +61,8 @@ pub fn of(features: &Features) -> Vec<(&'static str, &'static str)> {
         ("LWS_WITH_SYS_ASYNC_DNS", on(false)),
         // cmake 4 refuses the minimum that lws 4.3 declares.
         ("CMAKE_POLICY_VERSION_MINIMUM", "3.5"),
-        // lws >= 4.4 has a key log of its own, keyed on SSLKEYLOGFILE; two switches
-        // of different versions leave it out.
-        ("LWS_HAVE_SSL_CTX_set_keylog_callback", "OFF"),
-        ("LWS_WITH_TLS_KEYLOG", "OFF"),
+        (OWN_KEYLOG[0], "OFF"),
+        (OWN_KEYLOG[1], "OFF"),
         // lws >= 4.4 has them on by default.
         ("LWS_WITH_SECURE_STREAMS", "OFF"),
         // lws 5.0: its default HTTP/3 build forces another TLS library.

@@ -15,6 +15,7 @@
 //! | 5.0 | `_unused` members depend on `__STRICT_ANSI__` | gnu C everywhere |
 //! | 5.0 | `lws_tls_cert_updated` makes an SSL_CTX without the hooks of the old one | it isn't called |
 
+use super::switches::OWN_KEYLOG;
 use super::Result;
 use std::fs;
 use std::path::Path;
@@ -87,13 +88,6 @@ fn version_of(tree: &Path) -> Option<Version> {
         number("PATCH_NUMBER")?,
     ))
 }
-
-/// The switches by which a library has a key log of its own, keyed on `SSLKEYLOGFILE`: of
-/// different versions, and each leaves it out.
-const OWN_KEYLOG: [&str; 2] = [
-    "LWS_HAVE_SSL_CTX_set_keylog_callback",
-    "LWS_WITH_TLS_KEYLOG",
-];
 
 /// The switch by which a library has a key log of its own, as far as its defines tell.
 pub fn own_keylog(version: Version, defines: impl Fn(&str) -> bool) -> Option<&'static str> {
